@@ -1,0 +1,207 @@
+"""All that the two halves know of each other: an objective, and what is lent to one trial.
+
+A file in ``objectives/`` ends with ``OBJECTIVE = Objective(...)``. The service runs it in a child process; the same
+object is a plain Optuna objective too: ``study.optimize(OBJECTIVE)``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import optuna
+from optuna.trial import BaseTrial
+
+from search.errors import SearchError
+
+__all__ = [
+    "Devices",
+    "Objective",
+    "SearchError",
+    "Size",
+    "Spec",
+    "Split",
+    "TrialContext",
+    "Unusable",
+    "seed_for",
+]
+
+Split = Literal["validation", "test"]
+Direction = Literal["maximize", "minimize"]
+Hyperparameters = Any
+"""A frozen dataclass of the objective's own, its fields named as the parameters of its space."""
+
+
+class Unusable(Exception):  # noqa: N818 - a verdict on hyperparameters, not an error of anybody's
+    """Raised by ``train`` where these hyperparameters lead nowhere (NaN, out of memory): the trial is pruned."""
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A sampler's or pruner's name and keywords: data, so that it can be stored with a study and compared.
+
+    ``name`` is a class of ``optuna.samplers`` or ``optuna.pruners``, or ``"asha"`` (integer rungs from the size).
+    """
+
+    name: str
+    keywords: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """How much is spent on a study. Stored with it, never taken from the machine that joins.
+
+    ``train_images`` None means every training image that is not a validation image; ``refit_images`` None means every
+    training image of the data set. ``rungs`` are finished epochs. ``images_per_second`` is a guide for two CPU cores,
+    for the first estimate of the time only. ``batch`` is in images.
+    """
+
+    budget: int
+    epochs: int
+    rungs: tuple[int, ...] = ()
+    train_images: int | None = None
+    validation_images: int = 5_000
+    width: int = 1
+    refit_epochs: int = 1
+    refit_images: int | None = None
+    batch: int = 128
+    images_per_second: float | None = None
+
+
+@dataclass(frozen=True)
+class Devices:
+    """What one child may use: CPU cores, and the GPUs as CUDA_VISIBLE_DEVICES names them."""
+
+    cores: int = 1
+    gpus: tuple[str, ...] = ()
+
+
+class TrialContext(Protocol):
+    """Lent to one trial. Paths are absolute; ``workdir`` is this trial's alone.
+
+    What lies in ``workdir / "model"`` when ``train`` returns is kept, if the trial is one of the best.
+    """
+
+    workdir: Path
+    data_dir: Path
+    source: Path | None
+    """Transfer: the folder that the source study's best ``train`` left in its ``workdir / "model"``."""
+    resume: Path | None
+    """The checkpoint to go on from, as it was handed to ``report``."""
+    number: int
+    seed: int
+    size: Size
+    devices: Devices
+    refit: bool
+    """Train on every training image, ``size.refit_epochs``, no early stopping, no validation."""
+
+    def report(self, step: int, values: Mapping[str, float], checkpoint: Path | None = None) -> bool:
+        """Epoch ``step`` (from 1) is finished, with these finite values. False: stop now. Never waits.
+
+        ``values`` holds the objective's metric under its name, except in a refit. ``checkpoint`` is a complete file
+        whose name is its own (one a step): it is the service's from here on, which removes it in time.
+        """
+        ...
+
+    def stopping(self) -> bool:
+        """Cheap, asked after each batch: True to end here. What counts is the last finished epoch."""
+        ...
+
+
+def _no_data(data_dir: Path, size: Size) -> Mapping[str, Any]:
+    return {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objective:
+    """A search space and how one trial of it is trained and evaluated."""
+
+    suggest: Callable[[BaseTrial], Hyperparameters]
+    """The space; flat, at most eight or so parameters."""
+    train: Callable[[Hyperparameters, TrialContext], float]
+    """One trial. Returns the metric of the best epoch (a refit: of the last). No Optuna, no SQL."""
+    evaluate: Callable[[Path, Path, Split], Mapping[str, Any]]
+    """(what train left in ``model``, the data folder, split) -> metrics as JSON. May add files to the folder: they are
+    exported with it."""
+    metric: str
+    direction: Direction = "maximize"
+    sizes: Mapping[str, Size]
+    """``quick`` and ``full``."""
+    first: Sequence[Mapping[str, Any]] = ()
+    """Parameters tried before the sampler is asked, never stopped; the first is what we would train unsearched."""
+    sampler: Spec = field(default_factory=lambda: Spec("TPESampler"))
+    pruner: Spec = field(default_factory=lambda: Spec("asha"))
+    data: Callable[[Path, Size], Mapping[str, Any]] = _no_data
+    """(data folder, size) -> name, counts and checksums of data and split, as JSON: part of the study's definition.
+    Finds or downloads; raises SearchError in one line where there is nothing to be had."""
+    source: str | None = None
+    """Transfer: the objective whose best files arrive in ``context.source``."""
+    without_source: Mapping[str, Any] = field(default_factory=dict)
+    """Parameters that are fixed where there is no source."""
+    references: Mapping[str, float] = field(default_factory=dict)
+    """Scores to set the test accuracy against, by the name a reader knows them under."""
+
+    def __call__(self, trial: BaseTrial) -> float:
+        """Plain Optuna: size ``quick``, a temporary folder, the default data folder, no resume."""
+        hp = self.suggest(trial)
+        size = self.sizes["quick"]
+        data_dir = Path(os.environ.get("SEARCH_DATA_DIR", "data")).resolve()
+        self.data(data_dir, size)
+        with tempfile.TemporaryDirectory(prefix="search-") as folder:
+            context = _PlainContext(Path(folder), data_dir, trial, size, self.metric)
+            try:
+                value = self.train(hp, context)
+            except Unusable as reason:
+                trial.set_user_attr("reason", str(reason))
+                raise optuna.TrialPruned(str(reason)) from reason
+            if context.pruned:
+                raise optuna.TrialPruned
+            return value
+
+
+class _PlainContext:
+    """A TrialContext for ``study.optimize``: reports straight to the trial; keeps the newest checkpoint only."""
+
+    source: Path | None = None
+    resume: Path | None = None
+    refit = False
+
+    def __init__(self, workdir: Path, data_dir: Path, trial: BaseTrial, size: Size, metric: str) -> None:
+        self.workdir, self.data_dir, self.size = workdir, data_dir, size
+        self.number, self.seed = trial.number, seed_for(0, trial.number)
+        self.devices = Devices(cores=os.cpu_count() or 1)
+        self.pruned = False
+        self._trial, self._metric, self._checkpoint = trial, metric, None
+
+    def report(self, step: int, values: Mapping[str, float], checkpoint: Path | None = None) -> bool:
+        if self._checkpoint is not None and self._checkpoint != checkpoint:
+            self._checkpoint.unlink(missing_ok=True)
+        self._checkpoint = checkpoint  # type: ignore[assignment]
+        self._trial.report(values[self._metric], step)
+        self.pruned = step < self.size.epochs and self._trial.should_prune()
+        return not self.pruned
+
+    def stopping(self) -> bool:
+        return False
+
+
+def seed_for(*parts: int | str) -> int:
+    """A 31-bit seed from the study's seed, the trial's number and whatever else tells two uses apart."""
+    text = "/".join(map(str, parts)).encode()
+    return int.from_bytes(hashlib.blake2b(text, digest_size=4).digest(), "big") >> 1
+
+
+def size_from_json(data: Mapping[str, Any]) -> Size:
+    """The inverse of ``dataclasses.asdict`` behind JSON, which has no tuples."""
+    return Size(**{**data, "rungs": tuple(data["rungs"])})
+
+
+def parameters(hp: Hyperparameters) -> dict[str, Any]:
+    """A frozen dataclass or a mapping as the flat parameters of the space."""
+    return dict(hp) if isinstance(hp, Mapping) else dataclasses.asdict(hp)
