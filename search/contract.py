@@ -114,7 +114,7 @@ class TrialContext(Protocol):
         ...
 
 
-def _no_data(data_dir: Path, size: Size) -> Mapping[str, Any]:
+def _no_data(_data_dir: Path, _size: Size) -> Mapping[str, Any]:
     return {}
 
 
