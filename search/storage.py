@@ -1,0 +1,207 @@
+"""From a URL to an engine and to an Optuna storage whose writes are fenced by leases.
+
+The fence lives in Optuna's own transactions. It relies on these private names of Optuna 5.0 (pinned; held by
+``tests/test_storage.py``): ``RDBStorage._get_prepared_new_trial``, ``._set_trial_param_without_commit``,
+``._set_trial_attr_without_commit``, ``._set_trial_intermediate_value_without_commit``, ``.scoped_session``,
+``.engine``, ``Study._study_id``, ``Study._storage`` and ``Trial._trial_id``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import sqlalchemy as sa
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+
+from search.errors import SearchError
+from search.tables import LEASES, METADATA, SCHEMA, SCHEMA_NUMBER, clock
+
+if TYPE_CHECKING:
+    from search.fence import FencedStorage
+
+UNREACHABLE = (DBAPIError, sa.exc.TimeoutError)
+"""What SQLAlchemy raises while a database is away; Optuna wraps it in StorageInternalError."""
+
+_BUSY_SECONDS = 30
+
+
+def parse(url: str) -> sa.URL:
+    """A URL as people write it -> one with the driver that we bring. SearchError where it is none."""
+    try:
+        parsed = sa.make_url(url)
+    except ArgumentError:
+        raise SearchError(
+            f"not a database URL: {_without_secrets(url)!r}. "
+            "Give sqlite:///studies.db or postgresql://user@host/database."
+        ) from None
+    kind = parsed.get_backend_name()
+    if kind in {"postgresql", "postgres"}:
+        return parsed.set(drivername="postgresql+psycopg")
+    if kind != "sqlite":
+        raise SearchError(
+            f"a database of the kind {kind!r} is not supported. Give sqlite:///studies.db (one machine) "
+            "or postgresql://user@host/database (many)."
+        )
+    if not parsed.database or parsed.database == ":memory:":
+        raise SearchError("a study in memory cannot be shared or resumed. Give a file: sqlite:///studies.db")
+    return parsed
+
+
+def masked(url: str | sa.URL) -> str:
+    """The URL without its password, wherever it stands."""
+    parsed = parse(url) if isinstance(url, str) else url
+    hidden = {key: "***" for key in parsed.query if "password" in key.lower()}
+    return parsed.update_query_dict(hidden).render_as_string(hide_password=True).replace("+psycopg", "")
+
+
+def _without_secrets(text: str) -> str:
+    head, at, tail = text.rpartition("@")
+    return f"***{at}{tail}" if at else (head or tail)
+
+
+def engine_arguments(url: sa.URL) -> dict[str, Any]:
+    """Keywords of ``create_engine``: small pools, UTC, a dead connection noticed before it is used."""
+    if url.get_backend_name() == "sqlite":
+        return {"connect_args": {"timeout": _BUSY_SECONDS}}
+    return {
+        "pool_pre_ping": True,
+        "pool_size": 2,
+        "max_overflow": 2,
+        "pool_recycle": 1800,
+        "connect_args": {
+            "connect_timeout": 10,
+            "keepalives_idle": 30,
+            "application_name": "search",
+            "options": "-c timezone=UTC -c idle_in_transaction_session_timeout=60000",
+        },
+    }
+
+
+def open_readonly(url: str) -> sa.Engine:
+    """For commands that only read: SQLite is opened ``mode=ro`` and no pragma is set (WAL would rewrite the file)."""
+    parsed = parse(url)
+    if parsed.get_backend_name() == "sqlite":
+        path = Path(str(parsed.database))
+        if not path.is_file():
+            raise SearchError(f"there is no database at {path}. Start a search first: make search STUDY=cnn_digits")
+        engine = sa.create_engine(
+            "sqlite://",
+            creator=lambda: sqlite3.connect(_readonly_uri(path), uri=True, timeout=_BUSY_SECONDS),
+            poolclass=sa.pool.QueuePool,
+        )
+    else:
+        arguments = engine_arguments(parsed)
+        arguments["connect_args"]["options"] += " -c default_transaction_read_only=on"
+        engine = sa.create_engine(parsed, **arguments)
+    with reaching(parsed), engine.connect() as connection:
+        if not sa.inspect(connection).has_table("studies"):
+            raise SearchError(
+                f"there are no studies in {masked(parsed)} yet. Start a search first: make search STUDY=cnn_digits"
+            )
+        _refuse_newer(connection)
+    return engine
+
+
+def _readonly_uri(path: Path) -> str:
+    # A file that is not in WAL mode opens so even where we may not write: no side file is made.
+    return f"file:{quote(str(path.resolve()))}?mode=ro"
+
+
+def open_storage(url: str) -> FencedStorage:
+    """The storage for a worker: tables made where missing, eight workers at once or one.
+
+    Raises SearchError within about ten seconds where the database cannot be reached.
+    """
+    from search.fence import FencedStorage  # noqa: PLC0415 - Optuna's storage costs a second; parsing a URL must not
+
+    parsed = parse(url)
+    if parsed.get_backend_name() == "sqlite":
+        folder = Path(str(parsed.database)).absolute().parent
+        if not folder.is_dir():
+            raise SearchError(f"there is no folder {folder} for the database. Make it: mkdir -p {folder}")
+        if sqlite3.sqlite_version_info < (3, 35):
+            raise SearchError(f"SQLite 3.35 or newer is needed, this Python carries {sqlite3.sqlite_version}.")
+    text = parsed.render_as_string(hide_password=False)
+    engine = sa.create_engine(parsed, **engine_arguments(parsed))
+    with reaching(parsed):
+        with engine.connect() as connection:
+            present = sa.inspect(connection).has_table(SCHEMA.name)
+            if present:
+                _refuse_newer(connection)
+        if not present:
+            with _alone(engine, parsed):
+                FencedStorage(text, engine_kwargs=engine_arguments(parsed))
+                _make_tables(engine)
+        engine.dispose()
+        return FencedStorage.opened(text, engine_kwargs=engine_arguments(parsed))
+
+
+@contextlib.contextmanager
+def reaching(url: sa.URL) -> Iterator[None]:
+    """Turns what a driver says of an unreachable or unusable database into one line."""
+    import optuna  # noqa: PLC0415 - only needed where something went wrong or a storage is made anyway
+
+    try:
+        yield
+    except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+        cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
+        reason = str(getattr(cause, "orig", None) or cause).strip().splitlines()[0]
+        password = url.password
+        if password:
+            reason = reason.replace(str(password), "***")
+        raise SearchError(
+            f"the database {masked(url)} cannot be used: {reason}. Check --storage or SEARCH_STORAGE."
+        ) from None
+
+
+@contextlib.contextmanager
+def _alone(engine: sa.Engine, url: sa.URL) -> Iterator[None]:
+    """One process at a time: making tables is not atomic, neither Optuna's nor in SQLite's DDL."""
+    if engine.name == "postgresql":
+        with engine.connect() as connection:
+            connection.execute(sa.text("SELECT pg_advisory_lock(7236284)"))
+            try:
+                yield
+            finally:
+                connection.execute(sa.text("SELECT pg_advisory_unlock(7236284)"))
+        return
+    import fcntl  # noqa: PLC0415 - not on Windows, where PostgreSQL still works
+
+    folder = os.open(Path(str(url.database)).absolute().parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+def _make_tables(engine: sa.Engine) -> None:
+    with engine.begin() as connection:
+        METADATA.create_all(connection)
+        if connection.execute(sa.select(SCHEMA.c.number)).first() is None:
+            connection.execute(sa.insert(SCHEMA).values(number=SCHEMA_NUMBER))
+
+
+def _refuse_newer(connection: sa.Connection) -> None:
+    if not sa.inspect(connection).has_table(SCHEMA.name):
+        return
+    number = connection.execute(sa.select(SCHEMA.c.number)).scalar_one_or_none() or 0
+    if number > SCHEMA_NUMBER:
+        raise SearchError(
+            f"this database was written by a newer version (tables of schema {number}, known here: "
+            f"{SCHEMA_NUMBER}). Update this checkout: git pull"
+        )
+
+
+def database_now(connection: sa.Connection) -> float:
+    """Seconds since 1970 by the database's clock, the only one that decides about leases."""
+    return float(connection.execute(sa.select(clock())).scalar_one())
+
+
+__all__ = ["LEASES", "database_now", "masked", "open_readonly", "open_storage", "parse"]

@@ -1,0 +1,76 @@
+"""Our own tables beside Optuna's, and the database's clock."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+
+SCHEMA_NUMBER = 1
+METADATA = sa.MetaData()
+
+SCHEMA = sa.Table("search_schema", METADATA, sa.Column("number", sa.Integer, primary_key=True))
+
+LEASES = sa.Table(
+    "leases",
+    METADATA,
+    sa.Column("study_key", sa.String(36), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("token", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("holder", sa.String(200)),
+    sa.Column("host", sa.String(200)),
+    sa.Column("expires", sa.Double, nullable=False, server_default="0"),
+    sa.Column("trial_id", sa.Integer),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("state", sa.String(10), nullable=False, server_default="open"),
+    sa.Column("epoch", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("repeated", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("resumed_from", sa.Text, nullable=False, server_default="[]"),
+    sa.Column("seconds", sa.Double, nullable=False, server_default="0"),
+    sa.Column("finished", sa.Double),
+    sa.UniqueConstraint("study_key", "trial_id"),
+    comment="one row a unit of the budget: who may run it, until when",
+)
+
+FILES = sa.Table(
+    "files",
+    METADATA,
+    sa.Column("study_key", sa.String(36), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("kind", sa.String(20), primary_key=True),
+    sa.Column("name", sa.String(200), nullable=False),
+    sa.Column("step", sa.Integer),
+    sa.Column("value", sa.Double),
+    sa.Column("sha256", sa.String(64), nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("created", sa.Double, nullable=False),
+    comment="what is in the store: at most one checkpoint, model and log a lease",
+)
+
+CHUNKS = sa.Table(
+    "chunks",
+    METADATA,
+    sa.Column("name", sa.String(200), primary_key=True),
+    sa.Column("part", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("data", sa.LargeBinary, nullable=False),
+    comment="the store where no folder is shared: files in pieces",
+)
+
+
+class clock(FunctionElement[float]):  # noqa: N801 - reads as an SQL function
+    """Seconds since 1970 by the database's clock, at the statement and not at the transaction's begin."""
+
+    type = sa.Double()
+    inherit_cache = True
+
+
+@compiles(clock, "postgresql")
+def _postgresql(_element: clock, _compiler: Any, **_: Any) -> str:
+    return "CAST(extract(epoch from clock_timestamp()) AS double precision)"
+
+
+@compiles(clock, "sqlite")
+def _sqlite(_element: clock, _compiler: Any, **_: Any) -> str:
+    return "((julianday('now') - 2440587.5) * 86400.0)"
