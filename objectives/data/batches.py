@@ -1,0 +1,61 @@
+"""The order in which training sees the images."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from objectives.data.dataset import Dataset
+
+
+class Batches(keras.utils.PyDataset):  # type: ignore[misc]
+    """Batches of (uint8 images (b, h, w, c), one-hot float32 (b, classes)), for ``fit(..., shuffle=False)``.
+
+    The order is a pure function of ``(seed, epoch)``, so that a resumed epoch is the epoch that was interrupted.
+    ``epoch`` is set from outside, in a callback's ``on_epoch_begin``; it is never counted here, because ``fit`` peeks at
+    batches before the first epoch and calls ``on_epoch_end`` once too early.
+
+    ``drop_last`` leaves out a last batch that is not full, unless it is the only one.
+    """
+
+    epoch: int = 0
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        indices: npt.NDArray[np.int64],
+        *,
+        batch: int,
+        seed: int,
+        shuffle: bool,
+        drop_last: bool = False,
+        **workers: Any,
+    ) -> None:
+        super().__init__(**workers)
+        if batch < 1 or len(indices) == 0:
+            raise ValueError(f"need a batch of at least 1 and at least one image, got {batch} and {len(indices)}")
+        self.dataset, self.batch, self.seed, self.shuffle, self.drop_last = dataset, batch, seed, shuffle, drop_last
+        self.indices = np.asarray(indices, dtype=np.int64)
+        self._one_hot = np.eye(len(dataset.class_names), dtype=np.float32)
+        self._order: tuple[int, npt.NDArray[np.int64]] | None = None
+
+    @property
+    def num_batches(self) -> int:
+        """Batches in one epoch."""
+        full, rest = divmod(len(self.indices), self.batch)
+        return full if self.drop_last and full else full + (rest > 0)
+
+    def order(self, epoch: int) -> npt.NDArray[np.int64]:
+        """The indices in the order in which ``epoch`` visits them."""
+        if not self.shuffle:
+            return self.indices
+        if self._order is None or self._order[0] != epoch:
+            self._order = (epoch, np.random.default_rng((self.seed, epoch)).permutation(self.indices))
+        return self._order[1]
+
+    def __getitem__(self, index: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
+        chosen = self.order(self.epoch)[index * self.batch : (index + 1) * self.batch]
+        return self.dataset.images[chosen], self._one_hot[self.dataset.labels[chosen]]

@@ -1,0 +1,40 @@
+"""One network, two models around it: the one that is trained and the one that is given away."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import layers
+
+
+def exported(network: keras.Model, mean: Sequence[float], std: Sequence[float]) -> keras.Model:
+    """Raw uint8 images (b, h, w, c) -> float32 probabilities (b, classes).
+
+    ``mean`` and ``std`` are those of each channel of images / 255. Built of Keras's own layers only: a saved model
+    loads with Keras alone, in safe mode. The network inside is shared, not copied, and is its layer ``network``.
+    """
+    images = keras.Input(network.input_shape[1:], dtype="uint8", name="images")
+    return keras.Model(images, network(_normalised(_unit_range(images), mean, std)), name="exported")
+
+
+def trained(
+    network: keras.Model, mean: Sequence[float], std: Sequence[float], augment: keras.layers.Layer | None = None
+) -> keras.Model:
+    """The same model with ``augment`` (0..1 images in and out, active in training only) in front of the network."""
+    images = keras.Input(network.input_shape[1:], dtype="uint8", name="images")
+    x = _unit_range(images)
+    if augment is not None:
+        x = augment(x)
+    return keras.Model(images, network(_normalised(x, mean, std)), name="trained")
+
+
+def _unit_range(images: Any) -> Any:
+    return layers.Rescaling(1 / 255, dtype="float32", name="unit_range")(images)
+
+
+def _normalised(x: Any, mean: Sequence[float], std: Sequence[float]) -> Any:
+    scale = [1 / s for s in std]
+    offset = [-m / s for m, s in zip(mean, std, strict=True)]
+    return layers.Rescaling(scale, offset=offset, dtype="float32", name="normalised")(x)
