@@ -135,6 +135,7 @@ def load(layout: Layout, data_dir: Path, part: Part) -> Dataset:
         class_names=_names(folder / layout.names, layout.classes),
         coarse_names=_names(folder / layout.coarse_names, 20) if layout.coarse_names else None,
         checksum=_checksum([folder / file for file in layout.files(part)]),
+        superclass_of=SUPERCLASS if layout.coarse_names else None,
     )
 
 

@@ -26,8 +26,8 @@ class Images(Protocol):
 class Dataset:
     """One part of a data set.
 
-    ``images`` uint8 (n, h, w, c), ``labels`` int64 (n,), ``coarse`` int64 (n,) superclasses or None, ``checksum`` the
-    sha256 of the part's content.
+    ``images`` uint8 (n, h, w, c), ``labels`` int64 (n,), ``coarse`` int64 (n,) superclasses or None, ``superclass_of``
+    that of each class or None, ``checksum`` the sha256 of the part's content.
     """
 
     name: str
@@ -37,6 +37,7 @@ class Dataset:
     class_names: tuple[str, ...]
     coarse_names: tuple[str, ...] | None
     checksum: str
+    superclass_of: tuple[int, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)

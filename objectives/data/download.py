@@ -59,7 +59,10 @@ def _fetch(layout: Layout, data_dir: Path, url: str) -> None:
     with tempfile.TemporaryDirectory(prefix=".download-", dir=data_dir) as name:
         pooch.get_logger().setLevel("WARNING")
         archive = pooch.create(
-            path=name, base_url="", registry={layout.archive: f"md5:{layout.md5}"}, urls={layout.archive: url},
+            path=name,
+            base_url="",
+            registry={layout.archive: f"md5:{layout.md5}"},
+            urls={layout.archive: url},
             retry_if_failed=TRIES - 1,
         ).fetch(
             layout.archive,

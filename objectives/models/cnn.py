@@ -44,7 +44,10 @@ def build(
 def _block(x: Any, name: str, channels: int, dropout: float, l2: float) -> Any:
     for i in (1, 2):
         x = layers.Conv2D(
-            channels, 3, padding="same", kernel_regularizer=keras.regularizers.L2(l2) if l2 else None,
+            channels,
+            3,
+            padding="same",
+            kernel_regularizer=keras.regularizers.L2(l2) if l2 else None,
             name=f"{name}_conv{i}",
         )(x)
         x = layers.BatchNormalization(name=f"{name}_bn{i}")(x)

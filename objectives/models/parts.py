@@ -25,6 +25,4 @@ def classifier(x: Any, classes: int, *, hidden: int, dropout: float, l2: float, 
         x = layers.BatchNormalization(name="neck_bn")(x)
         x = layers.ReLU(name="neck_relu")(x)
         x = layers.Dropout(dropout, name="neck_dropout")(x)
-    return layers.Dense(
-        classes, activation="softmax", kernel_regularizer=regularizer, dtype="float32", name="head"
-    )(x)
+    return layers.Dense(classes, activation="softmax", kernel_regularizer=regularizer, dtype="float32", name="head")(x)

@@ -65,6 +65,11 @@ def _bn_relu(x: Any, block: str, number: str) -> Any:
 
 def _conv(x: Any, channels: int, kernel: int, stride: int, l2: float, name: str) -> Any:
     return layers.Conv2D(
-        channels, kernel, strides=stride, padding="same", kernel_initializer="he_normal",
-        kernel_regularizer=keras.regularizers.L2(l2) if l2 else None, name=name,
+        channels,
+        kernel,
+        strides=stride,
+        padding="same",
+        kernel_initializer="he_normal",
+        kernel_regularizer=keras.regularizers.L2(l2) if l2 else None,
+        name=name,
     )(x)
