@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from objectives.data.split import Cut, cut
 from objectives.data.dataset import Dataset
-from objectives.data.sources import describe, load
 from objectives.data.normalise import statistics
+from objectives.data.sources import describe, load
+from objectives.data.split import Cut, cut
 
 if TYPE_CHECKING:
     from objectives.data.batches import Batches

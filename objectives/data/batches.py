@@ -15,8 +15,8 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
     """Batches of (uint8 images (b, h, w, c), one-hot float32 (b, classes)), for ``fit(..., shuffle=False)``.
 
     The order is a pure function of ``(seed, epoch)``, so that a resumed epoch is the epoch that was interrupted.
-    ``epoch`` is set from outside, in a callback's ``on_epoch_begin``; it is never counted here, because ``fit`` peeks at
-    batches before the first epoch and calls ``on_epoch_end`` once too early.
+    ``epoch`` is set from outside, in a callback's ``on_epoch_begin``; it is never counted here, because ``fit`` peeks
+    at batches before the first epoch and calls ``on_epoch_end`` once too early.
 
     ``drop_last`` leaves out a last batch that is not full, unless it is the only one.
     """

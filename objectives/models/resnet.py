@@ -33,7 +33,7 @@ def build(
     squares) on every kernel.
     """
     images = normalised_input(shape)
-    x = _conv(images, width, 3, 1, l2, "stem_conv")
+    x = _conv(images, "stem_conv", width, l2=l2)
     if stem_bn_relu:
         x = _bn_relu(x, "stem", "")
     for number, (multiple, stride, rate) in enumerate(BLOCKS, start=1):
@@ -52,9 +52,9 @@ def _unit(x: Any, name: str, channels: int, stride: int, l2: float) -> Any:
     """BN-ReLU-conv twice, beside a shortcut that a 1x1 convolution projects where the shape changes."""
     shortcut = x
     if stride != 1 or x.shape[-1] != channels:
-        shortcut = _conv(x, channels, 1, stride, l2, f"{name}_shortcut")
-    x = _conv(_bn_relu(x, name, "1"), channels, 3, stride, l2, f"{name}_conv1")
-    x = _conv(_bn_relu(x, name, "2"), channels, 3, 1, l2, f"{name}_conv2")
+        shortcut = _conv(x, f"{name}_shortcut", channels, kernel=1, stride=stride, l2=l2)
+    x = _conv(_bn_relu(x, name, "1"), f"{name}_conv1", channels, stride=stride, l2=l2)
+    x = _conv(_bn_relu(x, name, "2"), f"{name}_conv2", channels, l2=l2)
     return layers.Add(name=f"{name}_add")([shortcut, x])
 
 
@@ -63,7 +63,7 @@ def _bn_relu(x: Any, block: str, number: str) -> Any:
     return layers.ReLU(name=f"{block}_relu{number}")(x)
 
 
-def _conv(x: Any, channels: int, kernel: int, stride: int, l2: float, name: str) -> Any:
+def _conv(x: Any, name: str, channels: int, *, l2: float, kernel: int = 3, stride: int = 1) -> Any:
     return layers.Conv2D(
         channels,
         kernel,

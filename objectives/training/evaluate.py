@@ -30,8 +30,8 @@ Indices = npt.NDArray[np.int64]
 def record_predictions(folder: Path, model: keras.Model, dataset: Dataset, indices: Indices) -> None:
     """Write what ``model`` says, in the process that trained it, of a few images: ``folder / "predictions.npz"``.
 
-    Holds ``indices`` (n,), the uint8 ``images`` themselves (n, h, w, c), so that the check needs no data set, and float32
-    ``probabilities`` (n, classes).
+    Holds ``indices`` (n,), the uint8 ``images`` themselves (n, h, w, c), so that the check needs no data set, and
+    float32 ``probabilities`` (n, classes).
     """
     images = dataset.images[indices]
     part = folder / f".{PREDICTIONS}"

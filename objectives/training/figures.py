@@ -32,7 +32,7 @@ def confusion_matrix(matrix: Sequence[Sequence[int]], class_names: Sequence[str]
 
 
 def learning_curve(history: Mapping[str, Sequence[float]], path: Path) -> None:
-    """Write loss and accuracy by epoch as a PNG. ``history`` holds lists of one number an epoch, as Keras names them."""
+    """Write loss and accuracy by epoch as a PNG. ``history`` holds lists, one number an epoch, under Keras's names."""
     from matplotlib.figure import Figure  # noqa: PLC0415
 
     figure = Figure(figsize=(10, 4), layout="constrained")
