@@ -7,11 +7,13 @@ statement renews the lease. Which private hooks of Optuna carry this is listed i
 from __future__ import annotations
 
 import contextlib
+import datetime
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from optuna.storages import RDBStorage
+from optuna.storages._rdb.models import TrialModel
 from optuna.trial import FrozenTrial, TrialState
 
 from search.leases import Lease, LeaseLost, LeaseTable
@@ -70,6 +72,23 @@ class FencedStorage(RDBStorage):
             yield
         finally:
             self._columns = {}
+
+    def adopt_waiting(self, study_id: int, lease: Lease) -> int | None:
+        """The oldest trial that somebody enqueued with Optuna, now RUNNING and this lease's. None: there is none."""
+        waiting = sa.and_(TrialModel.study_id == study_id, TrialModel.state == TrialState.WAITING)
+        oldest = sa.select(TrialModel.trial_id).where(waiting).order_by(TrialModel.number).limit(1)
+        started = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
+        while True:
+            with self.engine.begin() as connection:
+                trial_id = connection.execute(oldest.with_for_update(skip_locked=True)).scalar_one_or_none()
+                if trial_id is None:
+                    return None
+                take = sa.update(TrialModel).where(waiting, TrialModel.trial_id == trial_id)
+                taken = take.values(state=TrialState.RUNNING, datetime_start=started)
+                # Compare and set: on SQLite nothing was locked by the select.
+                if connection.execute(taken).rowcount == 1:
+                    self.leases.renew_in(connection, lease, LEASES.c.trial_id.is_(None), trial_id=trial_id)
+                    return int(trial_id)
 
     def _fence(self, session: Any, trial_id: int, **columns: Any) -> None:
         lease = self._held.get(trial_id)

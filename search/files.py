@@ -8,7 +8,6 @@ methods of Optuna's artifact stores.
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 import shutil
 import tarfile
@@ -36,10 +35,10 @@ Beat = Callable[[], None]
 class Store(Protocol):
     """Named bytes. Names look like paths; a name is written once. Errors are OSError or SQLAlchemy's."""
 
-    def open_reader(self, name: str) -> BinaryIO: ...  # noqa: D102
-    def write(self, name: str, content: BinaryIO, beat: Beat) -> None: ...  # noqa: D102
-    def remove(self, name: str) -> None: ...  # noqa: D102
-    def names(self, prefix: str) -> list[str]: ...  # noqa: D102
+    def open_reader(self, name: str) -> BinaryIO: ...
+    def write(self, name: str, content: BinaryIO, beat: Beat) -> None: ...
+    def remove(self, name: str) -> None: ...
+    def names(self, prefix: str) -> list[str]: ...
 
 
 class FolderStore:
@@ -169,67 +168,26 @@ class Files:
         The record is fenced by the lease, whose ``columns`` are set in the same transaction. Raises LeaseLost, OSError.
         """
         name = f"{lease.study_key}/{lease.number}/{kind}-{lease.token}-{step or 0}"
-        self._store_and_record(
-            lease.study_key,
-            lease.number,
-            kind,
-            name,
-            path,
-            fence=lambda connection: self._leases.renew_in(connection, lease, **columns),
-            beat=lambda: self._leases.renew(lease),
-            step=step,
-            value=value,
-        )
-
-    def keep_source(self, study_key: str, content: BinaryIO, sha256: str) -> None:
-        """A study's own copy of its source's model, packed as it was."""
-        name = f"{study_key}/source/{sha256[:16]}"
-        self._store.write(name, content, lambda: None)
-        with self._engine.begin() as connection:
-            self._record(connection, study_key, SOURCE_NUMBER, "source", name, sha256, 0, None, None)
-
-    def _store_and_record(
-        self,
-        study_key: str,
-        number: int,
-        kind: str,
-        name: str,
-        path: Path,
-        *,
-        fence: Callable[[sa.Connection], None],
-        beat: Beat,
-        step: int | None,
-        value: float | None,
-    ) -> None:
         with closing(packed(path)) as content:
-            digest = hashlib.file_digest(content, "sha256").hexdigest()
-            size = content.tell()
+            digest, size = _digest(content), content.tell()
             content.seek(0)
-            self._store.write(name, content, beat)
+            self._store.write(name, content, lambda: self._leases.renew(lease))
+        row = {"name": name, "step": step, "value": value, "sha256": digest, "size": size}
         with self._engine.begin() as connection:
-            fence(connection)
-            before = self._record(connection, study_key, number, kind, name, digest, size, step, value)
+            self._leases.renew_in(connection, lease, **columns)
+            before = _record(connection, lease.study_key, lease.number, kind, row)
         if before is not None and before != name:
             self._store.remove(before)
 
-    def _record(
-        self,
-        connection: sa.Connection,
-        study_key: str,
-        number: int,
-        kind: str,
-        name: str,
-        digest: str,
-        size: int,
-        step: int | None,
-        value: float | None,
-    ) -> str | None:
-        own = (FILES.c.study_key == study_key, FILES.c.number == number, FILES.c.kind == kind)
-        before = connection.execute(sa.select(FILES.c.name).where(*own)).scalar_one_or_none()
-        connection.execute(sa.delete(FILES).where(*own))
-        row = {"study_key": study_key, "number": number, "kind": kind, "name": name, "step": step, "value": value}
-        connection.execute(sa.insert(FILES).values(**row, sha256=digest, size=size, created=clock()))
-        return before
+    def keep_source(self, study_key: str, content: BinaryIO) -> str:
+        """A study's own copy of its source's model, packed as it was. Returns its SHA-256."""
+        digest, size = _digest(content), content.tell()
+        content.seek(0)
+        name = f"{study_key}/source/{digest[:16]}"
+        self._store.write(name, content, lambda: None)
+        with self._engine.begin() as connection:
+            _record(connection, study_key, SOURCE_NUMBER, "source", {"name": name, "sha256": digest, "size": size})
+        return digest
 
     def find(self, study_key: str, number: int, kind: str) -> sa.Row[Any] | None:
         """The record, or None."""
@@ -245,7 +203,7 @@ class Files:
         """A stored file at ``target``, a stored folder in it. SearchError where the content is not what was stored."""
         target.parent.mkdir(parents=True, exist_ok=True)
         with self._store.open_reader(record.name) as content:
-            if hashlib.file_digest(content, "sha256").hexdigest() != record.sha256:  # type: ignore[arg-type]
+            if _digest(content) != record.sha256:
                 raise SearchError(
                     f"the stored {record.kind} {record.name} is damaged: its checksum is not {record.sha256[:12]}…. "
                     "Restore the files' folder or the database from a backup."
@@ -330,6 +288,13 @@ def packed(path: Path) -> BinaryIO:
     return file  # type: ignore[return-value]
 
 
-def as_file(text: str) -> io.BytesIO:
-    """Text as the bytes of a file."""
-    return io.BytesIO(text.encode())
+def _digest(content: BinaryIO) -> str:
+    return hashlib.file_digest(content, "sha256").hexdigest()  # type: ignore[arg-type]
+
+
+def _record(connection: sa.Connection, study_key: str, number: int, kind: str, row: dict[str, Any]) -> str | None:
+    own = {"study_key": study_key, "number": number, "kind": kind}
+    is_own = [FILES.c[column] == value for column, value in own.items()]
+    before = connection.execute(sa.delete(FILES).where(*is_own).returning(FILES.c.name)).scalar_one_or_none()
+    connection.execute(sa.insert(FILES).values(**own, **row, created=clock()))
+    return before

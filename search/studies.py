@@ -1,0 +1,336 @@
+"""Studies: created once whoever races, joined by any machine, compared with what is stored.
+
+A study is Optuna's, with one attribute of ours (``search``) that holds its key, seed and definition. A joiner whose own
+definition differs is refused with both values.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import secrets
+import subprocess
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import optuna
+import sqlalchemy as sa
+from optuna.storages._rdb.models import StudyModel, StudyUserAttributeModel
+from optuna.study import Study
+from sqlalchemy.dialects import postgresql, sqlite
+
+from search.contract import Size, seed_for, size_from_json
+from search.errors import SearchError
+from search.fence import FencedStorage
+from search.files import SOURCE_NUMBER, Files, place_for, store_at
+from search.pruning import make_pruner, make_sampler
+from search.storage import parse
+from search.tables import FILES, LEASES
+
+ATTRIBUTE = "search"
+STOPPED = "stopped"
+ROOT = Path(__file__).resolve().parents[1]
+_NOT_COMPARED = {"references", "sizes"}
+
+
+@dataclass(frozen=True)
+class Joined:
+    """One study as its database describes it. ``definition`` is what the objective's file said when it was created."""
+
+    name: str
+    study_id: int
+    key: str
+    objective: str
+    definition: Mapping[str, Any]
+    seed: int
+    startup: int
+    files_place: str
+    code: str
+    refit: Mapping[str, Any] | None = field(default=None)
+    """For a refit: study, key, trial, value and params of what is trained again."""
+
+    @property
+    def size(self) -> Size:
+        """The stored size; its budget is the one at creation."""
+        return size_from_json(self.definition["size"])
+
+    @property
+    def epochs(self) -> int:
+        """What one whole trial of this study takes; 0 for a plain function."""
+        return self.size.refit_epochs if self.refit else self.size.epochs
+
+    @property
+    def maximize(self) -> bool:
+        """The direction."""
+        return bool(self.definition["direction"] == "maximize")
+
+    def fixed(self, number: int) -> dict[str, Any]:
+        """The parameters that lease ``number`` does not ask the sampler for."""
+        if self.refit:
+            return dict(self.refit["params"])
+        always = {} if self.definition.get("source") else dict(self.definition.get("without_source", {}))
+        first = self.definition["first"]
+        return {**(first[number] if number < len(first) else {}), **always}
+
+    def is_first(self, number: int) -> bool:
+        """Whether lease ``number`` is never stopped."""
+        return bool(self.refit) or number < len(self.definition["first"])
+
+    def optuna_study(self, storage: optuna.storages.BaseStorage, number: int) -> Study:
+        """Optuna's study with the sampler of lease ``number``: its own seed, the same whoever runs it."""
+        spec = self.definition.get("sampler")
+        return Study(
+            study_name=self.name,
+            storage=storage,
+            sampler=make_sampler(spec, self.startup, seed_for(self.seed, "sampler", number)),
+            pruner=make_pruner(self.definition.get("pruner"), self.size),
+        )
+
+
+def all_studies(engine: sa.Engine) -> list[Joined]:
+    """Every study of ours, oldest first."""
+    query = (
+        sa.select(StudyModel.study_id, StudyModel.study_name, StudyUserAttributeModel.value_json)
+        .join(StudyUserAttributeModel, StudyUserAttributeModel.study_id == StudyModel.study_id)
+        .where(StudyUserAttributeModel.key == ATTRIBUTE)
+        .order_by(StudyModel.study_id)
+    )
+    with engine.connect() as connection:
+        rows = connection.execute(query).all()
+    return [Joined(name=row.study_name, study_id=row.study_id, **json.loads(row.value_json)) for row in rows]
+
+
+def find(engine: sa.Engine, name: str) -> Joined | None:
+    """The study of this name, if it is one of ours."""
+    return next((study for study in all_studies(engine) if study.name == name), None)
+
+
+def still_there(engine: sa.Engine, study: Joined) -> bool:
+    """False once somebody deleted it with Optuna's tools, even if SQLite has given its id to another."""
+    return any(other.key == study.key for other in all_studies(engine))
+
+
+def existing(engine: sa.Engine, name: str) -> Joined:
+    """The study of this name, or SearchError with the names that there are."""
+    study = find(engine, name)
+    if study is None:
+        names = ", ".join(other.name for other in all_studies(engine)) or "none yet"
+        raise SearchError(
+            f"there is no study {name!r} in this database (there: {names}). Create it: make search STUDY={name}"
+        )
+    return study
+
+
+def files_of(storage: FencedStorage, study: Joined, place: str | None = None) -> Files:
+    """The study's files, where the study says or, on this machine, where ``place`` says."""
+    store = store_at(place or study.files_place, storage.engine)
+    return Files(storage.engine, store, storage.leases, maximize=study.maximize)
+
+
+def create(
+    storage: FencedStorage,
+    name: str,
+    reference: str,
+    definition: Mapping[str, Any],
+    *,
+    files_place: str | None = None,
+    source: Joined | None = None,
+    refit: Mapping[str, Any] | None = None,
+) -> Joined:
+    """The study of this name, made if nobody made it meanwhile: attribute and leases in one transaction."""
+    definition = dict(definition)
+    budget = 1 if refit else int(definition["size"]["budget"])
+    key = str(uuid.uuid4())
+    place = files_place or place_for(parse(storage.url))
+    record = {
+        "key": key,
+        "objective": reference,
+        "seed": secrets.randbelow(2**31),
+        "startup": min(10, budget // 3),
+        "files_place": place,
+        "code": code_hash(),
+        "refit": refit,
+    }
+    if source is not None:
+        definition["source"] = _copy_source(storage, source, key, place)
+    study = _optuna_study(storage, name, definition)
+    if _insert_record(storage, study._study_id, {**record, "definition": definition}, budget):
+        study.set_metric_names([f"{definition['metric']}{' (training images)' if refit else ''}"])
+    return existing(storage.engine, name)
+
+
+def _optuna_study(storage: FencedStorage, name: str, definition: Mapping[str, Any]) -> Study:
+    study = optuna.create_study(
+        storage=storage, study_name=name, direction=definition["direction"], load_if_exists=True
+    )
+    if study.direction.name.lower() != definition["direction"]:
+        raise SearchError(
+            f"the Optuna study {name!r} exists and is to {study.direction.name.lower()}, the objective is to "
+            f"{definition['direction']}. Give another STUDY name."
+        )
+    return study
+
+
+def _insert_record(storage: FencedStorage, study_id: int, record: Mapping[str, Any], budget: int) -> bool:
+    dialect: Any = postgresql if storage.engine.name == "postgresql" else sqlite
+    insert = dialect.insert(StudyUserAttributeModel).values(
+        study_id=study_id, key=ATTRIBUTE, value_json=json.dumps(record)
+    )
+    with storage.engine.begin() as connection:
+        won = connection.execute(insert.on_conflict_do_nothing()).rowcount == 1
+        if won:
+            storage.leases.raise_budget(connection, record["key"], budget)
+    return bool(won)
+
+
+def _copy_source(storage: FencedStorage, source: Joined, key: str, place: str) -> dict[str, Any]:
+    record, trial, refitted = source_model(storage, source)
+    files = Files(storage.engine, store_at(place, storage.engine), storage.leases)
+    with files_of(storage, source).open(record) as content:
+        digest = files.keep_source(key, content)
+    return {"study": source.name, "trial": trial, "refit": refitted, "sha256": digest}
+
+
+def source_model(storage: FencedStorage, source: Joined) -> tuple[sa.Row[Any], int, bool]:
+    """The refitted, else the best model of a study: its record, the trial's number, whether it is the refit's."""
+    refit = find(storage.engine, f"{source.name}.refit")
+    for study, refitted in ((refit, True), (source, False)):
+        record = study and best_model(storage.engine, study)
+        if study is not None and record is not None:
+            trial = (
+                int(refit.refit["trial"]) if refitted and refit and refit.refit else trial_of(storage, study, record)
+            )
+            return record, trial, refitted
+    raise NoSourceError(source.name, source.objective)
+
+
+class NoSourceError(SearchError):
+    """Transfer is wanted, and its source has no model yet."""
+
+    def __init__(self, name: str, objective: str) -> None:
+        super().__init__(
+            f"the source study {name!r} has no model yet. Build it first: make search STUDY={name}, "
+            "or train from scratch: SOURCE=none"
+        )
+        self.name, self.objective = name, objective
+
+
+def best_model(engine: sa.Engine, study: Joined) -> sa.Row[Any] | None:
+    """The record of the best complete trial's model."""
+    order = FILES.c.value.desc() if study.maximize or study.refit else FILES.c.value.asc()
+    query = (
+        sa.select(FILES)
+        .join(LEASES, sa.and_(LEASES.c.study_key == FILES.c.study_key, LEASES.c.number == FILES.c.number))
+        .where(FILES.c.study_key == study.key, FILES.c.kind == "model", LEASES.c.state == "complete")
+        .order_by(order, FILES.c.number)
+        .limit(1)
+    )
+    with engine.connect() as connection:
+        return connection.execute(query).first()
+
+
+def trial_of(storage: FencedStorage, study: Joined, record: sa.Row[Any]) -> int:
+    """The number of the trial whose file this is."""
+    row = next(row for row in storage.leases.rows(study.key) if row["number"] == record.number)
+    return storage.get_trial(row["trial_id"]).number
+
+
+def source_folder(storage: FencedStorage, study: Joined, files: Files, workroot: Path) -> Path | None:
+    """The source's model on this machine's disk, fetched once."""
+    source = study.definition.get("source")
+    if not source:
+        return None
+    folder = workroot / study.key / f"source-{source['sha256'][:16]}"
+    if not folder.is_dir():
+        record = files.find(study.key, SOURCE_NUMBER, "source")
+        if record is None:
+            raise SearchError(f"the source model of {study.name!r} is gone from the files at {study.files_place}.")
+        part = folder.with_name(f"{folder.name}.part-{secrets.token_hex(4)}")
+        files.fetch(record, part)
+        try:
+            part.rename(folder)
+        except OSError:  # another worker of this machine was first
+            if not folder.is_dir():
+                raise
+    return folder
+
+
+def raise_budget(storage: FencedStorage, study: Joined, trials: int) -> None:
+    """A higher budget adds leases; a lower one is refused."""
+    have = len(storage.leases.rows(study.key))
+    if trials < have:
+        raise SearchError(
+            f"the study {study.name!r} has a budget of {have} trials, which cannot be lowered to {trials}. "
+            "Go on without TRIALS, or give a new STUDY."
+        )
+    with storage.engine.begin() as connection:
+        storage.leases.raise_budget(connection, study.key, trials)
+
+
+def refuse_difference(study: Joined, fresh: Mapping[str, Any]) -> None:
+    """SearchError with both values where the objective's file here says other than the study's definition."""
+    stored = {**study.definition, "size": {**study.definition["size"], "budget": None}}
+    own = {**fresh, "size": {**fresh["size"], "budget": None}}
+    if "source" in stored:
+        own["source"] = stored["source"]
+    differences = list(_differences(_plain(stored), _plain(own)))
+    if differences:
+        path, before, now = differences[0]
+        more = f" (and {len(differences) - 1} more)" if len(differences) > 1 else ""
+        raise SearchError(
+            f"the study {study.name!r} was created with {path} = {before}, here it is {now}{more}. "
+            "Go back to what it was, or give a new STUDY."
+        )
+
+
+def _plain(definition: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in definition.items() if key not in _NOT_COMPARED}
+
+
+def _differences(one: Any, other: Any, path: str = "") -> Iterator[tuple[str, str, str]]:
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        for key in sorted({*one, *other}):
+            yield from _differences(one.get(key), other.get(key), f"{path}.{key}" if path else str(key))
+    elif one != other:
+        yield path, json.dumps(one)[:80], json.dumps(other)[:80]
+
+
+def forget_deleted(storage: FencedStorage) -> None:
+    """Removes what is left of studies that were deleted with Optuna's tools."""
+    there = {study.key for study in all_studies(storage.engine)}
+    hour_ago = storage.leases.now - 3600.0  # a study about to be created has its source's model first
+    with storage.engine.connect() as connection:
+        keys = set(connection.execute(sa.select(LEASES.c.study_key).distinct()).scalars())
+        old = sa.select(FILES.c.study_key).where(FILES.c.created < hour_ago).distinct()
+        gone = (keys | set(connection.execute(old).scalars())) - there
+    for key in gone:
+        Files(storage.engine, store_at(place_for(parse(storage.url)), storage.engine), storage.leases).forget(key)
+    if gone:
+        with storage.engine.begin() as connection:
+            storage.leases.forget(connection, gone)
+
+
+@functools.cache
+def code_hash() -> str:
+    """Of all that trains: the content of ``objectives/**.py``."""
+    digest = hashlib.sha256()
+    for path in sorted((ROOT / "objectives").rglob("*.py")):
+        digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
+
+
+@functools.cache
+def revision() -> str | None:
+    """The git revision of this checkout, for the record only."""
+    command = ["git", "-C", str(ROOT), "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+Describe = Callable[[Mapping[str, Any]], Mapping[str, Any]]
