@@ -1,0 +1,95 @@
+"""The plain convolutional network on CIFAR-100, from the one that learned CIFAR-10.
+
+Searched is how to go on: how much of the source stays frozen, for how long the head learns alone, and at which rates.
+``first`` holds the same network from scratch at equal budget, without which nobody knows what the transfer is worth.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+from optuna.trial import BaseTrial
+
+from objectives.data import describe
+from objectives.training import fine_tune
+from objectives.training.image_classifier import evaluate
+from objectives.training.image_classifier import train as train_plan
+from search.contract import Objective, Size, TrialContext, parameters
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    init: str  # "source" or "scratch"; from scratch the next three do nothing but the first rate
+    freeze: int  # so many blocks from the input keep the source's weights: block1, block2, block3
+    learning_rate: float  # the backbone's peak, in multiples of SGD's reference rate of .1
+    head_learning_rate: float  # the new head's
+    head_warm_epochs: int  # the head learns alone
+    weight_decay: float  # in PyTorch's units
+    label_smoothing: float
+    dropout_scale: float  # 1 is the notebook's dropout
+
+
+def suggest(trial: BaseTrial) -> Hyperparameters:
+    return Hyperparameters(
+        init=trial.suggest_categorical("init", ["source", "scratch"]),
+        freeze=trial.suggest_int("freeze", 0, 3),
+        learning_rate=trial.suggest_float("learning_rate", 0.1, 4.0, log=True),
+        head_learning_rate=trial.suggest_float("head_learning_rate", 0.5, 8.0, log=True),
+        head_warm_epochs=trial.suggest_int("head_warm_epochs", 0, 2),
+        weight_decay=trial.suggest_float("weight_decay", 1e-5, 1e-3, log=True),
+        label_smoothing=trial.suggest_float("label_smoothing", 0.0, 0.2),
+        dropout_scale=trial.suggest_float("dropout_scale", 0.0, 1.0),
+    )
+
+
+def train(hp: Hyperparameters, context: TrialContext) -> float:
+    alone = {"builder": "cnn", "width": context.size.width, "head": 0}
+    return train_plan(fine_tune.plan(hp, context, data="cifar100", without_source=alone), hp, context)
+
+
+TRANSFER = Hyperparameters(
+    init="source",
+    freeze=0,
+    learning_rate=0.5,
+    head_learning_rate=2.0,
+    head_warm_epochs=1,
+    weight_decay=5e-4,
+    label_smoothing=0.1,
+    dropout_scale=0.0,
+)
+SCRATCH = Hyperparameters(
+    init="scratch",
+    freeze=0,
+    learning_rate=1.0,
+    head_learning_rate=2.0,
+    head_warm_epochs=0,
+    weight_decay=5e-4,
+    label_smoothing=0.1,
+    dropout_scale=0.0,
+)
+
+OBJECTIVE = Objective(
+    suggest=suggest,
+    train=train,
+    evaluate=evaluate,
+    metric="val_accuracy",
+    first=(parameters(TRANSFER), parameters(SCRATCH)),
+    data=partial(describe, "cifar100"),
+    source="cnn_cifar10",
+    without_source={"init": "scratch"},
+    references={"the notebook": 0.4508},
+    sizes={
+        "quick": Size(
+            budget=10,
+            epochs=5,
+            rungs=(2,),
+            train_images=6_000,
+            validation_images=2_000,
+            width=16,
+            refit_epochs=8,
+            images_per_second=1_000,
+        ),
+        "full": Size(budget=100, epochs=35, rungs=(3, 9, 27), width=32, refit_epochs=35, images_per_second=300),
+    },
+)

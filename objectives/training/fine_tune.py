@@ -1,0 +1,61 @@
+"""Going on from a source: the plan of one trial that either takes over a trained network or begins from scratch."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from objectives.training.architecture import Architecture
+from objectives.training.image_classifier import Plan, augmentation
+from objectives.training.keep import read_training
+from objectives.training.recipe import Recipe
+from search.contract import SearchError, TrialContext
+
+AUGMENTATION = 0.5
+
+
+class FineTuning(Protocol):
+    """The hyperparameters of an objective with a source. Those of the source's weights mean nothing from scratch."""
+
+    @property
+    def init(self) -> str: ...
+    @property
+    def freeze(self) -> int: ...
+    @property
+    def learning_rate(self) -> float: ...
+    @property
+    def head_learning_rate(self) -> float: ...
+    @property
+    def head_warm_epochs(self) -> int: ...
+    @property
+    def weight_decay(self) -> float: ...
+    @property
+    def label_smoothing(self) -> float: ...
+    @property
+    def dropout_scale(self) -> float: ...
+
+
+def plan(hp: FineTuning, context: TrialContext, *, data: str, without_source: Architecture) -> Plan:
+    """The source's architecture with a new head, its weights where ``init`` is ``source``.
+
+    From scratch the same architecture is trained at one rate from random weights: the control at equal budget.
+    ``without_source`` is the architecture where there is no source.
+    """
+    transferred = hp.init == "source"
+    if transferred and context.source is None:
+        raise SearchError("init is 'source', but there is no source: search the source first, or fix init to 'scratch'")
+    architecture = without_source if context.source is None else read_training(context.source)["architecture"]
+    recipe = Recipe(
+        learning_rate=hp.learning_rate,
+        head_learning_rate=hp.head_learning_rate if transferred else None,
+        head_warm_epochs=hp.head_warm_epochs if transferred else 0,
+        weight_decay=hp.weight_decay,
+        label_smoothing=hp.label_smoothing,
+    )
+    return Plan(
+        data=data,
+        architecture={**architecture, "dropout_scale": hp.dropout_scale},
+        recipe=recipe,
+        augmentation=augmentation(AUGMENTATION),
+        source=context.source if transferred else None,
+        freeze=hp.freeze if transferred else 0,
+    )

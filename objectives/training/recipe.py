@@ -1,0 +1,129 @@
+"""How a network is trained: one ``Recipe`` for all objectives, and the optimizers that it means."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import keras
+
+from objectives.models import transfer
+from objectives.training.schedule import Group, LearningRate, Plateau, Schedule
+
+REFERENCE_BATCH = 128
+REFERENCE_RATES = {"sgd": 0.1, "adamw": 1e-3}
+"""What ``learning_rate`` is a multiple of, at a batch of 128 images: one range serves both optimizers."""
+LARGEST_SCALED_BATCH = 512
+"""The best rate grows with the batch up to here and not beyond."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """All of training that is not the network, the data or the augmentation. Shares are of the trial's epochs."""
+
+    optimizer: str = "sgd"
+    """A key of ``REFERENCE_RATES``; ``sgd`` is with Nesterov momentum."""
+    learning_rate: float = 1.0
+    """The peak, as a multiple of the optimizer's reference rate (``REFERENCE_RATES``)."""
+    head_learning_rate: float | None = None
+    """The same for the head's layers; None: one rate for all."""
+    head_warm_epochs: int = 0
+    """For so many epochs the head learns alone."""
+    momentum: float = 0.9
+    """SGD's; AdamW's first beta."""
+    weight_decay: float = 5e-4
+    """In PyTorch's units for SGD (lambda of ``lambda/2 * |w|^2``); see ``keras_weight_decay``. Kernels only."""
+    decay_kind: Literal["decoupled", "l2"] = "decoupled"
+    """``l2`` is a penalty in the loss, put there by the network's builder."""
+    label_smoothing: float = 0.0
+    schedule: Schedule = "cosine"
+    warm_up: float = 0.15
+    plateau_factor: float = 1.0
+    """What the rate is multiplied by where validation accuracy stands still; 1: never."""
+    plateau_patience: int = 3
+    patience: float = 0.5
+    """Early stopping after this share of the epochs without a better one. At least a half: under a cosine the best
+    epochs come last, so this is a net for a collapse only."""
+
+    def __post_init__(self) -> None:
+        if self.optimizer not in REFERENCE_RATES:
+            raise ValueError(f"optimizer is one of {', '.join(REFERENCE_RATES)}, not {self.optimizer!r}")
+        if self.patience < 0.5:
+            raise ValueError(f"patience is a share of the epochs and at least 0.5, not {self.patience}")
+        if not 0.0 < self.plateau_factor <= 1.0:
+            raise ValueError(f"plateau_factor lies in (0, 1], not {self.plateau_factor}")
+
+
+def keras_weight_decay(recipe: Recipe) -> float:
+    """The recipe's weight decay as Keras's ``weight_decay``, which acts beside the momentum buffer.
+
+    PyTorch's SGD sends lambda through the buffer, which multiplies it by ``1 / (1 - momentum)``: 5e-4 at momentum .9
+    is Keras's 5e-3. AdamW gets the value that shrinks a weight as much per update at the reference rates, so that one
+    range serves both: 5e-4 is its .5.
+    """
+    if recipe.optimizer == "sgd":
+        return recipe.weight_decay / (1.0 - recipe.momentum)
+    return recipe.weight_decay / (1.0 - 0.9) * REFERENCE_RATES["sgd"] / REFERENCE_RATES["adamw"]
+
+
+def keras_l2(recipe: Recipe) -> float:
+    """What the builders take as ``l2``, which adds ``l2 * |w|^2`` to the loss: half of lambda, or 0 if decoupled."""
+    return recipe.weight_decay / 2.0 if recipe.decay_kind == "l2" else 0.0
+
+
+def peak_rate(recipe: Recipe, multiple: float, batch: int) -> float:
+    """A multiple of the reference rate as a rate, scaled with the batch up to 512 images."""
+    return float(multiple * REFERENCE_RATES[recipe.optimizer] * min(batch, LARGEST_SCALED_BATCH) / REFERENCE_BATCH)
+
+
+def patience_epochs(recipe: Recipe, epochs: int) -> int:
+    return max(1, math.ceil(recipe.patience * epochs))
+
+
+def compile_model(
+    model: keras.Model, network: keras.Model, recipe: Recipe, *, epochs: int, steps_per_epoch: int, batch: int
+) -> LearningRate:
+    """Compiles ``model``, whose variables are those of ``network``, and returns the owner of its learning rate.
+
+    The optimizer is built, so that its variables are there to be restored.
+    """
+    backbone = _optimizer(recipe, model)
+    groups = [Group("learning_rate", backbone, peak_rate(recipe, recipe.learning_rate, batch))]
+    optimizer = backbone
+    if recipe.head_learning_rate is not None:
+        head = _optimizer(recipe, model)
+        rest = min(recipe.head_warm_epochs, epochs - 1) * steps_per_epoch
+        groups = [
+            Group("learning_rate", backbone, groups[0].peak, rest),
+            Group("head_learning_rate", head, peak_rate(recipe, recipe.head_learning_rate, batch)),
+        ]
+        optimizer = keras.optimizers.MultiOptimizer(_chooser(network, backbone, head))
+    loss = keras.losses.CategoricalCrossentropy(label_smoothing=float(recipe.label_smoothing))
+    model.compile(optimizer=optimizer, loss=loss, metrics=["accuracy"])
+    model.optimizer.build(model.trainable_variables)
+    return LearningRate(
+        groups,
+        steps=epochs * steps_per_epoch,
+        warm_up=recipe.warm_up,
+        schedule=recipe.schedule,
+        plateau=Plateau(recipe.plateau_factor, recipe.plateau_patience),
+    )
+
+
+def _optimizer(recipe: Recipe, model: keras.Model) -> Any:
+    """One optimizer; its rate is set before each update by the owner, so that the 0 here is never used."""
+    decay = keras_weight_decay(recipe) if recipe.decay_kind == "decoupled" and recipe.weight_decay else None
+    if recipe.optimizer == "sgd":
+        optimizer = keras.optimizers.SGD(0.0, momentum=float(recipe.momentum), nesterov=True, weight_decay=decay)
+    else:
+        optimizer = keras.optimizers.AdamW(0.0, beta_1=float(recipe.momentum), weight_decay=decay or 0.0)
+    optimizer.exclude_from_weight_decay(var_list=[v for v in model.trainable_variables if v.name != "kernel"])
+    return optimizer
+
+
+def _chooser(network: keras.Model, backbone: Any, head: Any) -> Callable[[Any], Any]:
+    """By the variable itself, not by a pattern over its path: a pattern that matches nothing would go unnoticed."""
+    chosen = {variable.path for variable in network.get_layer(transfer.HEAD).trainable_variables}
+    return lambda variable: head if variable.path in chosen else backbone
