@@ -145,15 +145,19 @@ def missing(layout: Layout, data_dir: Path) -> list[Path]:
     return [folder / file for file in (*layout.train, *layout.test) if not (folder / file).is_file()]
 
 
-def _records(path: Path, layout: Layout) -> npt.NDArray[np.uint8]:
-    length = layout.labels + PIXELS
-    size = path.stat().st_size
+def refuse_torn(path: Path, layout: Layout) -> None:
+    """Raise SearchError unless ``path`` holds a whole number of records. Looks at its size, and does not open it."""
+    length, size = layout.labels + PIXELS, path.stat().st_size
     if size == 0 or size % length:
         raise SearchError(
             f"{path} holds {size} bytes, which is no whole number of {length}-byte {layout.title} records: "
             f"put the file of {layout.archive} in its place, or remove {path.parent} to download it again"
         )
-    records = np.memmap(path, dtype=np.uint8, mode="r").reshape(-1, length)
+
+
+def _records(path: Path, layout: Layout) -> npt.NDArray[np.uint8]:
+    refuse_torn(path, layout)
+    records = np.memmap(path, dtype=np.uint8, mode="r").reshape(-1, layout.labels + PIXELS)
     fine = records[:, layout.labels - 1]
     if fine.max() >= layout.classes:
         raise _wrong(path, layout, f"label {fine.max()} of record {fine.argmax()} is not below {layout.classes}")

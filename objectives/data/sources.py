@@ -31,9 +31,13 @@ def load(name: str, data_dir: Path, part: Part) -> Dataset:
 def describe(name: str, data_dir: Path, size: Size) -> dict[str, Any]:
     """Name, counts and checksums of data and cut, as JSON: the part of a study's definition that is data.
 
-    Train and test files are there when this returns. Of the test file only that is known.
+    Train and test files are there when this returns. Of the test file only its size was looked at.
     """
     dataset = load(name, data_dir, "train")
+    if name in cifar.LAYOUTS:
+        layout = cifar.LAYOUTS[name]
+        for file in layout.test:
+            cifar.refuse_torn(data_dir / layout.folder / file, layout)
     parts = cut(dataset.labels, train=size.train_images, validation=size.validation_images)
     return {
         "name": name,
