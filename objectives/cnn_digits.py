@@ -63,12 +63,12 @@ OBJECTIVE = Objective(
     sizes={
         "quick": Size(
             budget=8,
-            epochs=6,
+            epochs=8,
             rungs=(2,),
             validation_images=280,
             width=8,
             refit_epochs=12,
-            batch=64,
+            batch=32,
             images_per_second=3_000,
         ),
         "full": Size(
@@ -78,7 +78,7 @@ OBJECTIVE = Objective(
             validation_images=280,
             width=16,
             refit_epochs=30,
-            batch=64,
+            batch=32,
             images_per_second=2_000,
         ),
     },

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from objectives.models.parts import classifier, normalised_input
+from objectives.models.parts import batch_norm, classifier, normalised_input
 
 DROPOUT = (0.2, 0.3, 0.4)
 
@@ -50,7 +50,7 @@ def _block(x: Any, name: str, channels: int, dropout: float, l2: float) -> Any:
             kernel_regularizer=keras.regularizers.L2(l2) if l2 else None,
             name=f"{name}_conv{i}",
         )(x)
-        x = layers.BatchNormalization(name=f"{name}_bn{i}")(x)
+        x = batch_norm(f"{name}_bn{i}")(x)
         x = layers.ReLU(name=f"{name}_relu{i}")(x)
     x = layers.MaxPooling2D(2, name=f"{name}_pool")(x)
     return layers.Dropout(dropout, name=f"{name}_dropout")(x)

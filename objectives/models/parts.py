@@ -7,6 +7,15 @@ from typing import Any
 import keras
 from keras import layers
 
+BATCH_NORM_MOMENTUM = 0.9
+"""Of the moving statistics. Keras's .99 looks back over 100 updates, more than a short trial has: with 46 updates an
+epoch, the same weights had a validation accuracy of .25 instead of .41 after 2 epochs, .47 instead of .55 after 5."""
+
+
+def batch_norm(name: str) -> layers.Layer:
+    """Batch normalisation whose statistics keep up with a short trial."""
+    return layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name=name)
+
 
 def normalised_input(shape: tuple[int, int, int]) -> Any:
     """Float images (b, h, w, c), channels of mean 0 and deviation 1 over the training images."""
@@ -22,7 +31,7 @@ def classifier(x: Any, classes: int, *, hidden: int, dropout: float, l2: float, 
     x = layers.GlobalAveragePooling2D(name="neck_pool")(x)
     if hidden:
         x = layers.Dense(hidden, kernel_initializer=initializer, kernel_regularizer=regularizer, name="neck_dense")(x)
-        x = layers.BatchNormalization(name="neck_bn")(x)
+        x = batch_norm("neck_bn")(x)
         x = layers.ReLU(name="neck_relu")(x)
         x = layers.Dropout(dropout, name="neck_dropout")(x)
     return layers.Dense(classes, activation="softmax", kernel_regularizer=regularizer, dtype="float32", name="head")(x)

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from objectives.models.parts import classifier, normalised_input
+from objectives.models.parts import batch_norm, classifier, normalised_input
 
 BLOCKS = ((1, 1, 0.05), (2, 2, 0.10), (4, 2, 0.20), (8, 2, 0.25), (8, 1, 0.30))
 """Channels as a multiple of the width, stride, dropout behind the block."""
@@ -59,7 +59,7 @@ def _unit(x: Any, name: str, channels: int, stride: int, l2: float) -> Any:
 
 
 def _bn_relu(x: Any, block: str, number: str) -> Any:
-    x = layers.BatchNormalization(name=f"{block}_bn{number}")(x)
+    x = batch_norm(f"{block}_bn{number}")(x)
     return layers.ReLU(name=f"{block}_relu{number}")(x)
 
 
