@@ -24,7 +24,7 @@ TRIES = 2
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 30.0
 ANSWER_SECONDS = 8.0
-"""For all tries to reach the site: a person who has no internet is told so within 15 seconds, Keras's start included."""
+"""For all tries to reach the site: who has no internet is told so within 15 seconds, Keras's start included."""
 
 
 def find_or_download(layout: Layout, data_dir: Path) -> None:
@@ -33,12 +33,11 @@ def find_or_download(layout: Layout, data_dir: Path) -> None:
     Raises SearchError: at once where the folder is there but not whole, within 15 seconds where nothing is to be had.
     """
     folder = data_dir / layout.folder
-    absent = missing(layout, data_dir)
-    if not absent:
-        return
-    if folder.exists():
-        names = ", ".join(path.name for path in absent)
-        raise SearchError(f"{folder} lacks {names}: put it there, or remove the folder to download {layout.archive}")
+    if folder.exists():  # asked first: another process's download may end between any two lines
+        absent = ", ".join(path.name for path in missing(layout, data_dir))
+        if not absent:
+            return
+        raise SearchError(f"{folder} lacks {absent}: put it there, or remove the folder to download {layout.archive}")
     url = f"{os.environ.get('SEARCH_DATA_URL', SITE).rstrip('/')}/{layout.archive}"
     reason = _unreachable(url)
     if reason:
@@ -59,6 +58,7 @@ def _fetch(layout: Layout, data_dir: Path, url: str) -> None:
     for left_over in data_dir.glob(".download-*"):  # of a process that was killed: we hold the lock
         shutil.rmtree(left_over, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix=".download-", dir=data_dir) as name:
+        print(f"downloading {url} to {data_dir}", file=sys.stderr, flush=True)
         pooch.get_logger().setLevel("WARNING")
         archive = pooch.create(
             path=name,

@@ -1,0 +1,182 @@
+"""Networks, the model that is given away, transfer by name, and the evaluation of a kept model."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from objectives.data import load
+from objectives.models import cnn, deploy, resnet, transfer
+from objectives.training.augment import SHIFT_AND_FLIP, Augment
+from objectives.training.evaluate import evaluate_model, record_predictions
+from search.contract import SearchError
+
+CIFAR = (32, 32, 3)
+MEAN, STD = (0.5, 0.4, 0.3), (0.25, 0.2, 0.3)
+IMAGES = np.random.default_rng(0).integers(0, 256, (6, *CIFAR), dtype=np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("network", "parameters"),
+    [
+        (lambda: cnn.build(CIFAR, 10), 362_026),
+        (lambda: cnn.build(CIFAR, 100), 408_196),
+        (lambda: resnet.build(CIFAR, 10, final_bn_relu=False), 9_894_922),
+        (lambda: resnet.build(CIFAR, 100, final_bn_relu=False), 9_941_092),
+        (lambda: resnet.build(CIFAR, 10, width=16, head=0), 606_346),
+    ],
+)
+def test_the_networks_are_the_notebooks(network, parameters: int) -> None:  # type: ignore[no-untyped-def]
+    assert network().count_params() == parameters
+
+
+def test_every_layer_is_named_by_its_block() -> None:
+    network = resnet.build(CIFAR, 10, width=8)
+    assert transfer.groups(network) == ("stem", *(f"block{i}" for i in range(1, 6)), "neck", "head")
+    assert transfer.groups(cnn.build((8, 8, 1), 10, width=8, blocks=2, head=0)) == ("block1", "block2", "head")
+    known = (*transfer.groups(network), "normalised")
+    assert all(layer.name.split("_")[0] in known for layer in network.layers)
+
+
+def test_the_arguments_reach_the_layers() -> None:
+    network = resnet.build(CIFAR, 10, width=8, dropout_scale=0.5, l2=0.01, stem_bn_relu=False)
+    rates = [network.get_layer(f"block{i}_dropout").rate for i in range(1, 6)]
+    assert rates == [0.025, 0.05, 0.1, 0.125, 0.15] and network.get_layer("neck_dropout").rate == 0.25
+    kernels = [layer for layer in network.layers if hasattr(layer, "kernel_regularizer")]
+    assert len(kernels) == 1 + 5 * 2 + 3 + 2
+    np.testing.assert_allclose(
+        float(sum(network.losses)), sum(0.01 * float((np.asarray(k.kernel) ** 2).sum()) for k in kernels), rtol=1e-4
+    )
+    assert not cnn.build(CIFAR, 10, width=8).losses
+    assert "stem_bn" not in {layer.name for layer in network.layers}
+    assert "neck_final_bn" in {layer.name for layer in network.layers}
+    with pytest.raises(ValueError, match="1 to 3"):
+        cnn.build(CIFAR, 10, blocks=4)
+
+
+def test_the_exported_model_takes_raw_images_and_loads_with_keras_alone(tmp_path: Path) -> None:
+    network = cnn.build(CIFAR, 10, width=4)
+    model = deploy.exported(network, MEAN, STD)
+    by_hand = np.asarray(network((IMAGES / 255 - MEAN) / STD))
+    found = np.asarray(model(IMAGES))
+    np.testing.assert_allclose(found, by_hand, atol=1e-5)
+    np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
+    assert found.dtype == np.float32 and model.inputs[0].dtype == "uint8"
+    assert "objectives" not in model.to_json()
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras", safe_mode=True)
+    np.testing.assert_array_equal(np.asarray(loaded(IMAGES)), found)
+
+
+def test_the_trained_model_shares_the_network_and_augments_in_training_only() -> None:
+    network = resnet.build(CIFAR, 10, width=4, dropout_scale=0.0)
+    model = deploy.trained(network, MEAN, STD, Augment(1.0, SHIFT_AND_FLIP, seed=1))
+    given_away = deploy.exported(network, MEAN, STD)
+    np.testing.assert_array_equal(np.asarray(model(IMAGES)), np.asarray(given_away(IMAGES)))
+    assert model.get_layer("network") is given_away.get_layer("network") is network
+    unchanged = deploy.trained(network, MEAN, STD)
+    assert (np.asarray(model(IMAGES, training=True)) != np.asarray(unchanged(IMAGES, training=True))).any()
+    network.get_layer("head").bias.assign(np.arange(10.0))
+    np.testing.assert_array_equal(np.asarray(model(IMAGES)), np.asarray(given_away(IMAGES)))
+
+
+def _weights(network: keras.Model) -> dict[str, list[np.ndarray]]:
+    return {layer.name: layer.get_weights() for layer in network.layers if layer.weights}
+
+
+def _same(one: list[np.ndarray], other: list[np.ndarray]) -> bool:
+    return all(map(np.array_equal, one, other))
+
+
+def test_transfer_loads_all_but_the_head(tmp_path: Path) -> None:
+    source = resnet.build(CIFAR, 10, width=4, head=16)
+    source.get_layer("block3_bn1").moving_mean.assign(np.arange(8.0))
+    deploy.exported(source, MEAN, STD).save(tmp_path / "model.keras")
+    target = resnet.build(CIFAR, 100, width=4, head=16, dropout_scale=0.3, l2=0.1)
+    head = target.get_layer("head").get_weights()
+    transfer.load(target, tmp_path / "model.keras")
+    was, now = _weights(source), _weights(target)
+    assert all(_same(was[name], now[name]) for name in was if name != "head")
+    assert _same(now["head"], head)
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ({"width": 8, "head": 16}, "has shapes"),
+        ({"width": 4, "head": 0}, "neck_bn, neck_dense are in one of the two only"),
+    ],
+)
+def test_another_architecture_is_refused_and_nothing_changed(
+    tmp_path: Path, other: dict[str, int], message: str
+) -> None:
+    deploy.exported(resnet.build(CIFAR, 10, **other), MEAN, STD).save(tmp_path / "model.keras")
+    target = resnet.build(CIFAR, 100, width=4, head=16)
+    before = _weights(target)
+    with pytest.raises(ValueError, match=message):
+        transfer.load(target, tmp_path / "model.keras")
+    assert all(_same(weights, before[name]) for name, weights in _weights(target).items())
+
+
+def test_freezing_stops_blocks_by_name_and_their_statistics() -> None:
+    network = resnet.build(CIFAR, 10, width=4, head=0)
+    transfer.freeze(network, "block2")
+    moving = {"stem", "block1", "block2"}
+    trainable = {layer.name.split("_")[0] for layer in network.layers if layer.trainable_weights}
+    assert trainable == set(transfer.groups(network)) - moving
+    before = _weights(network)
+    network(IMAGES.astype("float32"), training=True)
+    changed = {name.split("_")[0] for name, weights in _weights(network).items() if not _same(weights, before[name])}
+    assert changed == {"block3", "block4", "block5", "neck"}  # batch normalisation's statistics
+    transfer.freeze(network, "none")
+    assert all(layer.trainable for layer in network.layers)
+    with pytest.raises(ValueError, match="'head': there are none, stem, block1"):
+        transfer.freeze(network, "head")
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Path:
+    """A folder as training leaves it, of an untrained network on real digits."""
+    model = deploy.exported(cnn.build((8, 8, 1), 10, width=4, blocks=2, head=8), (0.3,), (0.4,))
+    model.save(tmp_path / "model.keras")
+    record_predictions(tmp_path, model, load("digits", tmp_path, "train"), np.array([3, 99, 1_000]))
+    (tmp_path / "history.json").write_text(
+        json.dumps({"loss": [2.0, 1.0], "val_loss": [2.1, 1.4], "accuracy": [0.1, 0.5]})
+    )
+    return tmp_path
+
+
+def test_a_kept_model_is_evaluated_and_described(kept: Path) -> None:
+    digits = load("digits", kept, "test")
+    found = evaluate_model(kept, digits)
+    assert found["n"] == 360 and np.sum(found["confusion_matrix"]) == 360
+    model = keras.models.load_model(kept / "model.keras")
+    right = np.asarray(model(digits.images[:])).argmax(axis=1) == digits.labels
+    assert found["accuracy"] == pytest.approx(right.mean())
+    assert found["model"]["parameters"] == model.count_params() and len(found["model"]["sha256"]) == 64
+    json.dumps(found, allow_nan=False)
+    rows = list(csv.reader((kept / "classification_report.csv").open()))
+    assert rows[0] == ["class", "precision", "recall", "f1-score", "support"]
+    assert [row[0] for row in rows[1:11]] == list("0123456789") and len(rows) == 14
+    assert rows[11] == ["accuracy", "", "", f"{found['accuracy']:.4f}", "360"]
+    for picture in ("confusion_matrix.png", "learning_curve.png"):
+        assert (kept / picture).read_bytes().startswith(b"\x89PNG")
+    assert "block2_conv2" in (kept / "model_summary.txt").read_text()
+    some = np.array([5, 7, 200])
+    assert evaluate_model(kept, digits, some)["accuracy"] == pytest.approx(right[some].mean())
+
+
+def test_a_model_that_changed_on_its_way_is_refused(kept: Path) -> None:
+    model = keras.models.load_model(kept / "model.keras")
+    model.get_layer("network").get_layer("head").bias.assign(np.eye(10)[3] / 2)
+    model.save(kept / "model.keras")
+    with pytest.raises(RuntimeError, match="does not predict what its training process predicted"):
+        evaluate_model(kept, load("digits", kept, "test"))
+    (kept / "predictions.npz").unlink()
+    with pytest.raises(SearchError, match=r"holds no predictions\.npz"):
+        evaluate_model(kept, load("digits", kept, "test"))
