@@ -1,0 +1,100 @@
+# Search, retrain the winner, export. A target that needs the environment makes it first.
+#
+#: For users
+#:   make search STUDY=cnn_digits      create a study or go on with it: search, retrain the winner on all data, export
+#:        [OBJECTIVE=…] [SIZE=quick|full] [TRIALS=…] [EPOCHS=…] [TRAIN_SIZE=…] [CHILDREN=…] [TIMEOUT=30m] [SOURCE=…]
+#:        [DIRECTION=maximize|minimize]
+#:   make worker [STUDY=…]             join a study from this machine too; without a name, every open study
+#:   make status [STUDY=…] [TRIAL=…]   all studies, one study, or one trial with the end of its log
+#:   make refit STUDY=…                train the best trial's hyperparameters on all data
+#:   make export STUDY=… [TO=DIR]      the model and its report into exports/STUDY, also during a search
+#:   make check OBJECTIVE=…            one minute before a night: does this objective, or path/to/mine.py, hold together
+#:   make dashboard [PORT=8080]        look at the studies in a browser, on this machine
+#:
+#:   With each: STORAGE=URL (sqlite:///studies.db; many machines: postgresql://user@host/database), FILES=…, DATA_DIR=…
+#:   A password is safest in the environment: export SEARCH_STORAGE=postgresql://user:password@host/database
+#:
+#: For developers
+#:   make test       the tests, under ten minutes
+#:   make soak       the long fault runs
+#:   make lint       format, lint, types
+#:   make example    write studies.db.example from a real search
+#:   make .venv      make or renew the environment
+
+.DEFAULT_GOAL := help
+.PHONY: help search worker status refit export check dashboard test soak lint example .venv
+
+# The storage's URL may hold a password: it goes by the environment alone, in no argument list and once only.
+ifneq ($(value STORAGE),)
+export SEARCH_STORAGE := $(value STORAGE)
+endif
+unexport STORAGE MAKEFLAGS MAKEOVERRIDES MFLAGS
+
+# Data that lies beside the checkout is taken where nothing else is said.
+ifeq ($(origin SEARCH_DATA_DIR)$(wildcard ../shared/datasets),undefined../shared/datasets)
+export SEARCH_DATA_DIR := $(abspath ../shared/datasets)
+endif
+
+# A value as one word of the command line, whatever is in it. Single quotes keep each recipe one simple command, which
+# make starts without a shell: a shell in between would not pass signals on.
+quoted = '$(subst ','\'',$(1))'
+flag = $(if $(value $(2)), --$(1)=$(call quoted,$(value $(2))))
+needs = $(if $(filter $(1),$(MAKECMDGOALS)),$(if $(value $(2)),,$(error $(2) is missing. Type: make $(1) $(2)=$(3))))
+
+$(call needs,search,STUDY,cnn_digits)
+$(call needs,refit,STUDY,cnn_digits)
+$(call needs,export,STUDY,cnn_digits)
+$(call needs,check,OBJECTIVE,cnn_digits)
+
+service = .venv/bin/python -m search
+study = $(if $(value STUDY), $(call quoted,$(value STUDY)))
+studies = $(foreach name,$(value STUDY),$(call quoted,$(name)))
+trial = $(if $(value TRIAL), $(call quoted,$(value TRIAL)))
+files = $(call flag,files,FILES)
+machine = $(call flag,children,CHILDREN)$(call flag,data-dir,DATA_DIR)$(call flag,timeout,TIMEOUT)
+definition = $(call flag,objective,OBJECTIVE)$(call flag,size,SIZE)$(call flag,source,SOURCE)$(call flag,direction,DIRECTION)
+spending = $(call flag,trials,TRIALS)$(call flag,epochs,EPOCHS)$(call flag,train-size,TRAIN_SIZE)
+
+help:
+	@sed -n 's/^#: \{0,1\}//p' Makefile
+
+search: .venv
+	$(service) run$(study)$(definition)$(spending)$(machine)$(files)
+
+worker: .venv
+	$(service) worker $(studies)$(machine)$(files)
+
+status: .venv
+	$(service) status$(study)$(trial)$(files)
+
+refit: .venv
+	$(service) refit$(study)$(files)
+
+export: .venv
+	$(service) export$(study)$(call flag,to,TO)$(files)
+
+check: .venv
+	$(service) check $(call quoted,$(value OBJECTIVE))$(files)
+
+dashboard: .venv
+	$(service) dashboard$(call flag,port,PORT)$(files)
+
+test: .venv
+	.venv/bin/python -m pytest
+
+soak: .venv
+	.venv/bin/python -m pytest -m soak
+
+lint: .venv
+	.venv/bin/ruff format --check
+	.venv/bin/ruff check
+	.venv/bin/mypy
+
+example: .venv
+	.venv/bin/python -m benchmarks.example
+
+.venv:
+	@for python in .venv/bin/python python3 python3.13 python3.12 python3.11; do \
+	    "$$python" -S -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
+	    && exec "$$python" -S environment.py; \
+	done; echo "There is no Python 3.11, 3.12 or 3.13 here. Install one (apt-get install python3.11 python3.11-venv), then type make again." >&2; exit 1
