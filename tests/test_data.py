@@ -17,12 +17,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cifar_files import records, write_cifar10, write_cifar100
 
 from objectives import data
 from objectives.data import download
 from objectives.data.cifar import CIFAR10, CIFAR100, CLASS_NAMES, SUPERCLASS
 from search.contract import SearchError, Size
+from tests.cifar_files import records, write_cifar10, write_cifar100
 
 OPENED: list[str] = []
 
