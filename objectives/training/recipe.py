@@ -44,8 +44,8 @@ class Recipe:
     """What the rate is multiplied by where validation accuracy stands still; 1: never."""
     plateau_patience: int = 3
     patience: float = 0.5
-    """Early stopping after this share of the epochs without a better one. At least a half: under a cosine the best
-    epochs come last, so this is a net for a collapse only."""
+    """Early stopping after this share of the epochs (and no fewer than 3) without a better one. At least a half: under
+    a cosine the best epochs come last, so this is a net for a collapse only."""
 
     def __post_init__(self) -> None:
         if self.optimizer not in REFERENCE_RATES:
@@ -79,7 +79,7 @@ def peak_rate(recipe: Recipe, multiple: float, batch: int) -> float:
 
 
 def patience_epochs(recipe: Recipe, epochs: int) -> int:
-    return max(1, math.ceil(recipe.patience * epochs))
+    return max(3, math.ceil(recipe.patience * epochs))
 
 
 def compile_model(

@@ -1,0 +1,130 @@
+"""A trial that dies and goes on elsewhere ends as if nothing had happened: bit for bit, on one thread."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.cifar_files import write_cifar10, write_cifar100
+from tests.contexts import start
+
+SIZE = {"epochs": 4, "train_images": 320, "validation_images": 80, "width": 4, "batch": 32, "rungs": ()}
+BATCHES = 10
+# Everything that draws or counts is on: dropout, augmentation, warm-up.
+HP = {"dropout_scale": 0.5, "augmentation": 0.8}
+
+
+NETWORKS = ("cnn", "resnet")
+
+
+def _random_batch() -> int:
+    """Of those after which a context is asked (an epoch's last is none): some epoch is finished, the last is not."""
+    return random.randint(BATCHES, 4 * (BATCHES - 1) - 1)  # noqa: S311
+
+
+def _finished(asked: int) -> int:
+    return (asked - 1) // (BATCHES - 1)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All trials of this module, as few processes as may be: two that are killed, then two others."""
+    folder = tmp_path_factory.mktemp("resume")
+    data = write_cifar100(write_cifar10(folder / "data", train=400, test=50), train=400, test=100)
+    common = {network: _common(f"{network}_cifar10", HP, data) for network in NETWORKS}
+    deaths = {network: _random_batch() for network in NETWORKS}
+    victims = {
+        network: start([_named(folder, f"{network} killed", **common[network], kill_at=deaths[network])])
+        for network in NETWORKS
+    }
+    for network, victim in victims.items():
+        output = victim.communicate()[0]
+        assert victim.returncode == -signal.SIGKILL, output
+        (folder / f"{network} died at").write_text(str(deaths[network]))
+    runs = {
+        network: [
+            _named(folder, f"{network} resumed", **common[network], resume=_newest(folder / f"{network} killed")),
+            _named(folder, f"{network} whole", **common[network]),
+        ]
+        for network in NETWORKS
+    }
+    runs["resnet"] += _fine_tuning(folder, data)
+    others = [start(some) for some in runs.values()]
+    for other in others:
+        output = other.communicate()[0]
+        assert other.returncode == 0, output
+    return folder
+
+
+def _common(objective: str, hp: dict[str, Any], data: Path) -> dict[str, Any]:
+    return {"objective": objective, "hp": hp, "size": SIZE, "data_dir": data}
+
+
+def _named(folder: Path, name: str, **run: Any) -> dict[str, Any]:
+    return {**run, "workdir": folder / name, "result": folder / f"{name}.json"}
+
+
+def _newest(workdir: Path) -> Path:
+    return max(workdir.glob("checkpoint-*.npz"), key=lambda path: int(path.stem.split("-")[1]))
+
+
+def _fine_tuning(folder: Path, data: Path) -> list[dict[str, Any]]:
+    """Two optimizers, a head that learns alone at first, a frozen block; and a hand-over between two batches."""
+    hp = {"init": "source", "freeze": 1, "head_warm_epochs": 2, "dropout_scale": 0.5}
+    common = {**_common("resnet_cifar100", hp, data), "source": folder / "resnet whole" / "model"}
+    stop_at = _random_batch()
+    checkpoint = folder / "tuning stopped" / f"checkpoint-{_finished(stop_at)}.npz"
+    return [
+        _named(folder, "tuning stopped", **common, stop_at=stop_at),
+        _named(folder, "tuning resumed", **common, resume=checkpoint),
+        _named(folder, "tuning whole", **common),
+    ]
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_killed_at_a_random_batch(network: str, folder: Path) -> None:
+    died_at = int((folder / f"{network} died at").read_text())
+    finished = _finished(died_at)
+    left = {path.name for path in (folder / f"{network} killed").iterdir()}
+    assert left == {f"checkpoint-{step}.npz" for step in range(1, finished + 1)}, died_at
+
+    expected = _reports(folder / f"{network} whole.json")
+    assert list(expected) == [1, 2, 3, 4]
+    resumed = _reports(folder / f"{network} resumed.json")
+    assert resumed == {step: expected[step] for step in range(finished + 1, 5)}, died_at
+    _same_model(folder / f"{network} resumed" / "model", folder / f"{network} whole" / "model")
+
+
+def test_handed_over_while_fine_tuning(folder: Path) -> None:
+    expected = _reports(folder / "tuning whole.json")
+    assert [values["learning_rate"] > 0 for values in expected.values()] == [False, False, True, True]
+    assert all(values["head_learning_rate"] > 0 for values in expected.values())
+    before, after = _reports(folder / "tuning stopped.json"), _reports(folder / "tuning resumed.json")
+    assert {**before, **after} == expected
+    assert 1 <= len(before) <= 3
+    assert len(before) + len(after) == 4
+    assert not (folder / "tuning stopped" / "model").exists(), "nobody waits for a model that is finished elsewhere"
+    _same_model(folder / "tuning resumed" / "model", folder / "tuning whole" / "model")
+
+
+def _reports(path: Path) -> dict[int, dict[str, float]]:
+    found = {int(step): values for step, values in json.loads(path.read_text()).items()}
+    for values in found.values():
+        del values["images_per_second"]
+    return found
+
+
+def _same_model(resumed: Path, whole: Path) -> None:
+    """The best epoch's weights too: they may be of an epoch before the kill."""
+    with np.load(resumed / "predictions.npz") as one, np.load(whole / "predictions.npz") as other:
+        np.testing.assert_array_equal(one["probabilities"], other["probabilities"])
+    histories = [json.loads((folder / "history.json").read_text()) for folder in (resumed, whole)]
+    for history in histories:
+        assert len(history.pop("images_per_second")) == SIZE["epochs"]
+    assert histories[0] == histories[1]
