@@ -48,7 +48,7 @@ class Line:
     def __init__(self, pipe: Pipe) -> None:
         self._pipe = pipe
         self._inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
-        self._stopped: int | None = None
+        self._stopped: str | None = None
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
@@ -59,7 +59,7 @@ class Line:
                 self._inbox.put(message)
         os._exit(0)
 
-    def stopped(self, run: int) -> bool:
+    def stopped(self, run: str) -> bool:
         """Whether this run was told to stop; a stop that comes late is for an earlier one."""
         return self._stopped == run
 
@@ -170,7 +170,7 @@ class RemoteContext:
     """The TrialContext of a child; ``report`` sends and never waits."""
 
     def __init__(self, line: Line, go: Message, metric: str) -> None:
-        self._line, self._run = line, int(go["run"])
+        self._line, self._run = line, str(go["run"])
         self._needed = set() if go["refit"] else {metric}
         self.workdir, self.data_dir = Path(go["workdir"]), Path(go["data_dir"])
         self.source = Path(go["source"]) if go["source"] else None
@@ -252,9 +252,9 @@ def _size(objective: Objective, order: Message) -> Size:
     return _changed(objective.sizes[order["size_name"]], order["changes"])
 
 
-def _changed(size: Size, changes: Mapping[str, int]) -> Size:
+def _changed(size: Size, changes: Mapping[str, Any]) -> Size:
     """The size with what a user asked for instead. A refit takes as many epochs as a trial, and the images in sight."""
-    extra: dict[str, int] = {}
+    extra: dict[str, Any] = {}
     if "epochs" in changes:
         extra["refit_epochs"] = changes["epochs"]
     if "train_images" in changes:

@@ -167,7 +167,7 @@ class Files:
 
         The record is fenced by the lease, whose ``columns`` are set in the same transaction. Raises LeaseLost, OSError.
         """
-        name = f"{lease.study_key}/{lease.number}/{kind}-{lease.token}-{step or 0}"
+        name = f"{lease.study_key}/{lease.number}/{kind}-{lease.token}-{step or 0}{path.suffix}"
         with closing(packed(path)) as content:
             digest, size = _digest(content), content.tell()
             content.seek(0)

@@ -16,9 +16,6 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from search.tables import LEASES, clock
 
-ATTEMPTS = 3
-"""So many claims without a new checkpoint, and the trial is ended as FAIL."""
-
 
 class LeaseLost(Exception):  # noqa: N818 - not an error: somebody else goes on with the trial
     """The token says that somebody else holds the lease, or that it is closed."""

@@ -59,7 +59,7 @@ def make_pruner(spec: Mapping[str, Any] | None, size: Size) -> BasePruner:
 
 
 def make_sampler(spec: Mapping[str, Any] | None, startup: int, seed: int) -> BaseSampler:
-    """The sampler that the definition names, with this seed; TPE begins with ``startup`` random trials unless it says."""
+    """The sampler that the definition names, with this seed; TPE begins with ``startup`` random ones unless it says."""
     spec = spec or {"name": "TPESampler", "keywords": {}}
     extra: dict[str, Any] = {"seed": seed}
     if spec["name"] == "TPESampler":

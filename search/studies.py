@@ -12,6 +12,7 @@ import json
 import secrets
 import subprocess
 import uuid
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,6 +80,10 @@ class Joined:
     def is_first(self, number: int) -> bool:
         """Whether lease ``number`` is never stopped."""
         return bool(self.refit) or number < len(self.definition["first"])
+
+    def trial_seed(self, trial_number: int) -> int:
+        """For data order and weights; the sampler has its own."""
+        return seed_for(self.seed, "trial", trial_number)
 
     def optuna_study(self, storage: optuna.storages.BaseStorage, number: int) -> Study:
         """Optuna's study with the sampler of lease ``number``: its own seed, the same whoever runs it."""
@@ -159,7 +164,9 @@ def create(
         definition["source"] = _copy_source(storage, source, key, place)
     study = _optuna_study(storage, name, definition)
     if _insert_record(storage, study._study_id, {**record, "definition": definition}, budget):
-        study.set_metric_names([f"{definition['metric']}{' (training images)' if refit else ''}"])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            study.set_metric_names([f"{definition['metric']}{' (training images)' if refit else ''}"])
     return existing(storage.engine, name)
 
 
@@ -199,7 +206,7 @@ def source_model(storage: FencedStorage, source: Joined) -> tuple[sa.Row[Any], i
     """The refitted, else the best model of a study: its record, the trial's number, whether it is the refit's."""
     refit = find(storage.engine, f"{source.name}.refit")
     for study, refitted in ((refit, True), (source, False)):
-        record = study and best_model(storage.engine, study)
+        record = best_model(storage.engine, study) if study else None
         if study is not None and record is not None:
             trial = (
                 int(refit.refit["trial"]) if refitted and refit and refit.refit else trial_of(storage, study, record)
@@ -239,7 +246,7 @@ def trial_of(storage: FencedStorage, study: Joined, record: sa.Row[Any]) -> int:
     return storage.get_trial(row["trial_id"]).number
 
 
-def source_folder(storage: FencedStorage, study: Joined, files: Files, workroot: Path) -> Path | None:
+def source_folder(study: Joined, files: Files, workroot: Path) -> Path | None:
     """The source's model on this machine's disk, fetched once."""
     source = study.definition.get("source")
     if not source:
@@ -301,12 +308,13 @@ def _differences(one: Any, other: Any, path: str = "") -> Iterator[tuple[str, st
 
 def forget_deleted(storage: FencedStorage) -> None:
     """Removes what is left of studies that were deleted with Optuna's tools."""
-    there = {study.key for study in all_studies(storage.engine)}
     hour_ago = storage.leases.now - 3600.0  # a study about to be created has its source's model first
     with storage.engine.connect() as connection:
         keys = set(connection.execute(sa.select(LEASES.c.study_key).distinct()).scalars())
         old = sa.select(FILES.c.study_key).where(FILES.c.created < hour_ago).distinct()
-        gone = (keys | set(connection.execute(old).scalars())) - there
+        keys |= set(connection.execute(old).scalars())
+    # In this order: a study that is created meanwhile has its attribute and its leases at once.
+    gone = keys - {study.key for study in all_studies(storage.engine)}
     for key in gone:
         Files(storage.engine, store_at(place_for(parse(storage.url)), storage.engine), storage.leases).forget(key)
     if gone:

@@ -1,0 +1,472 @@
+"""One trial under its lease: from the claim to the tell, whatever dies on the way.
+
+Each handler of a message can be run again after the database was away: what it did before is found done. The order is
+report, record, store, tell; a death anywhere leaves a lease that the next holder goes on with.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import shutil
+import socket
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.distributions import CategoricalDistribution, distribution_to_json, json_to_distribution
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.storages import BaseStorage
+from optuna.trial import Trial, TrialState, create_trial
+
+from search.children import Child
+from search.contract import Devices
+from search.errors import SearchError
+from search.fence import FencedStorage
+from search.files import Files
+from search.leases import Lease, LeaseLost
+from search.pipe import Message
+from search.pruning import rungs_before_the_end
+from search.studies import Joined, code_hash, revision, still_there
+from search.tables import LEASES
+
+LOG_TAIL = 64 << 10
+LAST = frozenset({"done", "pruned", "stopped", "failed", "died"})
+"""Kinds of a child's message after which it is free for another trial."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Times in seconds. ``upload_share``: of a trial's time, what uploading its checkpoints may cost."""
+
+    lease: float = 60.0
+    renew: float = 15.0
+    silence: float = 600.0
+    grace: float = 20.0
+    upload_share: float = 0.02
+    trials_per_child: int = 20
+    attempts: int = 3
+    """So many claims without a new checkpoint, and the trial is ended as FAIL."""
+    poll: float = 0.5
+
+
+@dataclass
+class Place:
+    """What a study's trials need on this machine."""
+
+    study: Joined
+    storage: FencedStorage
+    cached: BaseStorage
+    files: Files
+    workroot: Path
+    data_dir: Path
+    source: Path | None
+    settings: Settings
+    say: Callable[[str], None]
+
+
+class Running:
+    """A claimed lease, its trial and the child that trains it."""
+
+    def __init__(
+        self, place: Place, lease: Lease, child: Child, devices: Devices, oom_kills: Callable[[], int]
+    ) -> None:
+        self.place, self.lease, self.child, self.devices = place, lease, child, devices
+        self.inbox: deque[Message] = deque([{"type": "begin"}])
+        self.over = False
+        """The lease is closed, handed over or lost; only the child's last message is waited for."""
+        self.free = False
+        """The child can take another trial, or is gone."""
+        self.training = False
+        self.closed_at = 0.0
+        self.outcome: str | None = None
+        self.reason = ""
+        self.announced = False
+        self.epoch = lease.epoch
+        self.value: float | None = None
+        self.longest_epoch = 0.0
+        self.rate: float | None = None
+        self.started = self.epoch_began = time.monotonic()
+        self.handing_over = False
+        self._study = place.study.optuna_study(place.cached, lease.number)
+        self._trial: Trial | None = None
+        self._uploaded_step = 0
+        self._upload_seconds = 0.0
+        self._oom_kills = oom_kills
+        self._oom_before = oom_kills()
+        self._trial_id = lease.trial_id
+        self.workdir = place.workroot / place.study.key / f"{lease.number}-{lease.token}"
+        self.log = self.workdir / "log.txt"
+        self._checkpoints = self.workdir / "checkpoints"
+
+    # -- what the worker calls ------------------------------------------------------------------------------------
+
+    def advance(self) -> None:
+        """Handles what has come. An unreachable database raises; the message stays and is handled again later."""
+        while self.inbox:
+            message = self.inbox[0]
+            if not self.over:
+                try:
+                    getattr(self, f"_on_{message['type']}")(message)
+                except (LeaseLost, UpdateFinishedTrialError) as reason:
+                    self._lost(reason)
+                except optuna.exceptions.StorageInternalError:
+                    self._trial = None
+                    raise
+                except KeyError:
+                    if still_there(self.place.storage.engine, self.place.study):
+                        raise
+                    self._end("lost", "the study was deleted")
+                    self._stop("fenced")
+            self.inbox.popleft()
+            self.free = self.free or message["type"] in LAST
+
+    def renew(self) -> None:
+        """Keeps the lease for another while; finds out that it is lost."""
+        if not self.over:
+            try:
+                self.place.storage.leases.renew(self.lease)
+            except LeaseLost as reason:
+                self._lost(reason)
+
+    def ask_hand_over(self) -> None:
+        """The worker is to stop: end the epoch if little is left of it, else the batch."""
+        self.handing_over = True
+        left = self.longest_epoch - (time.monotonic() - self.epoch_began)
+        if self.longest_epoch == 0.0 or left > self.place.settings.grace:
+            self._stop("hand over")
+
+    def hidden_too_long(self) -> bool:
+        """Whether the child should be killed: silent while training, or not ending when told to."""
+        settings, silent = self.place.settings, time.monotonic() - self.child.heard
+        if self.over:
+            return time.monotonic() - self.closed_at > settings.grace
+        return not self.inbox and silent > max(settings.silence, 10 * self.longest_epoch)
+
+    @property
+    def number(self) -> int | None:
+        """The trial's number, once it is known."""
+        return None if self._trial is None else int(self._trial.number)
+
+    def sentence(self) -> str:
+        """How it ended, in a line."""
+        what = f"{self.place.study.name} trial {self.number if self.number is not None else '?'}"
+        outcome = "fail" if self.outcome == "error" else self.outcome
+        value = ""
+        if self.value is not None and outcome in {"complete", "pruned"}:
+            value = f", {self.place.study.definition['metric']} {self.value:.4f}"
+        return f"{what}: {outcome}{value}{': ' if self.reason else ''}{self.reason}"
+
+    # -- handlers -------------------------------------------------------------------------------------------------
+
+    def _on_begin(self, _message: Message) -> None:
+        """Birth, adoption or continuation; then the child is told to go."""
+        storage, study = self.place.storage, self.place.study
+        self._trial_id = self._trial_id or self._birth()
+        storage.hold(self._trial_id, self.lease)
+        trial = self._real_trial()
+        frozen = self.place.cached.get_trial(self._trial_id)
+        if frozen.state.is_finished():
+            storage.leases.close(self.lease, frozen.state.name.lower())
+            self._end(frozen.state.name.lower(), "ended by somebody else")
+        elif self.lease.attempts > self.place.settings.attempts:
+            self._tell(TrialState.FAIL, f"{self.place.settings.attempts} attempts ended without a new checkpoint")
+        elif self._should_stop_at(self.epoch, trial):
+            self._tell(TrialState.PRUNED, self._why_pruned())
+        else:
+            step, path = self._find_checkpoint()
+            if self.lease.trial_id is not None:
+                resumed = json.dumps([*self.lease.resumed_from, step])
+                storage.leases.renew(self.lease, resumed_from=resumed)
+            self._go(study, trial, path)
+
+    def _birth(self) -> int:
+        storage, study, lease = self.place.storage, self.place.study, self.lease
+        row = storage.leases.current(lease)
+        if row is not None and row.trial_id is not None:
+            return int(row.trial_id)  # born already; the answer was lost
+        fixed = study.fixed(lease.number)
+        if not study.is_first(lease.number):
+            adopted = storage.adopt_waiting(study.study_id, lease)
+            if adopted is not None:
+                return adopted
+        facts = {"lease": lease.number, "host": socket.gethostname(), "revision": revision()}
+        if code_hash() != study.code:
+            facts["code"] = f"objectives/ is {code_hash()} here, {study.code} where the study was created"
+        template = create_trial(state=TrialState.RUNNING, user_attrs=facts, system_attrs={"fixed_params": fixed})
+        with storage.newborn(lease):
+            return self.place.cached.create_new_trial(study.study_id, template_trial=template)
+
+    def _go(self, study: Joined, trial: Trial, checkpoint: Path | None) -> None:
+        self.workdir.mkdir(parents=True, exist_ok=True)
+        size = dataclasses.asdict(study.size)
+        frozen = trial._cached_frozen_trial
+        self.started = self.epoch_began = self.child.heard = time.monotonic()
+        self.training = True
+        self.child.send(
+            "go",
+            run=self.workdir.name,
+            log=str(self.log),
+            number=trial.number,
+            seed=study.trial_seed(trial.number),
+            workdir=str(self.workdir),
+            data_dir=str(self.place.data_dir),
+            source=str(self.place.source) if self.place.source else None,
+            resume=str(checkpoint) if checkpoint else None,
+            size=size,
+            cores=self.devices.cores,
+            gpus=list(self.devices.gpus),
+            refit=bool(study.refit),
+            params=trial.params,
+            distributions={name: distribution_to_json(value) for name, value in trial.distributions.items()},
+            user_attrs=trial.user_attrs,
+            constraints=trial.constraints,
+            reported=list(frozen.intermediate_values),
+            datetime_start=(frozen.datetime_start).isoformat() if frozen.datetime_start else None,
+        )
+
+    def _on_suggest(self, message: Message) -> None:
+        distribution = json_to_distribution(message["distribution"])
+        trial = self._real_trial()
+        keywords = dict(distribution._asdict())
+        suggest: Any = {
+            "FloatDistribution": trial.suggest_float,
+            "IntDistribution": trial.suggest_int,
+            "CategoricalDistribution": trial.suggest_categorical,
+        }[type(distribution).__name__]
+        try:
+            if isinstance(distribution, CategoricalDistribution):
+                value = suggest(message["name"], distribution.choices)
+            else:
+                low, high = keywords.pop("low"), keywords.pop("high")
+                value = suggest(message["name"], low, high, **keywords)
+        except ValueError as error:
+            self.child.send("answer", error=str(error))
+        else:
+            self.child.send("answer", value=value)
+
+    def _on_should_prune(self, _message: Message) -> None:
+        self.child.send("answer", value=self._real_trial().should_prune())
+
+    def _on_report(self, message: Message) -> None:
+        self._real_trial().report(message["value"], message["step"])
+        self.value = message["value"]
+
+    def _on_user_attr(self, message: Message) -> None:
+        self._real_trial().set_user_attr(message["key"], message["value"])
+
+    def _on_constraint(self, message: Message) -> None:
+        trial = self._real_trial()
+        if message["key"] not in trial.constraints:
+            trial.set_constraint(message["key"], message["value"])
+
+    def _on_epoch(self, message: Message) -> None:
+        now, step, values = time.monotonic(), message["step"], message["values"]
+        self.longest_epoch = max(self.longest_epoch, now - self.epoch_began)
+        self.epoch_began = now
+        self.value = values.get(self.place.study.definition["metric"], self.value)
+        self.rate = values.get("images_per_second", self.rate)
+        new = message.setdefault("new", step > self.epoch)
+        if step > self.epoch:
+            self._record_epoch(step, values)
+        elif not new and not message.get("counted"):
+            self.place.storage.leases.renew(self.lease, repeated=LEASES.c.repeated + 1)
+            message["counted"] = True
+        if message["checkpoint"]:
+            self._take_checkpoint(step, Path(message["checkpoint"]))
+        if self.handing_over:
+            self._stop("hand over")
+        elif new and self._should_stop_at(step, self._real_trial()):
+            self._stop("pruned")
+            self._tell(TrialState.PRUNED, self._why_pruned())
+
+    def _record_epoch(self, step: int, values: dict[str, float]) -> None:
+        trial, metric = self._real_trial(), self.place.study.definition["metric"]
+        if metric in values and step not in trial._cached_frozen_trial.intermediate_values:
+            trial.report(values[metric], step)
+        history = {name: list(row) for name, row in trial.user_attrs.get("epochs", {}).items()}
+        for name, value in values.items():
+            row = history.setdefault(name, [])
+            row += [None] * (step - len(row))
+            row[step - 1] = value
+        with self.place.storage.recording(epoch=step):
+            trial.set_user_attr("epochs", history)
+        self.epoch = step
+
+    def _on_done(self, message: Message) -> None:
+        value = message["value"]
+        if math.isnan(value):
+            self._tell(TrialState.PRUNED, "the objective's value is not a number")
+            return
+        model = self.workdir / "model"
+        if model.is_dir() and self.place.files.worth_keeping(self.place.study.key, value):
+            try:
+                self.place.files.keep(self.lease, "model", model, value=value)
+            except OSError as error:
+                self._give_back_for(f"the model of trial {self.number} cannot be stored: {error.strerror or error}")
+        self._tell(TrialState.COMPLETE, "", value)
+
+    def _on_pruned(self, message: Message) -> None:
+        self._tell(TrialState.PRUNED, message["why"] or self._why_pruned())
+
+    def _on_stopped(self, _message: Message) -> None:
+        """The child ended its batch: checkpoint and lease go to whoever claims next. Not an attempt."""
+        self._upload(force=True)
+        self.place.storage.leases.give_back(self.lease, counted=False, seconds=self._seconds())
+        self._end("handed over", f"after epoch {self.epoch}")
+
+    def _on_failed(self, message: Message) -> None:
+        if message["cause"] == "unusable":
+            self._tell(TrialState.PRUNED, message["why"])
+        elif message["cause"] == "user":
+            self._give_back_for(message["why"])
+        else:
+            self._tell(TrialState.FAIL, message["why"])
+            self.outcome = "error"
+
+    def _on_died(self, message: Message) -> None:
+        if message["status"] == -9 and not message["silent"] and self._oom_kills() > self._oom_before:
+            self._tell(TrialState.PRUNED, "out of memory: the kernel killed the training process")
+            return
+        self._upload(force=True)
+        self.place.storage.leases.give_back(self.lease, counted=True, seconds=self._seconds())
+        how = f"was silent for {message['silent']:.0f} s and killed" if message["silent"] else _how(message["status"])
+        self._end("waiting", f"its process {how}; it goes on from epoch {self.epoch}")
+
+    # -- checkpoints ----------------------------------------------------------------------------------------------
+
+    def _take_checkpoint(self, step: int, path: Path) -> None:
+        self._checkpoints.mkdir(parents=True, exist_ok=True)
+        if path.exists():  # not if this message is handled again
+            path.replace(self._checkpoints / f"{step:06d}{path.suffix}")
+        for old in sorted(self._checkpoints.iterdir())[:-1]:
+            old.unlink()
+        self._upload()
+
+    def _upload(self, *, force: bool = False) -> None:
+        """To where other machines find it: after the first epoch, then as long as it costs little, and at the end."""
+        local = sorted(self._checkpoints.iterdir()) if self._checkpoints.is_dir() else []
+        if not local or int(local[-1].stem) <= self._uploaded_step:
+            return
+        step, began = int(local[-1].stem), time.monotonic()
+        cheap = self._upload_seconds <= self.place.settings.upload_share * (began - self.started)
+        if not (force or self._uploaded_step == 0 or cheap):
+            return
+        try:
+            self.place.files.keep(self.lease, "checkpoint", local[-1], step=step, attempts=0)
+        except OSError as error:
+            self.place.say(f"the checkpoint of trial {self.number} cannot be stored: {error.strerror or error}")
+        else:
+            self._uploaded_step = step
+        self._upload_seconds += time.monotonic() - began
+
+    def _find_checkpoint(self) -> tuple[int, Path | None]:
+        """The newest whose epoch is recorded, here or in the store: (its epoch, where it lies now)."""
+        before = self.workdir.parent.glob(f"{self.lease.number}-*/checkpoints/[0-9]*")
+        local = sorted(path for path in before if path.parts[-3] != self.workdir.name and path.suffix != ".part")
+        usable = [path for path in local if int(path.stem) <= self.epoch]
+        newest = max(usable, key=lambda path: int(path.stem), default=None)
+        stored = self.place.files.find(self.place.study.key, self.lease.number, "checkpoint")
+        self._checkpoints.mkdir(parents=True, exist_ok=True)
+        if newest is not None and (stored is None or int(newest.stem) >= stored.step):
+            self._uploaded_step = stored.step if stored else 0
+            target = self._checkpoints / newest.name
+            part = target.with_suffix(".part")
+            shutil.copyfile(newest, part)
+            part.replace(target)
+            return int(newest.stem), target
+        if stored is None:
+            return 0, None
+        target = self.place.files.fetch(stored, self._checkpoints / f"{stored.step:06d}{Path(stored.name).suffix}")
+        self._uploaded_step = stored.step
+        return int(stored.step), target
+
+    # -- ends -----------------------------------------------------------------------------------------------------
+
+    def _should_stop_at(self, step: int, trial: Trial) -> bool:
+        """Asked at rungs only; for ``first`` the answer is not taken."""
+        study = self.place.study
+        if step not in rungs_before_the_end(study.size) or study.refit or study.definition.get("kind") == "function":
+            return False
+        return bool(trial.should_prune()) and not study.is_first(self.lease.number)
+
+    def _why_pruned(self) -> str:
+        return f"not among the best at epoch {self.epoch}" if self.epoch else "pruned by the objective"
+
+    def _tell(self, state: TrialState, reason: str, value: float | None = None) -> None:
+        """The last word on the trial: its log, its reason, then the state that closes the lease with it."""
+        trial = self._real_trial()
+        if self.place.cached.get_trial(trial._trial_id).state.is_finished():
+            raise UpdateFinishedTrialError  # by somebody else, or by us and the answer was lost
+        self._keep_log()
+        if reason:
+            trial.set_user_attr("reason", reason)
+        with self.place.storage.recording(seconds=LEASES.c.seconds + self._seconds()):
+            self._study.tell(trial, value, state=state)
+        if value is not None:
+            self.value = value
+        self._end(state.name.lower(), reason)
+        self.place.files.sweep(self.place.study.key)
+        for folder in self.workdir.parent.glob(f"{self.lease.number}-*"):
+            for part in ("checkpoints", "model"):
+                shutil.rmtree(folder / part, ignore_errors=True)
+
+    def _keep_log(self) -> None:
+        if not self.log.is_file():
+            return
+        tail = self.log.with_name("tail.txt")
+        try:
+            with self.log.open("rb") as log:
+                log.seek(max(0, self.log.stat().st_size - LOG_TAIL))
+                tail.write_bytes(log.read())
+            self.place.files.keep(self.lease, "log", tail)
+        except OSError as error:
+            self.place.say(f"the log of trial {self.number} cannot be stored: {error.strerror or error}")
+
+    def _give_back_for(self, why: str) -> None:
+        """This machine's fault, not the trial's: somebody else goes on with it, and this worker ends with one line."""
+        self.place.storage.leases.give_back(self.lease, counted=False, seconds=self._seconds())
+        self._end("waiting", why)
+        raise SearchError(why)
+
+    def _lost(self, reason: Exception) -> None:
+        if isinstance(reason, UpdateFinishedTrialError) and self._trial_id is not None:
+            state = self.place.cached.get_trial(self._trial_id).state
+            self.place.storage.leases.close(self.lease, state.name.lower())
+            self._end(state.name.lower(), "ended by somebody else")
+        else:
+            self._end("lost", "another worker goes on with it")
+        self._stop("fenced")
+
+    def _end(self, outcome: str, reason: str) -> None:
+        self.over, self.outcome, self.reason, self.closed_at = True, outcome, reason, time.monotonic()
+        self.free = self.free or not self.training
+        if self._trial_id is not None:
+            self.place.storage.release(self._trial_id)
+
+    def _stop(self, reason: str) -> None:
+        if self.training:
+            self.child.send("stop", run=self.workdir.name, reason=reason)
+
+    def _seconds(self) -> float:
+        return time.monotonic() - self.started
+
+    def _real_trial(self) -> Trial:
+        """Optuna's own Trial, read anew after the database was away, since its cache may know less than is stored."""
+        if self._trial is None:
+            if self._trial_id is None:
+                raise LeaseLost("no trial yet")
+            self._study.get_trials(deepcopy=False)  # Optuna's cache must have seen the trial
+            self._trial = Trial(self._study, self._trial_id)
+        return self._trial
+
+
+def _how(status: int | None) -> str:
+    if status is None:
+        return "does not answer"
+    return f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
