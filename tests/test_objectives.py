@@ -1,0 +1,91 @@
+"""The shipped objectives keep the contract: space, first, sizes; and they are plain Optuna objectives too."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import json
+from pathlib import Path
+
+import optuna
+import pytest
+
+from search.contract import Objective, SearchError, Size, parameters
+from tests.cifar_files import write_cifar10, write_cifar100
+from tests.contexts import Context
+
+NAMES = ("cnn_digits", "cnn_cifar10", "resnet_cifar10", "cnn_cifar100", "resnet_cifar100")
+
+
+def objective(name: str) -> Objective:
+    found = importlib.import_module(f"objectives.{name}").OBJECTIVE
+    assert isinstance(found, Objective)
+    return found
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_first_lies_in_the_space_and_the_space_is_what_train_takes(name: str) -> None:
+    found = objective(name)
+    trial = optuna.create_study().ask()
+    hp = found.suggest(trial)
+    assert parameters(hp) == trial.params
+    assert 1 <= len(trial.params) <= 8
+    assert found.first
+    for first in found.first:
+        assert set(first) == set(trial.params)
+        for parameter, distribution in trial.distributions.items():
+            assert distribution._contains(distribution.to_internal_repr(first[parameter])), (parameter, first)
+    for parameter, value in found.without_source.items():
+        assert trial.distributions[parameter]._contains(trial.distributions[parameter].to_internal_repr(value))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_sizes_can_be_run_as_they_are_declared(name: str) -> None:
+    found = objective(name)
+    assert set(found.sizes) == {"quick", "full"}
+    for size in found.sizes.values():
+        assert all(0 < rung < size.epochs for rung in size.rungs)
+        assert size.budget > len(found.first)
+        assert size.images_per_second
+    assert found.metric == "val_accuracy"
+    json.dumps({**found.references, **found.without_source, "first": list(found.first)})
+
+
+def test_those_with_a_source_try_from_scratch_at_equal_budget() -> None:
+    for name in ("cnn_cifar100", "resnet_cifar100"):
+        found = objective(name)
+        assert found.source == name.replace("100", "10")
+        assert [first["init"] for first in found.first] == ["source", "scratch"]
+        assert found.without_source == {"init": "scratch"}
+
+
+def _tiny(name: str) -> Objective:
+    size = Size(budget=1, epochs=2, train_images=200, validation_images=100, width=4, batch=32)
+    return dataclasses.replace(objective(name), sizes={"quick": size})
+
+
+def test_plain_optuna(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEARCH_DATA_DIR", str(write_cifar10(tmp_path, train=500, test=50)))
+    for name in ("cnn_digits", "cnn_cifar10"):
+        study = optuna.create_study(direction="maximize")
+        study.optimize(_tiny(name), n_trials=1)
+        (trial,) = study.trials
+        assert trial.state == optuna.trial.TrialState.COMPLETE
+        assert list(trial.intermediate_values) == [1, 2]
+        assert study.best_value == max(trial.intermediate_values.values())
+
+
+def test_without_a_source(tmp_path: Path) -> None:
+    found = _tiny("cnn_cifar100")
+    lent = Context(tmp_path / "trial", write_cifar100(tmp_path / "data", train=500, test=100), found.sizes["quick"])
+    module = importlib.import_module("objectives.cnn_cifar100")
+    with pytest.raises(SearchError, match=r"there is no source: .* fix init to 'scratch'"):
+        found.train(module.TRANSFER, lent)
+    found.train(module.SCRATCH, lent)
+    training = json.loads((lent.workdir / "model" / "training.json").read_text())
+    assert (training["transferred"], training["data"], training["architecture"]["builder"]) == (
+        False,
+        "cifar100",
+        "cnn",
+    )
+    assert list(lent.reports) == [1, 2]
