@@ -14,7 +14,6 @@ from typing import Any
 
 import search
 from search.contract import Devices
-from search.errors import SearchError
 from search.pipe import Message, Pipe
 
 LOG_BYTES = 1 << 20
@@ -94,21 +93,6 @@ def _environment(devices: Devices) -> dict[str, str]:
     if devices.gpus:
         kept["CUDA_VISIBLE_DEVICES"] = ",".join(devices.gpus)
     return kept
-
-
-def one_task(launch: Launch, reference: str, devices: Devices, log: Path, kind: str, **fields: Any) -> Message:
-    """Starts a child for a single task and waits for its answer. SearchError with its one line where it fails."""
-    child = launch(reference, devices)
-    try:
-        child.send(kind, log=str(log), **fields)
-        for message in child.pipe.messages():
-            if message["type"] != "failed":
-                return message
-            hint = "" if message["cause"] == "user" else f" The traceback is in {log}"
-            raise SearchError(f"{message['why']}{hint}")
-    finally:
-        child.kill()
-    raise SearchError(f"the process that loads {reference} died. Its last words are in {log}")
 
 
 def bound_log(path: Path) -> None:

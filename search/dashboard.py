@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from search.errors import SearchError
-from search.storage import masked, open_readonly, parse, reaching
+from search.storage import masked, open_storage
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -55,18 +55,10 @@ def readonly_storage(url: str) -> BaseStorage:
     """Optuna's cached storage over a connection on which the database refuses to write."""
     import optuna  # noqa: PLC0415 - a second and a half
 
-    engine = open_readonly(url)
-    with reaching(parse(url)):
-        try:
-            storage = optuna.storages.RDBStorage(
-                # The pool has the address and the password; the URL only tells Optuna which SQL to speak.
-                f"{engine.dialect.name}+{engine.dialect.driver}://",
-                engine_kwargs={"pool": engine.pool},
-                skip_table_creation=True,
-            )
-        except RuntimeError as error:  # tables of an older or newer Optuna
-            raise SearchError(f"the tables in {masked(url)} are another Optuna's: {error}") from None
-    return optuna.storages.get_storage(storage)
+    try:
+        return optuna.storages.get_storage(open_storage(url, readonly=True))
+    except RuntimeError as error:  # tables of an older or newer Optuna
+        raise SearchError(f"the tables in {masked(url)} are another Optuna's: {error}") from None
 
 
 def read_only(application: WSGIApplication, host: str) -> WSGIApplication:

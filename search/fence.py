@@ -31,15 +31,27 @@ class FencedStorage(RDBStorage):
         self._held: dict[int, Lease] = {}
         self._newborn: Lease | None = None
         self._columns: dict[str, Any] = {}
+        self.files_place = ""
+        """Where this database's files lie unless a study says otherwise."""
 
     @classmethod
-    def opened(cls, url: str, engine_kwargs: dict[str, Any]) -> FencedStorage:
+    def opened(cls, url: str, engine_kwargs: dict[str, Any], files_place: str) -> FencedStorage:
         """A storage whose tables exist already; SQLite in WAL mode, waiting for locks instead of failing."""
         storage = cls(url, engine_kwargs=engine_kwargs, skip_table_creation=True)
+        storage.files_place = files_place
         if storage.engine.name == "sqlite":
             sa.event.listen(storage.engine, "connect", _pragmas)
             # The constructor's own connections were made before the listener.
             storage.engine.dispose()
+        return storage
+
+    @classmethod
+    def readonly(cls, engine: sa.Engine, files_place: str) -> FencedStorage:
+        """The same over connections on which the database refuses to write."""
+        # The pool has the address and the password; the URL only tells Optuna which SQL to speak.
+        url = f"{engine.dialect.name}+{engine.dialect.driver}://"
+        storage = cls(url, engine_kwargs={"pool": engine.pool}, skip_table_creation=True)
+        storage.files_place = files_place
         return storage
 
     @property

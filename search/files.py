@@ -21,13 +21,14 @@ import sqlalchemy as sa
 
 from search.errors import SearchError
 from search.leases import Lease, LeaseTable
+from search.storage import IN_DATABASE
 from search.tables import CHUNKS, FILES, LEASES, clock
 
 CHUNK_BYTES = 4 << 20
+LOG_LINES = 40
 KEPT_MODELS = 3
-IN_DATABASE = "database"
-SOURCE_NUMBER = -1
-"""The number under which a study keeps its copy of the source's model."""
+OF_THE_STUDY = -1
+"""The number under which a study keeps what belongs to none of its leases."""
 
 Beat = Callable[[], None]
 
@@ -121,13 +122,6 @@ def _chunks(content: BinaryIO) -> Iterator[bytes]:
         yield b""
 
 
-def place_for(url: sa.URL) -> str:
-    """Where files go unless somebody says: a folder beside a SQLite file, else the database itself."""
-    if url.get_backend_name() == "sqlite":
-        return f"{Path(str(url.database)).absolute()}.files"
-    return IN_DATABASE
-
-
 def store_at(place: str, engine: sa.Engine) -> Store:
     """``database`` or a folder that can be made and written. SearchError otherwise."""
     if place == IN_DATABASE:
@@ -142,6 +136,11 @@ def store_at(place: str, engine: sa.Engine) -> Store:
     except OSError as error:
         raise SearchError(f"files cannot be kept in {folder}: {error.strerror}. Give another folder: --files") from None
     return FolderStore(folder)
+
+
+def reading_store(place: str, engine: sa.Engine) -> Store:
+    """The same for those who only read: nothing is made or tried out."""
+    return DatabaseStore(engine) if place == IN_DATABASE else FolderStore(Path(place).absolute())
 
 
 class Files:
@@ -179,15 +178,24 @@ class Files:
         if before is not None and before != name:
             self._store.remove(before)
 
-    def keep_source(self, study_key: str, content: BinaryIO) -> str:
-        """A study's own copy of its source's model, packed as it was. Returns its SHA-256."""
+    def keep_for_study(self, study_key: str, kind: str, content: BinaryIO) -> str:
+        """What belongs to the study and to none of its leases, such as its copy of a source. Returns its SHA-256."""
         digest, size = _digest(content), content.tell()
         content.seek(0)
-        name = f"{study_key}/source/{digest[:16]}"
+        name = f"{study_key}/study/{kind}-{digest[:16]}"
         self._store.write(name, content, lambda: None)
         with self._engine.begin() as connection:
-            _record(connection, study_key, SOURCE_NUMBER, "source", {"name": name, "sha256": digest, "size": size})
+            row = {"name": name, "sha256": digest, "size": size}
+            before = _record(connection, study_key, OF_THE_STUDY, kind, row)
+        if before is not None and before != name:
+            self._store.remove(before)
         return digest
+
+    def of_kind(self, study_key: str, prefix: str) -> list[sa.Row[Any]]:
+        """Records whose kind begins so, oldest first."""
+        query = sa.select(FILES).where(FILES.c.study_key == study_key, FILES.c.kind.startswith(prefix))
+        with self._engine.connect() as connection:
+            return list(connection.execute(query.order_by(FILES.c.created)))
 
     def find(self, study_key: str, number: int, kind: str) -> sa.Row[Any] | None:
         """The record, or None."""
@@ -209,7 +217,7 @@ class Files:
                     "Restore the files' folder or the database from a backup."
                 )
             content.seek(0)
-            if record.kind in {"model", "source"}:
+            if record.kind not in {"checkpoint", "log"}:
                 with tarfile.open(fileobj=content) as tar:
                     tar.extractall(target, filter="data")
             else:

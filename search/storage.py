@@ -17,18 +17,16 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import sqlalchemy as sa
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from search.errors import SearchError
-from search.tables import LEASES, METADATA, SCHEMA, SCHEMA_NUMBER, clock
+from search.tables import METADATA, SCHEMA, SCHEMA_NUMBER
 
 if TYPE_CHECKING:
     from search.fence import FencedStorage
 
-UNREACHABLE = (DBAPIError, sa.exc.TimeoutError)
-"""What SQLAlchemy raises while a database is away; Optuna wraps it in StorageInternalError."""
-
 _BUSY_SECONDS = 30
+IN_DATABASE = "database"
 
 
 def parse(url: str) -> sa.URL:
@@ -113,14 +111,18 @@ def _readonly_uri(path: Path) -> str:
     return f"file:{quote(str(path.resolve()))}?mode=ro"
 
 
-def open_storage(url: str) -> FencedStorage:
-    """The storage for a worker: tables made where missing, eight workers at once or one.
+def open_storage(url: str, *, readonly: bool = False) -> FencedStorage:
+    """The storage for a worker: tables made where missing, eight workers at once or one; or one that cannot write.
 
     Raises SearchError within about ten seconds where the database cannot be reached.
     """
     from search.fence import FencedStorage  # noqa: PLC0415 - Optuna's storage costs a second; parsing a URL must not
 
     parsed = parse(url)
+    if readonly:
+        engine = open_readonly(url)
+        with reaching(parsed):
+            return FencedStorage.readonly(engine, place_for(parsed))
     if parsed.get_backend_name() == "sqlite":
         folder = Path(str(parsed.database)).absolute().parent
         if not folder.is_dir():
@@ -139,22 +141,30 @@ def open_storage(url: str) -> FencedStorage:
                 FencedStorage(text, engine_kwargs=engine_arguments(parsed))
                 _make_tables(engine)
         engine.dispose()
-        return FencedStorage.opened(text, engine_kwargs=engine_arguments(parsed))
+        return FencedStorage.opened(text, engine_arguments(parsed), place_for(parsed))
+
+
+def place_for(url: sa.URL) -> str:
+    """Where files go unless somebody says: a folder beside a SQLite file, else the database itself."""
+    if url.get_backend_name() == "sqlite":
+        return f"{Path(str(url.database)).absolute()}.files"
+    return IN_DATABASE
 
 
 @contextlib.contextmanager
 def reaching(url: sa.URL) -> Iterator[None]:
     """Turns what a driver says of an unreachable or unusable database into one line."""
-    import optuna  # noqa: PLC0415 - only needed where something went wrong or a storage is made anyway
-
     try:
         yield
-    except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
-        cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
+    except Exception as error:
+        # By name: importing Optuna takes longer than any command that only reads.
+        wrapped = type(error).__name__ == "StorageInternalError"
+        if not (wrapped or isinstance(error, SQLAlchemyError)):
+            raise
+        cause = error.__cause__ if wrapped else error
         reason = str(getattr(cause, "orig", None) or cause).strip().splitlines()[0]
-        password = url.password
-        if password:
-            reason = reason.replace(str(password), "***")
+        for secret in filter(None, [url.password, url.query.get("password")]):
+            reason = reason.replace(str(secret), "***")
         raise SearchError(
             f"the database {masked(url)} cannot be used: {reason}. Check --storage or SEARCH_STORAGE."
         ) from None
@@ -197,11 +207,3 @@ def _refuse_newer(connection: sa.Connection) -> None:
             f"this database was written by a newer version (tables of schema {number}, known here: "
             f"{SCHEMA_NUMBER}). Update this checkout: git pull"
         )
-
-
-def database_now(connection: sa.Connection) -> float:
-    """Seconds since 1970 by the database's clock, the only one that decides about leases."""
-    return float(connection.execute(sa.select(clock())).scalar_one())
-
-
-__all__ = ["LEASES", "database_now", "masked", "open_readonly", "open_storage", "parse"]

@@ -13,7 +13,7 @@ import secrets
 import subprocess
 import uuid
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,14 +22,14 @@ import optuna
 import sqlalchemy as sa
 from optuna.storages._rdb.models import StudyModel, StudyUserAttributeModel
 from optuna.study import Study
+from optuna.trial import FrozenTrial
 from sqlalchemy.dialects import postgresql, sqlite
 
 from search.contract import Size, seed_for, size_from_json
 from search.errors import SearchError
 from search.fence import FencedStorage
-from search.files import SOURCE_NUMBER, Files, place_for, store_at
+from search.files import OF_THE_STUDY, Files, reading_store, store_at
 from search.pruning import make_pruner, make_sampler
-from search.storage import parse
 from search.tables import FILES, LEASES
 
 ATTRIBUTE = "search"
@@ -49,8 +49,9 @@ class Joined:
     definition: Mapping[str, Any]
     seed: int
     startup: int
-    files_place: str
+    files_place: str | None
     code: str
+    size_name: str
     refit: Mapping[str, Any] | None = field(default=None)
     """For a refit: study, key, trial, value and params of what is trained again."""
 
@@ -132,7 +133,13 @@ def existing(engine: sa.Engine, name: str) -> Joined:
 
 def files_of(storage: FencedStorage, study: Joined, place: str | None = None) -> Files:
     """The study's files, where the study says or, on this machine, where ``place`` says."""
-    store = store_at(place or study.files_place, storage.engine)
+    store = store_at(place or study.files_place or storage.files_place, storage.engine)
+    return Files(storage.engine, store, storage.leases, maximize=study.maximize)
+
+
+def reading_files_of(storage: FencedStorage, study: Joined, place: str | None = None) -> Files:
+    """The same for who only reads: nothing is made or tried out."""
+    store = reading_store(place or study.files_place or storage.files_place, storage.engine)
     return Files(storage.engine, store, storage.leases, maximize=study.maximize)
 
 
@@ -142,6 +149,7 @@ def create(
     reference: str,
     definition: Mapping[str, Any],
     *,
+    size_name: str = "quick",
     files_place: str | None = None,
     source: Joined | None = None,
     refit: Mapping[str, Any] | None = None,
@@ -150,18 +158,18 @@ def create(
     definition = dict(definition)
     budget = 1 if refit else int(definition["size"]["budget"])
     key = str(uuid.uuid4())
-    place = files_place or place_for(parse(storage.url))
     record = {
         "key": key,
         "objective": reference,
         "seed": secrets.randbelow(2**31),
         "startup": min(10, budget // 3),
-        "files_place": place,
+        "files_place": files_place,
         "code": code_hash(),
+        "size_name": size_name,
         "refit": refit,
     }
     if source is not None:
-        definition["source"] = _copy_source(storage, source, key, place)
+        definition["source"] = _copy_source(storage, source, key, files_place or storage.files_place)
     study = _optuna_study(storage, name, definition)
     if _insert_record(storage, study._study_id, {**record, "definition": definition}, budget):
         with warnings.catch_warnings():
@@ -198,7 +206,7 @@ def _copy_source(storage: FencedStorage, source: Joined, key: str, place: str) -
     record, trial, refitted = source_model(storage, source)
     files = Files(storage.engine, store_at(place, storage.engine), storage.leases)
     with files_of(storage, source).open(record) as content:
-        digest = files.keep_source(key, content)
+        digest = files.keep_for_study(key, "source", content)
     return {"study": source.name, "trial": trial, "refit": refitted, "sha256": digest}
 
 
@@ -240,6 +248,39 @@ def best_model(engine: sa.Engine, study: Joined) -> sa.Row[Any] | None:
         return connection.execute(query).first()
 
 
+def ensure_refit(storage: FencedStorage, study: Joined) -> Joined:
+    """The study ``NAME.refit`` of the best trial; that of an earlier best makes way. SearchError without a best."""
+    best = best_trial(storage, study)
+    if best is None:
+        raise SearchError(
+            f"no trial of {study.name!r} was completed, so there is nothing to train again. "
+            f"See why: make status STUDY={study.name}"
+        )
+    name = f"{study.name}.refit"
+    refit = find(storage.engine, name)
+    if refit is not None and refit.refit and refit.refit["trial"] != best.number:
+        optuna.delete_study(study_name=name, storage=storage)
+        refit = None
+    what = {"study": study.name, "key": study.key, "trial": best.number, "value": best.value, "params": best.params}
+    return refit or create(
+        storage,
+        name,
+        study.objective,
+        study.definition,
+        size_name=study.size_name,
+        files_place=study.files_place,
+        refit=what,
+    )
+
+
+def best_trial(storage: FencedStorage, study: Joined) -> FrozenTrial | None:
+    """The best complete trial of a study, or None."""
+    try:
+        return storage.get_best_trial(study.study_id)
+    except ValueError:
+        return None
+
+
 def trial_of(storage: FencedStorage, study: Joined, record: sa.Row[Any]) -> int:
     """The number of the trial whose file this is."""
     row = next(row for row in storage.leases.rows(study.key) if row["number"] == record.number)
@@ -253,9 +294,10 @@ def source_folder(study: Joined, files: Files, workroot: Path) -> Path | None:
         return None
     folder = workroot / study.key / f"source-{source['sha256'][:16]}"
     if not folder.is_dir():
-        record = files.find(study.key, SOURCE_NUMBER, "source")
+        owner = study.refit["key"] if study.refit else study.key
+        record = files.find(owner, OF_THE_STUDY, "source")
         if record is None:
-            raise SearchError(f"the source model of {study.name!r} is gone from the files at {study.files_place}.")
+            raise SearchError(f"the source model of {study.name!r} is gone from its files. Restore them.")
         part = folder.with_name(f"{folder.name}.part-{secrets.token_hex(4)}")
         files.fetch(record, part)
         try:
@@ -274,8 +316,9 @@ def raise_budget(storage: FencedStorage, study: Joined, trials: int) -> None:
             f"the study {study.name!r} has a budget of {have} trials, which cannot be lowered to {trials}. "
             "Go on without TRIALS, or give a new STUDY."
         )
-    with storage.engine.begin() as connection:
-        storage.leases.raise_budget(connection, study.key, trials)
+    if trials > have:
+        with storage.engine.begin() as connection:
+            storage.leases.raise_budget(connection, study.key, trials)
 
 
 def refuse_difference(study: Joined, fresh: Mapping[str, Any]) -> None:
@@ -316,7 +359,7 @@ def forget_deleted(storage: FencedStorage) -> None:
     # In this order: a study that is created meanwhile has its attribute and its leases at once.
     gone = keys - {study.key for study in all_studies(storage.engine)}
     for key in gone:
-        Files(storage.engine, store_at(place_for(parse(storage.url)), storage.engine), storage.leases).forget(key)
+        Files(storage.engine, store_at(storage.files_place, storage.engine), storage.leases).forget(key)
     if gone:
         with storage.engine.begin() as connection:
             storage.leases.forget(connection, gone)
@@ -339,6 +382,3 @@ def revision() -> str | None:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None
-
-
-Describe = Callable[[Mapping[str, Any]], Mapping[str, Any]]

@@ -86,6 +86,8 @@ class Worker:
         self.stopping = False
         """Told to stop by a signal or a time limit: nothing new is claimed, trials are handed over."""
         self.deadline: float | None = None
+        self.interrupted = False
+        """A signal, not a time limit."""
         self._launch, self._oom_kills = launch, oom_kills
         self._workroot, self._data_dir, self._files_place = workroot, data_dir, files_place
         self._stop_asked = 0.0
@@ -95,14 +97,19 @@ class Worker:
 
     # -- joining --------------------------------------------------------------------------------------------------
 
-    def describe(self, reference: str, **order: Any) -> Mapping[str, Any]:
-        """What the objective's file says, asked of this machine's first child, which stays warm."""
+    def describe(self, reference: str, **order: Any) -> dict[str, Any]:
+        """What the objective's file says: the part of a study's definition that only it knows."""
+        return self.ask(reference, "describe", "definition", data_dir=str(self._data_dir), **order)
+
+    def ask(self, reference: str, kind: str, answer: str, **fields: Any) -> dict[str, Any]:
+        """One task for this machine's first child, which stays warm. SearchError with its one line where it fails."""
         child = self._child_for(self.seats[0], reference)
-        log = self._workroot / "describe.log"
-        child.send("describe", log=str(log), data_dir=str(self._data_dir), **order)
+        log = self._workroot / f"{kind}.log"
+        log.unlink(missing_ok=True)
+        child.send(kind, log=str(log), **fields)
         for message in child.pipe.messages():
-            if message["type"] == "definition":
-                return dict(message["definition"])
+            if message["type"] == answer:
+                return dict(message[answer])
             if message["type"] == "failed":
                 where = "" if message["cause"] == "user" else f". The traceback is in {log}"
                 raise SearchError(f"{message['why']}{where}")
@@ -196,7 +203,7 @@ class Worker:
                 self.close()
                 os._exit(130)
             self.screen.say("stopping: trials are handed over at their last checkpoint (again to stop at once)")
-            self.deadline = 0.0
+            self.deadline, self.interrupted = 0.0, True
 
         signal.signal(signal.SIGINT, handle)
         signal.signal(signal.SIGTERM, handle)
@@ -212,7 +219,7 @@ class Worker:
             return False
         self._looked = now
         left: list[bool] = []
-        self._reaching(
+        self.reaching(
             lambda: left.append(any(self.storage.leases.unfinished(key) for key in keys if key not in self._errors))
         )
         return left == [False]
@@ -220,7 +227,7 @@ class Worker:
     def _fill(self, keys: Sequence[str]) -> None:
         for seat in self.seats:
             if seat.running is None:
-                self._reaching(lambda seat=seat: self._claim(seat, keys))  # type: ignore[misc]
+                self.reaching(lambda seat=seat: self._claim(seat, keys))  # type: ignore[misc]
 
     def _claim(self, seat: Seat, keys: Sequence[str]) -> None:
         for key in keys:
@@ -290,7 +297,7 @@ class Worker:
             if running is None:
                 continue
             if running.inbox:
-                self._reaching(running.advance)
+                self.reaching(running.advance)
             if running.over and running.outcome is not None:
                 self._announce(running)
             if running.free and running.over:
@@ -302,7 +309,7 @@ class Worker:
         running.announced = True
         self.screen.say(running.sentence())
         if running.outcome == "error":
-            self._reaching(lambda: self._stop_if_broken(running))
+            self.reaching(lambda: self._stop_if_broken(running))
 
     def _stop_if_broken(self, running: Running) -> None:
         """Exceptions in the first trials are the objective's: the study stops instead of burning its budget."""
@@ -327,7 +334,7 @@ class Worker:
             if running is None:
                 continue
             if renew:
-                self._reaching(running.renew)
+                self.reaching(running.renew)
                 bound_log(running.log)
             late = self.stopping and now - self._stop_asked > 2 * self.settings.grace
             if seat.child is not None and (late or running.hidden_too_long()):
@@ -357,7 +364,7 @@ class Worker:
     def _away(self) -> bool:
         return time.monotonic() < self._retry_at
 
-    def _reaching(self, action: Callable[[], Any]) -> None:
+    def reaching(self, action: Callable[[], Any]) -> None:
         """Does it, or, while the database is away, nothing: training goes on and messages queue."""
         if self._away():
             return

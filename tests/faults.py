@@ -27,10 +27,10 @@ from optuna.storages._rdb.storage import _VersionManager
 from search import child as child_module
 from search.children import Child
 from search.contract import Devices
-from search.files import Files, place_for, store_at
+from search.files import Files, store_at
 from search.pipe import Pipe
 from search.running import Settings
-from search.storage import open_storage, parse
+from search.storage import open_storage
 from search.studies import Joined, create, find
 from search.tables import FILES
 from search.worker import Worker
@@ -216,7 +216,7 @@ def check(url: str, study: Joined, budget: int) -> list[str]:
 
 
 def _check_files(storage: Any, study: Joined) -> list[str]:
-    store = store_at(place_for(parse(storage.url)), storage.engine)
+    store = store_at(storage.files_place, storage.engine)
     Files(storage.engine, store, storage.leases).sweep(study.key)
     with storage.engine.connect() as connection:
         recorded = connection.execute(sa.select(FILES).where(FILES.c.study_key == study.key)).all()

@@ -1,0 +1,396 @@
+"""The command line: parse, call, print, exit. The only module that prints and that reads the environment."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from search.errors import SearchError
+
+if TYPE_CHECKING:
+    from search.run import Options
+    from search.screen import Terminal
+    from search.studies import Joined
+    from search.worker import Worker
+
+DEFAULT_STORAGE = "sqlite:///studies.db"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """``python -m search``. What a user can mend is one line and status 1; a bug is a traceback."""
+    parsed = _parser().parse_args(arguments)
+    try:
+        return int(parsed.command(parsed) or 0)
+    except SearchError as error:
+        print(f"search: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("search: stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+
+
+# -- commands -------------------------------------------------------------------------------------------------------
+
+
+def _run(parsed: argparse.Namespace) -> int:
+    from search import run  # noqa: PLC0415 - so that --help answers at once
+
+    options = _options(parsed)
+    worker, screen = _worker(options)
+    try:
+        study = _joined(worker, screen, parsed.study, options, parsed.children)
+        run.unstop(worker, study)
+        worker.take_signals()
+        _introduce(worker, screen, study)
+        worker.work([study.key])
+        if worker.interrupted:
+            screen.say(f"handed over. Go on, here or on another machine: make search STUDY={study.name}")
+            return 0
+        if not worker.stopping and not parsed.no_refit and study.definition["kind"] == "objective":
+            run.refit(worker, study)
+        screen.end()
+        return _finish(worker, screen, study, options, parsed)
+    finally:
+        screen.end()
+        worker.close()
+
+
+def _joined(worker: Worker, screen: Terminal, name: str, options: Options, children: int | None) -> Joined:
+    """The study; where its source is missing, that is searched first, with the same size."""
+    from search import run  # noqa: PLC0415
+    from search.studies import NoSourceError  # noqa: PLC0415
+
+    try:
+        return run.create_or_join(worker, name, options)
+    except NoSourceError as missing:
+        screen.say(f"{missing.name} has no model to begin from yet, so it is searched first")
+        command = ["run", missing.name, "--objective", missing.objective]
+        for flag, value in (("--size", options.size), ("--children", children), ("--data-dir", options.data_dir)):
+            command += [flag, str(value)] if value is not None else []
+        for flag, value in (("--storage", options.storage), ("--files", options.files)):
+            command += [flag, value] if value is not None else []
+        status = _run(_parser().parse_args(command))
+        if status:
+            raise SearchError(f"the search for the source {missing.name} did not finish") from None
+        return run.create_or_join(worker, name, options)
+
+
+def _introduce(worker: Worker, screen: Terminal, study: Joined) -> None:
+    from search.screen import introduction  # noqa: PLC0415
+
+    cores = sum(seat.devices.cores for seat in worker.seats)
+    for line in introduction(study, cores, any(seat.devices.gpus for seat in worker.seats)):
+        screen.say(line)
+
+
+def _finish(worker: Worker, screen: Terminal, study: Joined, options: Options, parsed: argparse.Namespace) -> int:
+    """Exports and says what came of it."""
+    from search import run, studies  # noqa: PLC0415
+
+    if studies.best_trial(worker.storage, study) is None:
+        raise SearchError(
+            f"no trial of {study.name!r} was completed, so there is nothing to export. "
+            f"See why: make status STUDY={study.name}"
+        )
+    if parsed.no_refit:
+        screen.say(f"the budget is used up. Next: make refit STUDY={study.name}, then make export STUDY={study.name}")
+        return 0
+    target = Path("exports") / study.name
+    test = run.can_test(worker, study)
+    report = run.export_study(worker, study, options, target, test=test)
+    for line in _summary(report, worker, study, target):
+        screen.say(line)
+    return 0
+
+
+def _summary(report: dict[str, Any], worker: Worker, study: Joined, target: Path) -> list[str]:
+    from search.report import percent, with_interval  # noqa: PLC0415
+
+    rows = worker.storage.leases.rows(study.key)
+    saved = sum(study.epochs - row["epoch"] for row in rows if row["state"] == "pruned")
+    run = sum(row["epoch"] for row in rows)
+    lines = ["", f"best: trial {report['trial']}, {report['metric']} {report['value']:.4f}"]
+    if study.epochs:
+        lines.append(f"epochs: {run} run, {saved} saved by pruning")
+    if report["test"]:
+        lines.append(f"test accuracy of the refit: {with_interval(report['test'])}, look no. {report['test_openings']}")
+    else:
+        lines.append("test: not opened (the best trial was not trained again yet)")
+    lines += [f"{name}: {percent(score)}" for name, score in report["references"].items()]
+    lines.append(f"exported to {target}/ (report.md)")
+    if report["model"] and report["model"]["file"].endswith(".keras"):
+        lines += [
+            "",
+            "import keras",
+            f'model = keras.models.load_model("{target}/{report["model"]["file"]}")',
+            "probabilities = model.predict(images)  # raw uint8 images, (n, height, width, channels)",
+        ]
+    return [*lines, "", f"next: {_next(study)}"]
+
+
+def _next(study: Joined) -> str:
+    if study.objective.endswith("_cifar10"):
+        return f"make search STUDY={study.objective.removesuffix('10')}100 (starts from this model)"
+    return f"make search STUDY={study.name} TRIALS={2 * study.size.budget} (goes on searching)"
+
+
+def _work(parsed: argparse.Namespace) -> int:
+    from search import run, studies  # noqa: PLC0415
+
+    options = _options(parsed)
+    worker, screen = _worker(options)
+    try:
+        engine = worker.storage.engine
+        if parsed.studies:
+            wanted = [studies.existing(engine, name) for name in parsed.studies]
+            wanted += [refit for name in parsed.studies if (refit := studies.find(engine, f"{name}.refit"))]
+        else:
+            wanted = [one for one in studies.all_studies(engine) if worker.storage.leases.unfinished(one.key)]
+        if not any(worker.storage.leases.unfinished(one.key) for one in wanted):
+            screen.say("nothing is left to do: every budget is used up. Create a study: make search STUDY=cnn_digits")
+            return 0
+        for study in wanted:
+            run.objective_reference(study.objective)
+            worker.join(study)
+        worker.take_signals()
+        screen.say(f"working on {', '.join(study.name for study in wanted)}")
+        worker.work([study.key for study in wanted])
+        screen.say("handed over" if worker.stopping else "every budget is used up")
+        return 0
+    finally:
+        screen.end()
+        worker.close()
+
+
+def _refit(parsed: argparse.Namespace) -> int:
+    from search import run, studies  # noqa: PLC0415
+
+    options = _options(parsed)
+    worker, screen = _worker(options)
+    try:
+        study = studies.existing(worker.storage.engine, parsed.study)
+        if study.refit:
+            raise SearchError(
+                f"{study.name!r} is a refit already. Give its study: make refit STUDY={study.refit['study']}"
+            )
+        worker.join(study)
+        worker.take_signals()
+        again = run.refit(worker, study)
+        screen.say(
+            "handed over" if worker.stopping else f"{again.name} is done. Next: make export STUDY={study.name} TEST=1"
+        )
+        return 0
+    finally:
+        screen.end()
+        worker.close()
+
+
+def _export(parsed: argparse.Namespace) -> int:
+    from search import run, studies  # noqa: PLC0415
+
+    options = _options(parsed)
+    worker, screen = _worker(options, readonly=parsed.no_model)
+    try:
+        study = studies.existing(worker.storage.engine, parsed.study)
+        target = Path(parsed.to) if parsed.to else Path("exports") / study.name
+        report = run.export_study(worker, study, options, target, test=parsed.test, model=not parsed.no_model)
+        screen.say(f"trial {report['trial']}, {report['metric']} {report['value']:.4f}, exported to {target}/")
+        if report["model"] is None and not parsed.no_model:
+            screen.say("without a model: it is not among this study's files")
+        return 0
+    finally:
+        worker.close()
+
+
+def _check(parsed: argparse.Namespace) -> int:
+    from search import run  # noqa: PLC0415
+
+    reference = run.objective_reference(parsed.objective)
+    with tempfile.TemporaryDirectory(prefix="search-check-") as folder:
+        parsed.storage = f"sqlite:///{folder}/check.db"
+        options = _options(parsed)
+        worker, screen = _worker(options)
+        try:
+            run.check(worker, reference, options, screen.say)
+            screen.say(f"all well. Next: make search STUDY={Path(reference).stem} OBJECTIVE={reference}")
+            return 0
+        finally:
+            screen.end()
+            worker.close()
+
+
+def _status(parsed: argparse.Namespace) -> int:
+    from search import status, status_tables  # noqa: PLC0415
+    from search.storage import open_readonly  # noqa: PLC0415
+
+    engine = open_readonly(_storage(parsed))
+    if parsed.trial is not None:
+        found: Any = status.trial(engine, parsed.study, parsed.trial)
+        found["log"] = status_tables.log_end(engine, found, _storage(parsed), parsed.files)
+        lines = status_tables.trial(found)
+    elif parsed.study is not None:
+        found = status.study(engine, parsed.study)
+        lines = status_tables.study(found)
+    else:
+        found = status.studies(engine)
+        lines = status_tables.studies(found)
+    print(json.dumps(found, indent=2) if parsed.json else "\n".join(lines))
+    return 0
+
+
+def _dashboard(parsed: argparse.Namespace) -> int:
+    from search.dashboard import serve  # noqa: PLC0415
+
+    serve(
+        _storage(parsed),
+        host=parsed.host,
+        port=parsed.port,
+        announce=lambda address: print(f"watch {address} (Ctrl-C ends)", flush=True),
+    )
+    return 0
+
+
+# -- arguments ------------------------------------------------------------------------------------------------------
+
+
+def _storage(parsed: argparse.Namespace) -> str:
+    return parsed.storage or os.environ.get("SEARCH_STORAGE") or DEFAULT_STORAGE
+
+
+def _options(parsed: argparse.Namespace) -> Options:
+    from search.run import Options  # noqa: PLC0415
+    from search.running import Settings  # noqa: PLC0415
+    from search.storage import parse  # noqa: PLC0415
+
+    given = {name: getattr(parsed, name, None) for name in _ASKED}
+    storage = _storage(parsed)
+    if parsed.storage and parse(parsed.storage).password:
+        print("search: a password on the command line is seen by all users; use SEARCH_STORAGE", file=sys.stderr)
+    times = {name: getattr(parsed, name, None) for name in ("lease", "silence")}
+    chosen = {name: value for name, value in times.items() if value is not None}
+    if "lease" in chosen:
+        chosen["renew"] = chosen["lease"] / 4
+    return Options(
+        storage=storage,
+        data_dir=Path(getattr(parsed, "data_dir", None) or os.environ.get("SEARCH_DATA_DIR") or "data"),
+        files=parsed.files or os.environ.get("SEARCH_FILES") or None,
+        settings=Settings(**chosen),
+        **given,
+    )
+
+
+_ASKED = ("objective", "size", "trials", "epochs", "train_size", "children", "timeout", "source", "direction")
+
+
+def _worker(options: Options, *, readonly: bool = False) -> tuple[Worker, Terminal]:
+    from rich.console import Console  # noqa: PLC0415
+
+    from search.run import open_worker  # noqa: PLC0415
+    from search.screen import Terminal  # noqa: PLC0415
+
+    screen = Terminal(Console())
+    return open_worker(options, screen, readonly=readonly), screen
+
+
+def _count(text: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"needs a whole number of at least 1, {text!r} was given")
+    return value
+
+
+def _seconds(text: str) -> float:
+    from search.run import seconds  # noqa: PLC0415
+
+    try:
+        return seconds(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"needs a time such as 90s, 30m or 2h, {text!r} was given") from None
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> Any:
+        self.exit(1, f"search: {message}. See: {self.prog} --help\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="python -m search", description="Hyperparameter search on Optuna that survives kill -9.")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
+
+    def add(name: str, command: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(command=command)
+        sub.add_argument("--storage", metavar="URL", help="sqlite:///FILE or postgresql://… (or SEARCH_STORAGE)")
+        sub.add_argument("--files", metavar="PLACE", help="folder for checkpoints and models, or 'database'")
+        return sub
+
+    run = add("run", _run, "create a study or go on with it, train the winner again, export it")
+    run.add_argument("study", metavar="STUDY")
+    _searching(run)
+    run.add_argument("--trials", type=_count, metavar="N", help="the budget of the whole study")
+    run.add_argument("--timeout", type=_seconds, metavar="TIME", help="then hand over and export the best so far")
+    run.add_argument("--no-refit", action="store_true", help="leave refit and export to you")
+
+    work = add("worker", _work, "join open studies from this machine")
+    work.add_argument("studies", metavar="STUDY", nargs="*")
+    _machine(work)
+    work.add_argument("--timeout", type=_seconds, metavar="TIME", help="then hand over")
+
+    status = add("status", _status, "all studies, one study, or one trial with the end of its log")
+    status.add_argument("study", metavar="STUDY", nargs="?")
+    status.add_argument("trial", metavar="TRIAL", nargs="?", type=int)
+    status.add_argument("--json", action="store_true")
+
+    refit = add("refit", _refit, "train the best trial's hyperparameters on every training image")
+    refit.add_argument("study", metavar="STUDY")
+    _machine(refit)
+
+    export = add("export", _export, "the best model and its report, also during a search")
+    export.add_argument("study", metavar="STUDY")
+    export.add_argument("--to", metavar="DIR", help="default: exports/STUDY")
+    export.add_argument("--test", action="store_true", help="score the test set, which is counted")
+    export.add_argument("--no-model", action="store_true", help="only what the database knows")
+    _data(export)
+
+    check = add("check", _check, "one minute before a night: does this objective run, resume, evaluate and export")
+    check.add_argument("objective", metavar="OBJECTIVE")
+    _searching(check, objective=False)
+
+    dashboard = add("dashboard", _dashboard, "optuna-dashboard for this storage, read-only")
+    dashboard.add_argument("--host", default="127.0.0.1")
+    dashboard.add_argument("--port", type=_count, default=8080)
+    return parser
+
+
+def _searching(parser: argparse.ArgumentParser, *, objective: bool = True) -> None:
+    if objective:
+        parser.add_argument("--objective", metavar="OBJECTIVE", help="a name in objectives/ or a .py file")
+    parser.add_argument("--size", help="quick or full; default quick")
+    parser.add_argument("--epochs", type=_count, metavar="N", help="of a whole trial and of the refit")
+    parser.add_argument("--train-size", type=_count, metavar="N", help="training images of a trial")
+    parser.add_argument("--source", metavar="STUDY", help="where transfer begins; none: from scratch")
+    parser.add_argument("--direction", choices=("maximize", "minimize"), help="for a plain function; default minimize")
+    _machine(parser)
+
+
+def _machine(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--children", type=_count, metavar="N", help="training processes; default one a GPU, else one")
+    parser.add_argument("--lease", type=_seconds, metavar="TIME", help="how long a silent worker keeps a trial; 60s")
+    parser.add_argument("--silence", type=_seconds, metavar="TIME", help="a training without a word so long is killed")
+    _data(parser)
+
+
+def _data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data-dir", metavar="DIR", help="holds cifar-10-batches-bin/ and cifar-100-binary/")

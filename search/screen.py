@@ -1,0 +1,166 @@
+"""What a person sees while a worker runs: one live table in a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from search.contract import Size
+from search.running import Running
+from search.studies import Joined
+from search.worker import Worker
+
+_PRUNED_MEANS = (
+    "pruned: stopped at a rung, as its value was not among the best there. That is no failure: it is",
+    "where a search saves its time, and it counts as a trial of the budget.",
+)
+_LOOK_EVERY = 2.0
+
+
+class Terminal:
+    """The screen of a worker. ``say`` lines stay; the table is drawn anew below them."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live: Live | None = None
+        self._looked = 0.0
+        self._rows: dict[str, list[dict[str, Any]]] = {}
+        self._best: dict[str, float | None] = {}
+
+    def say(self, text: str) -> None:
+        """One line, above the table where there is one."""
+        (self._live.console if self._live else self._console).print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def tick(self, worker: Worker) -> None:
+        """Draws; the database is asked every two seconds at most."""
+        if not self._console.is_terminal:
+            return
+        now = time.monotonic()
+        if now - self._looked < _LOOK_EVERY:
+            return
+        self._looked = now
+        if self._live is None:
+            self._live = Live(console=self._console, refresh_per_second=2, transient=True)
+            self._live.start()
+        worker.reaching(lambda: self._look(worker))
+        self._live.update(self._drawn(worker))
+
+    def end(self) -> None:
+        """Takes the table away."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _look(self, worker: Worker) -> None:
+        for key, place in worker.places.items():
+            self._rows[key] = worker.storage.leases.rows(key)
+            try:
+                self._best[key] = worker.storage.get_best_trial(place.study.study_id).value
+            except ValueError:
+                self._best[key] = None
+
+    def _drawn(self, worker: Worker) -> Group:
+        table = Table(box=None, padding=(0, 2, 0, 0))
+        for title in ("study", "trial", "epoch", "value", "images/s"):
+            table.add_column(title, justify="left" if title == "study" else "right")
+        for seat in worker.seats:
+            if seat.running is not None:
+                table.add_row(*_row(seat.running))
+        lines = [Text(line) for place in worker.places.values() if (line := self._summary(worker, place.study))]
+        return Group(table, *lines, *[Text(line, style="dim") for line in _PRUNED_MEANS])
+
+    def _summary(self, worker: Worker, study: Joined) -> str:
+        rows = self._rows.get(study.key, [])
+        if not rows or all(row["state"] != "open" for row in rows):
+            return ""
+        counts = Counter(row["state"] for row in rows)
+        best = self._best.get(study.key)
+        parts = [
+            f"{study.name}: {counts['complete']} complete, {counts['pruned']} pruned, {counts['fail']} failed "
+            f"of {len(rows)}"
+        ]
+        if best is not None and not study.refit:
+            parts.append(f"best {study.definition['metric']} {best:.4f}")
+        left = seconds_left(study, rows, [seat.running for seat in worker.seats if seat.running])
+        if left is not None:
+            parts.append(f"at most {duration(left)} left")
+        return ", ".join(parts)
+
+
+def _row(running: Running) -> tuple[str, ...]:
+    number = "…" if running.number is None else str(running.number)
+    value = "" if running.value is None else f"{running.value:.4f}"
+    rate = "" if running.rate is None else f"{running.rate:,.0f}"
+    return running.place.study.name, number, f"{running.epoch}/{running.place.study.epochs}", value, rate
+
+
+def seconds_left(study: Joined, rows: list[dict[str, Any]], running: list[Running]) -> float | None:
+    """If nothing more were pruned, by the longest epoch seen here; None before one was."""
+    longest = max((one.longest_epoch for one in running if one.place.study.key == study.key), default=0.0)
+    if not longest or not running:
+        return None
+    epochs = sum(max(0, study.epochs - row["epoch"]) for row in rows if row["state"] == "open")
+    return float(longest * epochs / len(running))
+
+
+def duration(seconds: float) -> str:
+    """``40 s``, ``25 min``, ``3.5 h``, ``2.1 days``."""
+    for limit, unit, name in ((90, 1, "s"), (5400, 60, "min")):
+        if seconds < limit:
+            return f"{seconds / unit:.0f} {name}"
+    return f"{seconds / 3600:.1f} h" if seconds < 86400 else f"{seconds / 86400:.1f} days"
+
+
+def introduction(study: Joined, cores: int, gpus: bool) -> list[str]:
+    """What the size means, how long it takes here, what to type for the real thing, how to watch."""
+    if study.definition["kind"] == "function":
+        return [f"{study.name}: {study.size.budget} trials of {study.objective}"]
+    sizes = {name: _size(data) for name, data in study.definition["sizes"].items()}
+    sizes[study.size_name] = study.size
+    lines = [f"study {study.name}, objective {study.objective}, size {study.size_name}", "", _SIZE_HEAD]
+    for name, size in sizes.items():
+        here = "measured once it runs" if gpus else f"about {duration(estimate(size, study, cores))}"
+        lines.append(_size_line(name, size, study, here))
+    full = f"{study.objective}_full"
+    if study.size_name != "full":
+        lines += ["", f"For the real thing: make search STUDY={full} OBJECTIVE={study.objective} SIZE=full"]
+    return [
+        *lines,
+        f"Watch: make dashboard, or make status STUDY={study.name}. Ctrl-C hands over; the same command goes on.",
+        "",
+    ]
+
+
+_SIZE_HEAD = f"{'size':8}{'trials':>7}{'epochs':>8}{'images':>9}{'refit epochs':>14}{'refit images':>14}  here"
+
+
+def _size(data: dict[str, Any]) -> Size:
+    return Size(**{**json.loads(json.dumps(data)), "rungs": tuple(data["rungs"])})
+
+
+def _images(size: Size, study: Joined) -> tuple[int, int]:
+    data = study.definition.get("data") or {}
+    every = int(data.get("images", 0))
+    train = size.train_images or max(0, every - size.validation_images)
+    return min(train, every) if every else train, size.refit_images or every
+
+
+def _size_line(name: str, size: Size, study: Joined, here: str) -> str:
+    train, refit = _images(size, study)
+    return f"{name:8}{size.budget:>7}{size.epochs:>8}{train:>9,}{size.refit_epochs:>14}{refit:>14,}  {here}"
+
+
+def estimate(size: Size, study: Joined, cores: int) -> float:
+    """Seconds, by the size's guide for two cores. Two trials in three are pruned at the first rung, if there is one."""
+    train, refit = _images(size, study)
+    rung = next((rung for rung in size.rungs if rung < size.epochs), size.epochs)
+    epochs = size.budget * (size.epochs / 3 + rung * 2 / 3)
+    rate = (size.images_per_second or 500.0) * min(cores, 8) / 2
+    return (epochs * train + size.refit_epochs * refit) / rate
