@@ -104,15 +104,20 @@ def test_password_reaches_the_command_by_its_environment_alone(checkout: Path) -
         assert "MAKEFLAGS" not in received
 
 
+@pytest.mark.timeout(60)
 def test_a_signal_to_make_reaches_the_worker(checkout: Path) -> None:
+    command = ["make", "worker", "STUDY=a b"]
     with subprocess.Popen(
-        ["make", "worker", "STUDY=a b"], cwd=checkout, env=own_environment(), stdout=subprocess.PIPE, text=True
+        command, cwd=checkout, env=own_environment(), stdout=subprocess.PIPE, text=True, start_new_session=True
     ) as running:
         assert running.stdout is not None
-        assert running.stdout.readline().startswith(".venv/bin/python -m search worker 'a' 'b'")
-        assert json.loads(running.stdout.readline())[0] == ["worker", "a", "b"]
-        running.send_signal(signal.SIGTERM)  # to make alone, as a service manager may
-        assert running.stdout.readline() == "got SIGTERM\n"
+        try:
+            assert running.stdout.readline().startswith(".venv/bin/python -m search worker 'a' 'b'")
+            assert json.loads(running.stdout.readline())[0] == ["worker", "a", "b"]
+            running.send_signal(signal.SIGTERM)  # to make alone, as a service manager may
+            assert running.stdout.readline() == "got SIGTERM\n"
+        finally:
+            os.killpg(running.pid, signal.SIGKILL)
 
 
 def test_data_beside_the_checkout_is_taken_unless_told(checkout: Path) -> None:
