@@ -150,6 +150,10 @@ class Objective:
     def __call__(self, trial: BaseTrial) -> float:
         """Plain Optuna: size ``quick``, a temporary folder, the default data folder, no resume."""
         hp = self.suggest(trial)
+        if self.without_source:
+            # Optuna has drawn them already: what was trained instead stands beside what the trial says.
+            hp = _fixed(hp, self.without_source)
+            trial.set_user_attr("without_source", dict(self.without_source))
         size = self.sizes["quick"]
         data_dir = Path(os.environ.get("SEARCH_DATA_DIR", "data")).resolve()
         self.data(data_dir, size)
@@ -189,6 +193,10 @@ class _PlainContext:
 
     def stopping(self) -> bool:
         return False
+
+
+def _fixed(hp: Hyperparameters, fixed: Mapping[str, Any]) -> Hyperparameters:
+    return {**hp, **fixed} if isinstance(hp, Mapping) else dataclasses.replace(hp, **fixed)
 
 
 def seed_for(*parts: int | str) -> int:

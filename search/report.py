@@ -13,7 +13,7 @@ _PICTURES = {"learning_curve.png": "Learning curve", "confusion_matrix.png": "Co
 def markdown(report: Report, files: Sequence[str]) -> str:
     """The whole page. ``files`` are the names beside it, so that only pictures that are there are shown."""
     parts = [
-        f"# {report['study']}: {report['exported']}, from trial {report['trial']}",
+        f"# {report['study']}, trial {report['trial']}: {report['exported']}",
         _verdict(report),
         _scores(report),
         _chosen(report),
@@ -43,19 +43,15 @@ def with_interval(metrics: Mapping[str, Any]) -> str:
 def _verdict(report: Report) -> str:
     test = report["test"]
     if not test:
-        value = (
-            f"{report['metric']} {report['value']:.4f} of trial {report['trial']}"
-            if report["value"] is not None
-            else ""
-        )
+        value = f"{report['metric']} {report['value']:.4f} of trial {report['trial']}"
+        looks = report["test_openings"]
+        opened = f"The test set was opened {looks} time(s) in this study" if looks else "The test set was not opened"
         return (
-            f"The test set was not opened for this model ({report['test_openings']} looks so far in this study). "
-            f"The figures below are validation figures: {value}. They are the best of several trials on the same "
-            "images and so a little too good."
+            f"{opened}; no test figure is part of this export. What is known: {value}. It is the best of several trials "
+            "on the same images and so a little too good."
         )
-    lines = [
-        f"**Test accuracy {with_interval(test)}**, 95 % interval, look no. {report['test_openings']} at the test set."
-    ]
+    look = report["test_openings"]
+    lines = [f"**Test accuracy {with_interval(test)}**, 95 % interval, look no. {look} at the test set."]
     lines += [f"- {name}: {percent(score)}" for name, score in report["references"].items()]
     return "\n".join(lines)
 

@@ -128,9 +128,8 @@ def introduction(study: Joined, cores: int, gpus: bool) -> list[str]:
     for name, size in sizes.items():
         here = "measured once it runs" if gpus else f"about {duration(estimate(size, study, cores))}"
         lines.append(_size_line(name, size, study, here))
-    full = f"{study.objective}_full"
-    if study.size_name != "full":
-        lines += ["", f"For the real thing: make search STUDY={full} OBJECTIVE={study.objective} SIZE=full"]
+    if study.size_name != "full" and "full" in sizes:
+        lines += ["", f"For the real thing: make search STUDY={study.name}_full OBJECTIVE={study.objective} SIZE=full"]
     return [
         *lines,
         f"Watch: make dashboard, or make status STUDY={study.name}. Ctrl-C hands over; the same command goes on.",

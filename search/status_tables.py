@@ -47,7 +47,7 @@ def study(found: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def trial(found: Mapping[str, Any]) -> list[str]:
+def trial(found: dict[str, Any]) -> list[str]:
     """One trial: what it is, its reports, the end of its log."""
     lines = [f"{found['study']} trial {found['trial']}: {found['state']}, epoch {found['epoch']}, host {found['host']}"]
     if reason := found["attributes"].get("reason"):
@@ -64,13 +64,14 @@ def log_end(engine: sa.Engine, found: Mapping[str, Any], url: str, place: str | 
         (WORKROOT / found["key"]).glob(f"{found['number']}-*/log.txt"), key=lambda path: path.stat().st_mtime
     )
     if local:
-        return local[-1].read_text(errors="replace").splitlines()[-LOG_LINES:]
+        return list(local[-1].read_text(errors="replace").splitlines()[-LOG_LINES:])
     if found["log"] is None:
         return []
     store = reading_store(place or found["files_place"] or place_for(parse(url)), engine)
     try:
         with store.open_reader(found["log"].name) as log:
-            return log.read().decode(errors="replace").splitlines()[-LOG_LINES:]
+            text = log.read().decode(errors="replace")
+            return list(text.splitlines()[-LOG_LINES:])
     except FileNotFoundError:
         return []
 
