@@ -88,7 +88,7 @@ OBJECTIVE = Objective(
             validation_images=2_000,
             width=16,
             refit_epochs=8,
-            images_per_second=1_000,
+            images_per_second=1_200,
         ),
         "full": Size(budget=100, epochs=35, rungs=(3, 9, 27), width=32, refit_epochs=35, images_per_second=300),
     },

@@ -69,7 +69,7 @@ OBJECTIVE = Objective(
             width=8,
             refit_epochs=12,
             batch=32,
-            images_per_second=3_000,
+            images_per_second=4_000,
         ),
         "full": Size(
             budget=50,

@@ -110,6 +110,6 @@ OBJECTIVE = Objective(
             refit_epochs=8,
             images_per_second=650,
         ),
-        "full": Size(budget=100, epochs=30, rungs=(3, 9, 27), width=64, refit_epochs=30, images_per_second=60),
+        "full": Size(budget=100, epochs=30, rungs=(3, 9, 27), width=64, refit_epochs=30, images_per_second=45),
     },
 )

@@ -90,6 +90,6 @@ OBJECTIVE = Objective(
             refit_epochs=8,
             images_per_second=650,
         ),
-        "full": Size(budget=100, epochs=35, rungs=(3, 9, 27), width=64, refit_epochs=35, images_per_second=60),
+        "full": Size(budget=100, epochs=35, rungs=(3, 9, 27), width=64, refit_epochs=35, images_per_second=45),
     },
 )

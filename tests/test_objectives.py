@@ -11,7 +11,7 @@ import optuna
 import pytest
 
 from search.contract import Objective, SearchError, Size, parameters
-from tests.cifar_files import write_cifar10, write_cifar100
+from tests.cifar_files import write_cifar100
 from tests.contexts import Context
 
 NAMES = ("cnn_digits", "cnn_cifar10", "resnet_cifar10", "cnn_cifar100", "resnet_cifar100")
@@ -65,14 +65,16 @@ def _tiny(name: str) -> Objective:
 
 
 def test_plain_optuna(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SEARCH_DATA_DIR", str(write_cifar10(tmp_path, train=500, test=50)))
-    for name in ("cnn_digits", "cnn_cifar10"):
+    monkeypatch.setenv("SEARCH_DATA_DIR", str(write_cifar100(tmp_path, train=500, test=100)))
+    for name in ("cnn_digits", "cnn_cifar100"):
         study = optuna.create_study(direction="maximize")
+        study.enqueue_trial({"init": "source"} if "100" in name else {})  # there is no source: it is told so
         study.optimize(_tiny(name), n_trials=1)
         (trial,) = study.trials
         assert trial.state == optuna.trial.TrialState.COMPLETE
         assert list(trial.intermediate_values) == [1, 2]
         assert study.best_value == max(trial.intermediate_values.values())
+        assert trial.user_attrs == ({"without_source": {"init": "scratch"}} if "100" in name else {})
 
 
 def test_without_a_source(tmp_path: Path) -> None:
