@@ -45,10 +45,10 @@ def _verdict(report: Report) -> str:
     if not test:
         value = f"{report['metric']} {report['value']:.4f} of trial {report['trial']}"
         looks = report["test_openings"]
-        opened = f"The test set was opened {looks} time(s) in this study" if looks else "The test set was not opened"
+        opened = f"The test set was opened {looks} time(s) in this study" if looks else "The test set was never opened"
         return (
-            f"{opened}; no test figure is part of this export. What is known: {value}. It is the best of several trials "
-            "on the same images and so a little too good."
+            f"{opened}; no test figure is part of this export. What is known: {value}. It is the best of several "
+            "trials on the same images and so a little too good."
         )
     look = report["test_openings"]
     lines = [f"**Test accuracy {with_interval(test)}**, 95 % interval, look no. {look} at the test set."]

@@ -159,7 +159,7 @@ class Running:
         outcome = "fail" if self.outcome == "error" else self.outcome
         value = ""
         if self.value is not None and outcome in {"complete", "pruned"}:
-            value = f", {self.place.study.definition['metric']} {self.value:.4f}"
+            value = f", {self.place.study.shown_metric} {self.value:.4f}"
         return f"{what}: {outcome}{value}{': ' if self.reason else ''}{self.reason}"
 
     # -- handlers -------------------------------------------------------------------------------------------------

@@ -70,6 +70,11 @@ class Joined:
         """The direction."""
         return bool(self.definition["direction"] == "maximize")
 
+    @property
+    def shown_metric(self) -> str:
+        """What the value of a trial is; a refit has no validation images left."""
+        return "accuracy on the training images" if self.refit else str(self.definition["metric"])
+
     def fixed(self, number: int) -> dict[str, Any]:
         """The parameters that lease ``number`` does not ask the sampler for."""
         if self.refit:
@@ -174,7 +179,7 @@ def create(
     if _insert_record(storage, study._study_id, {**record, "definition": definition}, budget):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            study.set_metric_names([f"{definition['metric']}{' (training images)' if refit else ''}"])
+            study.set_metric_names([existing(storage.engine, name).shown_metric])
     return existing(storage.engine, name)
 
 
