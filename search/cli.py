@@ -7,10 +7,11 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from search.arguments import parser
 from search.errors import SearchError
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ DEFAULT_STORAGE = "sqlite:///studies.db"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """``python -m search``. What a user can mend is one line and status 1; a bug is a traceback."""
-    parsed = _parser().parse_args(arguments)
+    parsed = parser(COMMANDS).parse_args(arguments)
     try:
         return int(parsed.command(parsed) or 0)
     except SearchError as error:
@@ -67,7 +68,7 @@ def _run(parsed: argparse.Namespace) -> int:
 def _joined(worker: Worker, screen: Terminal, name: str, options: Options, children: int | None) -> Joined:
     """The study; where its source is missing, that is searched first, with the same size."""
     from search import run  # noqa: PLC0415
-    from search.studies import NoSourceError  # noqa: PLC0415
+    from search.sources import NoSourceError  # noqa: PLC0415
 
     try:
         return run.create_or_join(worker, name, options)
@@ -78,7 +79,7 @@ def _joined(worker: Worker, screen: Terminal, name: str, options: Options, child
             command += [flag, str(value)] if value is not None else []
         for flag, value in (("--storage", options.storage), ("--files", options.files)):
             command += [flag, value] if value is not None else []
-        status = _run(_parser().parse_args(command))
+        status = _run(parser(COMMANDS).parse_args(command))
         if status:
             raise SearchError(f"the search for the source {missing.name} did not finish") from None
         return run.create_or_join(worker, name, options)
@@ -301,96 +302,12 @@ def _worker(options: Options, *, readonly: bool = False) -> tuple[Worker, Termin
     return open_worker(options, screen, readonly=readonly), screen
 
 
-def _count(text: str) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        value = 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"needs a whole number of at least 1, {text!r} was given")
-    return value
-
-
-def _seconds(text: str) -> float:
-    from search.run import seconds  # noqa: PLC0415
-
-    try:
-        return seconds(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"needs a time such as 90s, 30m or 2h, {text!r} was given") from None
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> Any:
-        self.exit(1, f"search: {message}. See: {self.prog} --help\n")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="python -m search", description="Hyperparameter search on Optuna that survives kill -9.")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
-
-    def add(name: str, command: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
-        sub = commands.add_parser(name, help=text, description=text)
-        sub.set_defaults(command=command)
-        sub.add_argument("--storage", metavar="URL", help="sqlite:///FILE or postgresql://… (or SEARCH_STORAGE)")
-        sub.add_argument("--files", metavar="PLACE", help="folder for checkpoints and models, or 'database'")
-        return sub
-
-    run = add("run", _run, "create a study or go on with it, train the winner again, export it")
-    run.add_argument("study", metavar="STUDY")
-    _searching(run)
-    run.add_argument("--trials", type=_count, metavar="N", help="the budget of the whole study")
-    run.add_argument("--timeout", type=_seconds, metavar="TIME", help="then hand over and export the best so far")
-    run.add_argument("--no-refit", action="store_true", help="leave refit and export to you")
-
-    work = add("worker", _work, "join open studies from this machine")
-    work.add_argument("studies", metavar="STUDY", nargs="*")
-    _machine(work)
-    work.add_argument("--timeout", type=_seconds, metavar="TIME", help="then hand over")
-
-    status = add("status", _status, "all studies, one study, or one trial with the end of its log")
-    status.add_argument("study", metavar="STUDY", nargs="?")
-    status.add_argument("trial", metavar="TRIAL", nargs="?", type=int)
-    status.add_argument("--json", action="store_true")
-
-    refit = add("refit", _refit, "train the best trial's hyperparameters on every training image")
-    refit.add_argument("study", metavar="STUDY")
-    _machine(refit)
-
-    export = add("export", _export, "the best model and its report, also during a search")
-    export.add_argument("study", metavar="STUDY")
-    export.add_argument("--to", metavar="DIR", help="default: exports/STUDY")
-    export.add_argument("--test", action="store_true", help="score the test set, which is counted")
-    export.add_argument("--no-model", action="store_true", help="only what the database knows")
-    _data(export)
-
-    check = add("check", _check, "one minute before a night: does this objective run, resume, evaluate and export")
-    check.add_argument("objective", metavar="OBJECTIVE")
-    _searching(check, objective=False)
-
-    dashboard = add("dashboard", _dashboard, "optuna-dashboard for this storage, read-only")
-    dashboard.add_argument("--host", default="127.0.0.1")
-    dashboard.add_argument("--port", type=_count, default=8080)
-    return parser
-
-
-def _searching(parser: argparse.ArgumentParser, *, objective: bool = True) -> None:
-    if objective:
-        parser.add_argument("--objective", metavar="OBJECTIVE", help="a name in objectives/ or a .py file")
-    parser.add_argument("--size", help="quick or full; default quick")
-    parser.add_argument("--epochs", type=_count, metavar="N", help="of a whole trial and of the refit")
-    parser.add_argument("--train-size", type=_count, metavar="N", help="training images of a trial")
-    parser.add_argument("--source", metavar="STUDY", help="where transfer begins; none: from scratch")
-    parser.add_argument("--direction", choices=("maximize", "minimize"), help="for a plain function; default minimize")
-    _machine(parser)
-
-
-def _machine(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--children", type=_count, metavar="N", help="training processes; default one a GPU, else one")
-    parser.add_argument("--lease", type=_seconds, metavar="TIME", help="how long a silent worker keeps a trial; 60s")
-    parser.add_argument("--silence", type=_seconds, metavar="TIME", help="a training without a word so long is killed")
-    _data(parser)
-
-
-def _data(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data-dir", metavar="DIR", help="holds cifar-10-batches-bin/ and cifar-100-binary/")
+COMMANDS = {
+    "run": _run,
+    "worker": _work,
+    "status": _status,
+    "refit": _refit,
+    "export": _export,
+    "check": _check,
+    "dashboard": _dashboard,
+}

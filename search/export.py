@@ -26,7 +26,8 @@ from search.errors import SearchError
 from search.fence import FencedStorage
 from search.files import OF_THE_STUDY, Files, packed
 from search.report import markdown
-from search.studies import Joined, best_model, best_trial, find, revision
+from search.sources import best_model
+from search.studies import Joined, best_trial, find, revision
 
 LOOK = "test-"
 """Kinds of the records of looks at the test set begin so; the model's checksum follows."""

@@ -21,8 +21,9 @@ from search.errors import SearchError
 from search.export import export, winner
 from search.fence import FencedStorage
 from search.running import Settings
+from search.sources import NoSourceError, copy_source, source_model
 from search.storage import IN_DATABASE, open_storage
-from search.studies import Joined, NoSourceError
+from search.studies import Joined
 from search.worker import Screen, Worker
 
 WORKROOT = Path(".search")
@@ -118,14 +119,15 @@ def _create(worker: Worker, name: str, options: Options) -> Joined:
         raise SearchError(
             f"{reference} is to {definition['direction']}, not to {options.direction}. Leave DIRECTION out."
         )
+    place, source = _shared_place(options.files), _source(worker.storage, definition, options)
     study = studies.create(
         worker.storage,
         name,
         reference,
         definition,
         size_name=size_name,
-        files_place=_shared_place(options.files),
-        source=_source(worker.storage, definition, options),
+        files_place=place,
+        source=None if source is None else lambda key: copy_source(worker.storage, source, key, place),
     )
     worker.join(
         study, {**definition, **({"source": study.definition["source"]} if "source" in study.definition else {})}
@@ -148,7 +150,7 @@ def _source(storage: FencedStorage, definition: Mapping[str, Any], options: Opti
     source = studies.find(storage.engine, name)
     if source is None:
         raise NoSourceError(name, needed)
-    studies.source_model(storage, source)
+    source_model(storage, source)
     return source
 
 

@@ -13,7 +13,7 @@ import secrets
 import subprocess
 import uuid
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from search.contract import Size, seed_for, size_from_json
 from search.errors import SearchError
 from search.fence import FencedStorage
-from search.files import OF_THE_STUDY, Files, reading_store, store_at
+from search.files import Files, reading_store, store_at
 from search.pruning import make_pruner, make_sampler
 from search.tables import FILES, LEASES
 
@@ -156,10 +156,13 @@ def create(
     *,
     size_name: str = "quick",
     files_place: str | None = None,
-    source: Joined | None = None,
+    source: Callable[[str], dict[str, Any]] | None = None,
     refit: Mapping[str, Any] | None = None,
 ) -> Joined:
-    """The study of this name, made if nobody made it meanwhile: attribute and leases in one transaction."""
+    """The study of this name, made if nobody made it meanwhile: attribute and leases in one transaction.
+
+    ``source`` is called with the new study's key and copies what the study begins from.
+    """
     definition = dict(definition)
     budget = 1 if refit else int(definition["size"]["budget"])
     key = str(uuid.uuid4())
@@ -174,7 +177,7 @@ def create(
         "refit": refit,
     }
     if source is not None:
-        definition["source"] = _copy_source(storage, source, key, files_place or storage.files_place)
+        definition["source"] = source(key)
     study = _optuna_study(storage, name, definition)
     if _insert_record(storage, study._study_id, {**record, "definition": definition}, budget):
         with warnings.catch_warnings():
@@ -205,52 +208,6 @@ def _insert_record(storage: FencedStorage, study_id: int, record: Mapping[str, A
         if won:
             storage.leases.raise_budget(connection, record["key"], budget)
     return bool(won)
-
-
-def _copy_source(storage: FencedStorage, source: Joined, key: str, place: str) -> dict[str, Any]:
-    record, trial, refitted = source_model(storage, source)
-    files = Files(storage.engine, store_at(place, storage.engine), storage.leases)
-    with files_of(storage, source).open(record) as content:
-        digest = files.keep_for_study(key, "source", content)
-    return {"study": source.name, "trial": trial, "refit": refitted, "sha256": digest}
-
-
-def source_model(storage: FencedStorage, source: Joined) -> tuple[sa.Row[Any], int, bool]:
-    """The refitted, else the best model of a study: its record, the trial's number, whether it is the refit's."""
-    refit = find(storage.engine, f"{source.name}.refit")
-    for study, refitted in ((refit, True), (source, False)):
-        record = best_model(storage.engine, study) if study else None
-        if study is not None and record is not None:
-            trial = (
-                int(refit.refit["trial"]) if refitted and refit and refit.refit else trial_of(storage, study, record)
-            )
-            return record, trial, refitted
-    raise NoSourceError(source.name, source.objective)
-
-
-class NoSourceError(SearchError):
-    """Transfer is wanted, and its source has no model yet."""
-
-    def __init__(self, name: str, objective: str) -> None:
-        super().__init__(
-            f"the source study {name!r} has no model yet. Build it first: make search STUDY={name}, "
-            "or train from scratch: SOURCE=none"
-        )
-        self.name, self.objective = name, objective
-
-
-def best_model(engine: sa.Engine, study: Joined) -> sa.Row[Any] | None:
-    """The record of the best complete trial's model."""
-    order = FILES.c.value.desc() if study.maximize or study.refit else FILES.c.value.asc()
-    query = (
-        sa.select(FILES)
-        .join(LEASES, sa.and_(LEASES.c.study_key == FILES.c.study_key, LEASES.c.number == FILES.c.number))
-        .where(FILES.c.study_key == study.key, FILES.c.kind == "model", LEASES.c.state == "complete")
-        .order_by(order, FILES.c.number)
-        .limit(1)
-    )
-    with engine.connect() as connection:
-        return connection.execute(query).first()
 
 
 def ensure_refit(storage: FencedStorage, study: Joined) -> Joined:
@@ -284,33 +241,6 @@ def best_trial(storage: FencedStorage, study: Joined) -> FrozenTrial | None:
         return storage.get_best_trial(study.study_id)
     except ValueError:
         return None
-
-
-def trial_of(storage: FencedStorage, study: Joined, record: sa.Row[Any]) -> int:
-    """The number of the trial whose file this is."""
-    row = next(row for row in storage.leases.rows(study.key) if row["number"] == record.number)
-    return storage.get_trial(row["trial_id"]).number
-
-
-def source_folder(study: Joined, files: Files, workroot: Path) -> Path | None:
-    """The source's model on this machine's disk, fetched once."""
-    source = study.definition.get("source")
-    if not source:
-        return None
-    folder = workroot / study.key / f"source-{source['sha256'][:16]}"
-    if not folder.is_dir():
-        owner = study.refit["key"] if study.refit else study.key
-        record = files.find(owner, OF_THE_STUDY, "source")
-        if record is None:
-            raise SearchError(f"the source model of {study.name!r} is gone from its files. Restore them.")
-        part = folder.with_name(f"{folder.name}.part-{secrets.token_hex(4)}")
-        files.fetch(record, part)
-        try:
-            part.rename(folder)
-        except OSError:  # another worker of this machine was first
-            if not folder.is_dir():
-                raise
-    return folder
 
 
 def raise_budget(storage: FencedStorage, study: Joined, trials: int) -> None:

@@ -24,6 +24,7 @@ from search.errors import SearchError
 from search.fence import FencedStorage
 from search.pipe import Message
 from search.running import Place, Running, Settings
+from search.sources import source_folder
 from search.studies import (
     ATTRIBUTE,
     STOPPED,
@@ -31,7 +32,6 @@ from search.studies import (
     files_of,
     forget_deleted,
     refuse_difference,
-    source_folder,
 )
 
 ERRORS_BEFORE_STOP = 3
