@@ -16,7 +16,6 @@ import search
 from search.contract import Devices
 from search.pipe import Message, Pipe
 
-LOG_BYTES = 1 << 20
 _SECRET = ("SEARCH_STORAGE", "STORAGE", "MAKEFLAGS", "MFLAGS", "PGPASSWORD", "PGPASSFILE", "PGSERVICEFILE")
 _CAPS = ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH")
 
@@ -93,21 +92,6 @@ def _environment(devices: Devices) -> dict[str, str]:
     if devices.gpus:
         kept["CUDA_VISIBLE_DEVICES"] = ",".join(devices.gpus)
     return kept
-
-
-def bound_log(path: Path) -> None:
-    """Keeps the end of a log that has grown too long; its writer appends, so that it goes on behind."""
-    try:
-        if path.stat().st_size <= LOG_BYTES:
-            return
-        with path.open("r+b") as file:
-            file.seek(-LOG_BYTES // 4, os.SEEK_END)
-            end = file.read()
-            file.seek(0)
-            file.write(b"[the beginning of this log was removed]\n" + end)
-            file.truncate()
-    except FileNotFoundError:
-        return
 
 
 def visible_gpus() -> tuple[str, ...]:

@@ -46,6 +46,8 @@ def _run(parsed: argparse.Namespace) -> int:
     from search import run  # noqa: PLC0415 - so that --help answers at once
 
     options = _options(parsed)
+    if options.objective:
+        run.objective_reference(options.objective)
     worker, screen = _worker(options)
     try:
         study = _joined(worker, screen, parsed.study, options, parsed.children)

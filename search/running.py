@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import shutil
 import socket
 import time
 from collections import deque
@@ -34,8 +33,8 @@ from search.pipe import Message
 from search.pruning import rungs_before_the_end
 from search.studies import Joined, code_hash, revision, still_there
 from search.tables import LEASES
+from search.workdir import Checkpoint, Workdir
 
-LOG_TAIL = 64 << 10
 LAST = frozenset({"done", "pruned", "stopped", "failed", "died"})
 """Kinds of a child's message after which it is free for another trial."""
 
@@ -100,9 +99,7 @@ class Running:
         self._oom_kills = oom_kills
         self._oom_before = oom_kills()
         self._trial_id = lease.trial_id
-        self.workdir = place.workroot / place.study.key / f"{lease.number}-{lease.token}"
-        self.log = self.workdir / "log.txt"
-        self._checkpoints = self.workdir / "checkpoints"
+        self.folder = Workdir(place.workroot / place.study.key, lease.number, lease.token)
 
     # -- what the worker calls ------------------------------------------------------------------------------------
 
@@ -179,11 +176,11 @@ class Running:
         elif self._should_stop_at(self.epoch, trial):
             self._tell(TrialState.PRUNED, self._why_pruned())
         else:
-            step, path = self._find_checkpoint()
+            checkpoint = self._find_checkpoint()
             if self.lease.trial_id is not None:
-                resumed = json.dumps([*self.lease.resumed_from, step])
-                storage.leases.renew(self.lease, resumed_from=resumed)
-            self._go(study, trial, path)
+                resumed = [*self.lease.resumed_from, checkpoint.step if checkpoint else 0]
+                storage.leases.renew(self.lease, resumed_from=json.dumps(resumed))
+            self._go(study, trial, checkpoint)
 
     def _birth(self) -> int:
         storage, study, lease = self.place.storage, self.place.study, self.lease
@@ -202,23 +199,22 @@ class Running:
         with storage.newborn(lease):
             return self.place.cached.create_new_trial(study.study_id, template_trial=template)
 
-    def _go(self, study: Joined, trial: Trial, checkpoint: Path | None) -> None:
-        self.workdir.mkdir(parents=True, exist_ok=True)
-        size = dataclasses.asdict(study.size)
+    def _go(self, study: Joined, trial: Trial, checkpoint: Checkpoint | None) -> None:
+        self.folder.path.mkdir(parents=True, exist_ok=True)
         frozen = trial._cached_frozen_trial
         self.started = self.epoch_began = self.child.heard = time.monotonic()
         self.training = True
         self.child.send(
             "go",
-            run=self.workdir.name,
-            log=str(self.log),
+            run=self.folder.path.name,
+            log=str(self.folder.log),
             number=trial.number,
             seed=study.trial_seed(trial.number),
-            workdir=str(self.workdir),
+            workdir=str(self.folder.path),
             data_dir=str(self.place.data_dir),
             source=str(self.place.source) if self.place.source else None,
-            resume=str(checkpoint) if checkpoint else None,
-            size=size,
+            resume=str(checkpoint.path) if checkpoint else None,
+            size=dataclasses.asdict(study.size),
             cores=self.devices.cores,
             gpus=list(self.devices.gpus),
             refit=bool(study.refit),
@@ -278,7 +274,8 @@ class Running:
             self.place.storage.leases.renew(self.lease, repeated=LEASES.c.repeated + 1)
             message["counted"] = True
         if message["checkpoint"]:
-            self._take_checkpoint(step, Path(message["checkpoint"]))
+            self.folder.take(step, Path(message["checkpoint"]))
+            self._upload()
         if self.handing_over:
             self._stop("hand over")
         elif new and self._should_stop_at(step, self._real_trial()):
@@ -303,7 +300,7 @@ class Running:
         if math.isnan(value):
             self._tell(TrialState.PRUNED, "the objective's value is not a number")
             return
-        model = self.workdir / "model"
+        model = self.folder.path / "model"
         if model.is_dir() and self.place.files.worth_keeping(self.place.study.key, value):
             try:
                 self.place.files.keep(self.lease, "model", model, value=value)
@@ -340,51 +337,33 @@ class Running:
 
     # -- checkpoints ----------------------------------------------------------------------------------------------
 
-    def _take_checkpoint(self, step: int, path: Path) -> None:
-        self._checkpoints.mkdir(parents=True, exist_ok=True)
-        if path.exists():  # not if this message is handled again
-            path.replace(self._checkpoints / f"{step:06d}{path.suffix}")
-        for old in sorted(self._checkpoints.iterdir())[:-1]:
-            old.unlink()
-        self._upload()
-
     def _upload(self, *, force: bool = False) -> None:
         """To where other machines find it: after the first epoch, then as long as it costs little, and at the end."""
-        local = sorted(self._checkpoints.iterdir()) if self._checkpoints.is_dir() else []
-        if not local or int(local[-1].stem) <= self._uploaded_step:
+        newest, began = self.folder.newest(), time.monotonic()
+        if newest is None or newest.step <= self._uploaded_step:
             return
-        step, began = int(local[-1].stem), time.monotonic()
         cheap = self._upload_seconds <= self.place.settings.upload_share * (began - self.started)
         if not (force or self._uploaded_step == 0 or cheap):
             return
         try:
-            self.place.files.keep(self.lease, "checkpoint", local[-1], step=step, attempts=0)
+            self.place.files.keep(self.lease, "checkpoint", newest.path, step=newest.step, attempts=0)
         except OSError as error:
             self.place.say(f"the checkpoint of trial {self.number} cannot be stored: {error.strerror or error}")
         else:
-            self._uploaded_step = step
+            self._uploaded_step = newest.step
         self._upload_seconds += time.monotonic() - began
 
-    def _find_checkpoint(self) -> tuple[int, Path | None]:
-        """The newest whose epoch is recorded, here or in the store: (its epoch, where it lies now)."""
-        before = self.workdir.parent.glob(f"{self.lease.number}-*/checkpoints/[0-9]*")
-        local = sorted(path for path in before if path.parts[-3] != self.workdir.name and path.suffix != ".part")
-        usable = [path for path in local if int(path.stem) <= self.epoch]
-        newest = max(usable, key=lambda path: int(path.stem), default=None)
+    def _find_checkpoint(self) -> Checkpoint | None:
+        """The newest whose epoch is recorded: of an earlier claim on this machine, or the stored one."""
         stored = self.place.files.find(self.place.study.key, self.lease.number, "checkpoint")
-        self._checkpoints.mkdir(parents=True, exist_ok=True)
-        if newest is not None and (stored is None or int(newest.stem) >= stored.step):
-            self._uploaded_step = stored.step if stored else 0
-            target = self._checkpoints / newest.name
-            part = target.with_suffix(".part")
-            shutil.copyfile(newest, part)
-            part.replace(target)
-            return int(newest.stem), target
+        self._uploaded_step = stored.step if stored else 0
+        earlier = self.folder.of_earlier_claims(self.epoch)
+        if earlier is not None and earlier.step >= self._uploaded_step:
+            return self.folder.copy_in(earlier)
         if stored is None:
-            return 0, None
-        target = self.place.files.fetch(stored, self._checkpoints / f"{stored.step:06d}{Path(stored.name).suffix}")
-        self._uploaded_step = stored.step
-        return int(stored.step), target
+            return None
+        target = self.folder.path_for(stored.step, Path(stored.name).suffix)
+        return Checkpoint(stored.step, self.place.files.fetch(stored, target))
 
     # -- ends -----------------------------------------------------------------------------------------------------
 
@@ -412,19 +391,13 @@ class Running:
             self.value = value
         self._end(state.name.lower(), reason)
         self.place.files.sweep(self.place.study.key)
-        for folder in self.workdir.parent.glob(f"{self.lease.number}-*"):
-            for part in ("checkpoints", "model"):
-                shutil.rmtree(folder / part, ignore_errors=True)
+        self.folder.clear()
 
     def _keep_log(self) -> None:
-        if not self.log.is_file():
-            return
-        tail = self.log.with_name("tail.txt")
         try:
-            with self.log.open("rb") as log:
-                log.seek(max(0, self.log.stat().st_size - LOG_TAIL))
-                tail.write_bytes(log.read())
-            self.place.files.keep(self.lease, "log", tail)
+            tail = self.folder.log_tail()
+            if tail is not None:
+                self.place.files.keep(self.lease, "log", tail)
         except OSError as error:
             self.place.say(f"the log of trial {self.number} cannot be stored: {error.strerror or error}")
 
@@ -451,7 +424,7 @@ class Running:
 
     def _stop(self, reason: str) -> None:
         if self.training:
-            self.child.send("stop", run=self.workdir.name, reason=reason)
+            self.child.send("stop", run=self.folder.path.name, reason=reason)
 
     def _seconds(self) -> float:
         return time.monotonic() - self.started

@@ -22,6 +22,7 @@ _PRUNED_MEANS = (
     "where a search saves its time, and it counts as a trial of the budget.",
 )
 _LOOK_EVERY = 2.0
+_WORTH_SAYING = 10.0
 
 
 class Terminal:
@@ -31,6 +32,7 @@ class Terminal:
         self._console = console
         self._live: Live | None = None
         self._looked = 0.0
+        self._measured: set[str] = set()
         self._rows: dict[str, list[dict[str, Any]]] = {}
         self._best: dict[str, float | None] = {}
 
@@ -41,6 +43,7 @@ class Terminal:
     def tick(self, worker: Worker) -> None:
         """Draws; the database is asked every two seconds at most."""
         if not self._console.is_terminal:
+            self._say_measured(worker)
             return
         now = time.monotonic()
         if now - self._looked < _LOOK_EVERY:
@@ -51,6 +54,18 @@ class Terminal:
             self._live.start()
         worker.reaching(lambda: self._look(worker))
         self._live.update(self._drawn(worker))
+
+    def _say_measured(self, worker: Worker) -> None:
+        """Once a study: how long it takes here, now that an epoch was measured."""
+        for key, place in worker.places.items():
+            running = [seat.running for seat in worker.seats if seat.running and seat.running.place is place]
+            if key in self._measured or not any(one.longest_epoch for one in running):
+                continue
+            self._measured.add(key)
+            left: list[float | None] = []
+            worker.reaching(lambda: left.append(seconds_left(place.study, worker.storage.leases.rows(key), running)))  # noqa: B023
+            if left and left[0] is not None and left[0] > _WORTH_SAYING:
+                self.say(f"{place.study.name}: at most {duration(left[0])} left, by the first epochs measured here")
 
     def end(self) -> None:
         """Takes the table away."""

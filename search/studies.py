@@ -284,8 +284,8 @@ def _differences(one: Any, other: Any, path: str = "") -> Iterator[tuple[str, st
         yield path, json.dumps(one)[:80], json.dumps(other)[:80]
 
 
-def forget_deleted(storage: FencedStorage) -> None:
-    """Removes what is left of studies that were deleted with Optuna's tools."""
+def forget_deleted(storage: FencedStorage) -> set[str]:
+    """Removes what is left of studies that were deleted with Optuna's tools; returns their keys."""
     hour_ago = storage.leases.now - 3600.0  # a study about to be created has its source's model first
     with storage.engine.connect() as connection:
         keys = set(connection.execute(sa.select(LEASES.c.study_key).distinct()).scalars())
@@ -298,6 +298,7 @@ def forget_deleted(storage: FencedStorage) -> None:
     if gone:
         with storage.engine.begin() as connection:
             storage.leases.forget(connection, gone)
+    return gone
 
 
 @functools.cache

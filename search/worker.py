@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import optuna
 import sqlalchemy as sa
 
-from search.children import Child, Launch, bound_log, out_of_memory_kills
+from search.children import Child, Launch, out_of_memory_kills
 from search.contract import Devices
 from search.errors import SearchError
 from search.fence import FencedStorage
@@ -33,6 +33,7 @@ from search.studies import (
     forget_deleted,
     refuse_difference,
 )
+from search.workdir import clear
 
 ERRORS_BEFORE_STOP = 3
 _AWAY = (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError, sa.exc.ResourceClosedError)
@@ -145,12 +146,12 @@ class Worker:
         files.sweep(study.key)
 
     def _tidy(self, study: Joined) -> None:
-        forget_deleted(self.storage)
+        """What dead workers and deleted studies left on this machine and in the database."""
+        for key in forget_deleted(self.storage):
+            shutil.rmtree(self._workroot / key, ignore_errors=True)
         for row in self.storage.leases.rows(study.key):
             if row["state"] != "open":
-                for folder in (self._workroot / study.key).glob(f"{row['number']}-*"):
-                    for part in ("checkpoints", "model"):
-                        shutil.rmtree(folder / part, ignore_errors=True)
+                clear(self._workroot / study.key, row["number"])
 
     # -- the loop -------------------------------------------------------------------------------------------------
 
@@ -185,7 +186,11 @@ class Worker:
         if not self.stopping:
             self.stopping, self._stop_asked = True, time.monotonic()
             for seat in self.seats:
-                if seat.running and not seat.running.over:
+                if seat.running is None or seat.running.over:
+                    continue
+                if seat.running.place.study.definition["kind"] == "function":
+                    self._bury(seat, silent=0.0)  # it has no batches to stop between
+                else:
                     seat.running.ask_hand_over()
 
     def close(self) -> None:
@@ -284,7 +289,7 @@ class Worker:
         child, seat.child = seat.child, None
         if child is None:
             return
-        status = None if silent else child.ended()
+        status = None if silent or self.stopping else child.ended()
         if status is None:
             child.kill()
         if seat.running is not None:
@@ -321,7 +326,7 @@ class Worker:
         if fails - known >= ERRORS_BEFORE_STOP and not progressed:
             why = (
                 f"the study {place.study.name!r} is stopped: {fails - known} trials failed before any finished "
-                f"an epoch, last: {running.reason}. The traceback is in {running.log}; mend the objective, then "
+                f"an epoch, last: {running.reason}. The traceback is in {running.folder.log}; mend the objective, then "
                 "type the command again"
             )
             self.storage.set_study_user_attr(place.study.study_id, STOPPED, {"why": why, "fails": fails})
@@ -335,7 +340,7 @@ class Worker:
                 continue
             if renew:
                 self.reaching(running.renew)
-                bound_log(running.log)
+                running.folder.bound_log()
             late = self.stopping and now - self._stop_asked > 2 * self.settings.grace
             if seat.child is not None and (late or running.hidden_too_long()):
                 self._bury(seat, silent=now - seat.child.heard)
