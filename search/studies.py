@@ -204,10 +204,12 @@ def _insert_record(storage: FencedStorage, study_id: int, record: Mapping[str, A
         study_id=study_id, key=ATTRIBUTE, value_json=json.dumps(record)
     )
     with storage.engine.begin() as connection:
-        won = connection.execute(insert.on_conflict_do_nothing()).rowcount == 1
+        # Not by rowcount, which an insert on PostgreSQL has not.
+        mine = insert.on_conflict_do_nothing().returning(StudyUserAttributeModel.study_id)
+        won = connection.execute(mine).first() is not None
         if won:
             storage.leases.raise_budget(connection, record["key"], budget)
-    return bool(won)
+    return won
 
 
 def ensure_refit(storage: FencedStorage, study: Joined) -> Joined:
