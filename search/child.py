@@ -56,6 +56,10 @@ def load(reference: str) -> Objective | Function:
 def describe(objective: Objective | Function, order: Message) -> dict[str, Any]:
     """The part of a study's definition that only the objective's file knows, as JSON."""
     if not isinstance(objective, Objective):
+        if unknown := {"epochs", "train_images"} & set(order["changes"]):
+            raise SearchError(
+                f"a plain function knows no {' or '.join(sorted(unknown))}. Leave EPOCHS and TRAIN_SIZE out."
+            )
         size = size_from_json(order["size"]) if order["size"] else _changed(Size(budget=20, epochs=0), order["changes"])
         return {
             "kind": "function",

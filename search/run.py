@@ -215,18 +215,14 @@ def can_test(worker: Worker, study: Joined) -> bool:
 
 def check(worker: Worker, reference: str, options: Options, say: Callable[[str], None]) -> None:
     """A short look at everything a night would need: space, training, report, checkpoint, resume, evaluation."""
-    worker.describe(
+    definition = worker.describe(
         reference, size=None, size_name=options.size or "quick", changes={}, direction=options.direction or "minimize"
     )
     say(f"{reference}: loads; `first` lies in the space; the data are there")
-    small = dataclasses.replace(
-        options,
-        objective=reference,
-        trials=1,
-        epochs=options.epochs or 1,
-        train_size=options.train_size or 500,
-        source=options.source or "none",
-    )
+    short = {} if definition["kind"] == "function" else {"epochs": options.epochs or 1}
+    if definition.get("data"):
+        short["train_size"] = options.train_size or 500
+    small = dataclasses.replace(options, objective=reference, trials=1, source=options.source or "none", **short)
     study = create_or_join(worker, "check", small)
     worker.work([study.key])
     row = worker.storage.leases.rows(study.key)[0]

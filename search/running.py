@@ -247,7 +247,8 @@ class Running:
             self.child.send("answer", value=value)
 
     def _on_should_prune(self, _message: Message) -> None:
-        self.child.send("answer", value=self._real_trial().should_prune())
+        verdict = bool(self._real_trial().should_prune())  # a pruner may answer in NumPy
+        self.child.send("answer", value=verdict)
 
     def _on_report(self, message: Message) -> None:
         self._real_trial().report(message["value"], message["step"])

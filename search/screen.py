@@ -141,7 +141,8 @@ def introduction(study: Joined, cores: int, gpus: bool) -> list[str]:
     sizes[study.size_name] = study.size
     lines = [f"study {study.name}, objective {study.objective}, size {study.size_name}", "", _SIZE_HEAD]
     for name, size in sizes.items():
-        here = "measured once it runs" if gpus else f"about {duration(estimate(size, study, cores))}"
+        guess = size.images_per_second and not gpus
+        here = f"about {duration(estimate(size, study, cores))}" if guess else "measured once it runs"
         lines.append(_size_line(name, size, study, here))
     if study.size_name != "full" and "full" in sizes:
         lines += ["", f"For the real thing: make search STUDY={study.name}_full OBJECTIVE={study.objective} SIZE=full"]
