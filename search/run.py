@@ -219,7 +219,7 @@ def check(worker: Worker, reference: str, options: Options, say: Callable[[str],
         reference, size=None, size_name=options.size or "quick", changes={}, direction=options.direction or "minimize"
     )
     say(f"{reference}: loads; `first` lies in the space; the data are there")
-    short = {} if definition["kind"] == "function" else {"epochs": options.epochs or 1}
+    short: dict[str, Any] = {} if definition["kind"] == "function" else {"epochs": options.epochs or 1}
     if definition.get("data"):
         short["train_size"] = options.train_size or 500
     small = dataclasses.replace(options, objective=reference, trials=1, source=options.source or "none", **short)
