@@ -7,7 +7,8 @@
 #:   make worker [STUDY=…]             join a study from this machine too; without a name, every open study
 #:   make status [STUDY=…] [TRIAL=…]   all studies, one study, or one trial with the end of its log
 #:   make refit STUDY=…                train the best trial's hyperparameters on all data
-#:   make export STUDY=… [TO=DIR]      the model and its report into exports/STUDY, also during a search
+#:   make export STUDY=… [TO=DIR]      the model and its report into exports/STUDY, also during a search;
+#:        [TEST=1]                       scores the test set, which is counted
 #:   make check OBJECTIVE=…            one minute before a night: does this objective, or path/to/mine.py, hold together
 #:   make dashboard [PORT=8080]        look at the studies in a browser, on this machine
 #:
@@ -68,13 +69,13 @@ status: .venv
 	$(service) status$(study)$(trial)$(files)
 
 refit: .venv
-	$(service) refit$(study)$(files)
+	$(service) refit$(study)$(machine)$(files)
 
 export: .venv
-	$(service) export$(study)$(call flag,to,TO)$(files)
+	$(service) export$(study)$(call flag,to,TO)$(if $(value TEST), --test)$(call flag,data-dir,DATA_DIR)$(files)
 
 check: .venv
-	$(service) check $(call quoted,$(value OBJECTIVE))$(files)
+	$(service) check $(call quoted,$(value OBJECTIVE))$(call flag,data-dir,DATA_DIR)$(call flag,direction,DIRECTION)$(files)
 
 dashboard: .venv
 	$(service) dashboard$(call flag,port,PORT)$(files)

@@ -64,6 +64,7 @@ def parser(commands_by_name: Mapping[str, Command]) -> argparse.ArgumentParser:
 
     refit = add("refit", "train the best trial's hyperparameters on every training image")
     refit.add_argument("study", metavar="STUDY")
+    refit.add_argument("--timeout", type=_seconds, metavar="TIME", help="then hand over")
     _machine(refit)
 
     export = add("export", "the best model and its report, also during a search")

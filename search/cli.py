@@ -126,7 +126,7 @@ def _summary(report: dict[str, Any], worker: Worker, study: Joined, target: Path
         lines.append(f"epochs: {run} run, {saved} saved by pruning")
     if report["test"]:
         lines.append(f"test accuracy of the refit: {with_interval(report['test'])}, look no. {report['test_openings']}")
-    else:
+    elif study.epochs:
         lines.append("test: not opened (the best trial was not trained again yet)")
     lines += [f"{name}: {percent(score)}" for name, score in report["references"].items()]
     lines.append(f"exported to {target}/ (report.md)")
