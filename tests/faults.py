@@ -7,6 +7,7 @@ What is left in the database is then held against what an undisturbed search mus
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import random
@@ -22,11 +23,11 @@ from typing import Any
 
 import optuna
 import sqlalchemy as sa
-from optuna.storages._rdb.storage import _VersionManager
 
 from search import child as child_module
 from search.children import Child
 from search.contract import Devices
+from search.fence import FencedStorage
 from search.files import Files, store_at
 from search.pipe import Pipe
 from search.running import Settings
@@ -38,6 +39,17 @@ from tests import light
 
 SETTINGS = Settings(lease=0.3, renew=0.1, poll=0.02, grace=0.5, silence=20, attempts=50)
 REFERENCE = str(Path(light.__file__).resolve())
+
+
+_opened: dict[str, FencedStorage] = {}
+"""By URL: what the warm process has opened. Forks find its SQL compiled, which is most of a short worker's life."""
+
+
+def storage_at(url: str) -> FencedStorage:
+    """The storage of this database; its connections are this process's own."""
+    if url not in _opened:
+        _opened[url] = open_storage(url)
+    return _opened[url]
 
 
 class Quiet:
@@ -94,6 +106,8 @@ class Points:
 
 def forked(body: Callable[[], None]) -> int:
     """A process that runs this and ends without any of the parent's clean-up."""
+    for storage in _opened.values():
+        storage.engine.dispose()  # no connection is to be inherited
     pid = os.fork()
     if pid:
         return pid
@@ -146,7 +160,7 @@ def work(
     child_points: Callable[[], Points] | None = None, seats: int = 1,
 ) -> None:  # fmt: skip
     """A worker on this study until its budget is used up, in this process."""
-    storage = open_storage(url)
+    storage = storage_at(url)
     worker = Worker(
         storage,
         launch=light_launch(child_points),
@@ -161,7 +175,6 @@ def work(
     if points is not None:
         points.watch(storage.engine, statements=statements)
     worker.join(study, study.definition)
-    worker.take_signals()
     worker.work([study.key])
     worker.close()
 
@@ -170,20 +183,18 @@ def new_study(
     url: str, *, budget: int = 1, epochs: int = 3, rungs: tuple[int, ...] = (), hopeless: bool = False
 ) -> Joined:
     """A study of the light objective; a hopeless one prunes its trials at the first rung."""
-    storage = open_storage(url)
+    storage = storage_at(url)
     changes = {"budget": budget, "epochs": epochs, "rungs": rungs}
     order = {"size": None, "size_name": "quick", "changes": changes, "data_dir": "."}
     definition = child_module.describe(light.OBJECTIVE, order)
     if hopeless:
         definition |= {"first": [], "pruner": {"name": "ThresholdPruner", "keywords": {"lower": 2.0}}}
-    study = create(storage, f"s{secrets.token_hex(6)}", REFERENCE, definition)
-    storage.engine.dispose()
-    return study
+    return create(storage, f"s{secrets.token_hex(6)}", REFERENCE, definition)
 
 
 def check(url: str, study: Joined, budget: int) -> list[str]:
     """What is wrong with a study whose budget should be used up, exactly and honestly; nothing, if all is well."""
-    storage = open_storage(url)
+    storage = storage_at(url)
     wrong: list[str] = []
 
     def want(what: str, found: Any, wanted: Any) -> None:
@@ -210,9 +221,7 @@ def check(url: str, study: Joined, budget: int) -> list[str]:
         if trial.state.name == "COMPLETE":
             want(f"value of {trial.number}", trial.value, max(curve))
             want(f"length of {trial.number}", steps, study.size.epochs)
-    wrong += _check_files(storage, study)
-    storage.engine.dispose()
-    return wrong
+    return wrong + _check_files(storage, study)
 
 
 def _check_files(storage: Any, study: Joined) -> list[str]:
@@ -312,18 +321,24 @@ def random_kills(url: str, folder: Path, *, kills: int = 40, budget: int = 20, w
             break
     statuses = [os.waitpid(pid, 0)[1] for pid in running]
     wrong = check(url, study, budget) + [f"a worker ended with {status}" for status in statuses if status]
-    storage = open_storage(url)
-    rows = storage.leases.rows(study.key)
+    rows = storage_at(url).leases.rows(study.key)
     resumed = [step for row in rows for step in json.loads(row["resumed_from"])]
     return {"killed": killed, "seconds": time.monotonic() - began, "resumed_from": resumed, "wrong": wrong}
+
+
+def warm_up(url: str, folder: Path) -> None:
+    """One undisturbed trial in this process, so that its forks find everything imported, compiled and connected to."""
+    study = new_study(url, rungs=(1,))
+    work(url, study.name, folder)
+    assert check(url, study, 1) == []
+    # A full collection in a fork would copy every page of what it shares with this process.
+    gc.freeze()
 
 
 def main() -> None:
     mode, url, folder = sys.argv[1], sys.argv[2], Path(sys.argv[3])
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    open_storage(url).engine.dispose()
-    # Half of a short worker's life would go into reading Alembic's scripts again.
-    _VersionManager.check_table_schema_compatibility = lambda _self: None  # type: ignore[method-assign]
+    warm_up(url, folder)
     if mode == "random":
         result = random_kills(url, folder)
     elif mode == "points":

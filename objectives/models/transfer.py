@@ -6,9 +6,9 @@ A new head needs no surgery: build the network for the target's classes, then ``
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import keras
-import numpy as np
 
 HEAD = "head"
 
@@ -48,12 +48,14 @@ def load(network: keras.Model, source: Path) -> None:
             raise ValueError(f"{source} holds another network: {name} has shapes {shapes[1]} instead of {shapes[0]}")
     for name in wanted:
         network.get_layer(name).set_weights(found[name])
-    changed = [n for n, w in _weights(network).items() if not all(map(np.array_equal, w, found[n]))]
+    changed = [
+        n for n, w in _weights(network).items() if not all((a == b).all() for a, b in zip(w, found[n], strict=True))
+    ]
     if changed:
         raise ValueError(f"{', '.join(changed)} did not take over the weights of {source}")
 
 
-def _weights(network: keras.Model) -> dict[str, list[np.ndarray]]:
+def _weights(network: keras.Model) -> dict[str, list[Any]]:
     return {layer.name: layer.get_weights() for layer in network.layers if layer.weights and layer.name != HEAD}
 
 
