@@ -52,12 +52,12 @@ def serve(
 
 
 def readonly_storage(url: str) -> BaseStorage:
-    """Optuna's cached storage over a connection on which the database refuses to write."""
+    """Optuna's cached storage over connections on which the database refuses to write."""
     import optuna  # noqa: PLC0415 - a second and a half
 
     try:
         return optuna.storages.get_storage(open_storage(url, readonly=True))
-    except RuntimeError as error:  # tables of an older or newer Optuna
+    except RuntimeError as error:  # Optuna's word for tables of another version of it
         raise SearchError(f"the tables in {masked(url)} are another Optuna's: {error}") from None
 
 
