@@ -251,10 +251,16 @@ def _status(parsed: argparse.Namespace) -> int:
 
 
 def _dashboard(parsed: argparse.Namespace) -> int:
+    from search.artifacts import ArtifactStore  # noqa: PLC0415
     from search.dashboard import serve  # noqa: PLC0415
+    from search.files import reading_store  # noqa: PLC0415
+    from search.storage import open_readonly, parse, place_for  # noqa: PLC0415
 
+    url = _storage(parsed)
+    place = parsed.files or os.environ.get("SEARCH_FILES") or place_for(parse(url))
     serve(
-        _storage(parsed),
+        url,
+        artifacts=ArtifactStore(reading_store(place, open_readonly(url))),
         host=parsed.host,
         port=parsed.port,
         announce=lambda address: print(f"watch {address} (Ctrl-C ends)", flush=True),

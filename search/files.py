@@ -148,7 +148,7 @@ class Files:
 
     def __init__(self, engine: sa.Engine, store: Store, leases: LeaseTable, *, maximize: bool = True) -> None:
         self._engine = engine
-        self._store = store
+        self.store = store
         self._leases = leases
         self._maximize = maximize
 
@@ -170,25 +170,25 @@ class Files:
         with closing(packed(path)) as content:
             digest, size = _digest(content), content.tell()
             content.seek(0)
-            self._store.write(name, content, lambda: self._leases.renew(lease))
+            self.store.write(name, content, lambda: self._leases.renew(lease))
         row = {"name": name, "step": step, "value": value, "sha256": digest, "size": size}
         with self._engine.begin() as connection:
             self._leases.renew_in(connection, lease, **columns)
             before = _record(connection, lease.study_key, lease.number, kind, row)
         if before is not None and before != name:
-            self._store.remove(before)
+            self.store.remove(before)
 
     def keep_for_study(self, study_key: str, kind: str, content: BinaryIO) -> str:
         """What belongs to the study and to none of its leases, such as its copy of a source. Returns its SHA-256."""
         digest, size = _digest(content), content.tell()
         content.seek(0)
         name = f"{study_key}/study/{kind}-{digest[:16]}"
-        self._store.write(name, content, lambda: None)
+        self.store.write(name, content, lambda: None)
         with self._engine.begin() as connection:
             row = {"name": name, "sha256": digest, "size": size}
             before = _record(connection, study_key, OF_THE_STUDY, kind, row)
         if before is not None and before != name:
-            self._store.remove(before)
+            self.store.remove(before)
         return digest
 
     def of_kind(self, study_key: str, prefix: str) -> list[sa.Row[Any]]:
@@ -205,12 +205,12 @@ class Files:
 
     def open(self, record: sa.Row[Any]) -> BinaryIO:
         """The bytes as they were stored."""
-        return self._store.open_reader(record.name)
+        return self.store.open_reader(record.name)
 
     def fetch(self, record: sa.Row[Any], target: Path) -> Path:
         """A stored file at ``target``, a stored folder in it. SearchError where the content is not what was stored."""
         target.parent.mkdir(parents=True, exist_ok=True)
-        with self._store.open_reader(record.name) as content:
+        with self.store.open_reader(record.name) as content:
             if _digest(content) != record.sha256:
                 raise SearchError(
                     f"the stored {record.kind} {record.name} is damaged: its checksum is not {record.sha256[:12]}…. "
@@ -261,7 +261,7 @@ class Files:
 
     def _sweep_unrecorded(self, study_key: str) -> None:
         with self._engine.connect() as connection:
-            names = set(self._store.names(f"{study_key}/"))
+            names = set(self.store.names(f"{study_key}/"))
             recorded = set(connection.execute(sa.select(FILES.c.name).where(FILES.c.study_key == study_key)).scalars())
             tokens = sa.select(LEASES.c.number, LEASES.c.token, LEASES.c.state).where(LEASES.c.study_key == study_key)
             leases = {str(row.number): row for row in connection.execute(tokens)}
@@ -270,14 +270,14 @@ class Files:
             lease = leases.get(number)
             # A file of the token that holds the lease may be on its way to being recorded.
             if lease is not None and (lease.state != "open" or int(file.split("-")[1]) < lease.token):
-                self._store.remove(name)
+                self.store.remove(name)
 
     def forget(self, study_key: str) -> None:
         """For a study that was deleted with Optuna's tools."""
         with self._engine.begin() as connection:
             connection.execute(sa.delete(FILES).where(FILES.c.study_key == study_key))
-        for name in self._store.names(f"{study_key}/"):
-            self._store.remove(name)
+        for name in self.store.names(f"{study_key}/"):
+            self.store.remove(name)
 
 
 def packed(path: Path) -> BinaryIO:

@@ -15,6 +15,7 @@ from typing import Any
 import optuna
 
 from search import studies
+from search.artifacts import attach
 from search.children import launch, share, visible_gpus
 from search.contract import Split
 from search.errors import SearchError
@@ -205,7 +206,10 @@ def export_study(
             split=split,
         )
 
-    return export(worker.storage, study, files, target, evaluate if evaluates else None, test=test, model=model)
+    report = export(worker.storage, study, files, target, evaluate if evaluates else None, test=test, model=model)
+    if report["model"] is not None:
+        attach(study.optuna_study(worker.cached, 0), worker.cached, files.store, target)
+    return report
 
 
 def can_test(worker: Worker, study: Joined) -> bool:
