@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,11 +34,13 @@ def parse(url: str) -> sa.URL:
     """A URL as people write it -> one with the driver that we bring. SearchError where it is none."""
     try:
         parsed = sa.make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # the latter of a port that is no number
         raise SearchError(
             f"not a database URL: {_without_secrets(url)!r}. "
             "Give sqlite:///studies.db or postgresql://user@host/database."
         ) from None
+    if "@" in (parsed.host or ""):
+        raise SearchError("the user or the password in the storage's URL holds an '@'. Write it as %40.")
     kind = parsed.get_backend_name()
     if kind in {"postgresql", "postgres"}:
         return parsed.set(drivername="postgresql+psycopg")
@@ -55,12 +58,14 @@ def masked(url: str | sa.URL) -> str:
     """The URL without its password, wherever it stands."""
     parsed = parse(url) if isinstance(url, str) else url
     hidden = {key: "***" for key in parsed.query if "password" in key.lower()}
-    return parsed.update_query_dict(hidden).render_as_string(hide_password=True).replace("+psycopg", "")
+    shown = parsed.update_query_dict(hidden).render_as_string(hide_password=True)
+    return shown.replace("+psycopg", "").replace("%2A%2A%2A", "***")
 
 
 def _without_secrets(text: str) -> str:
-    head, at, tail = text.rpartition("@")
-    return f"***{at}{tail}" if at else (head or tail)
+    _, at, tail = text.rpartition("@")
+    shown = f"***{at}{tail}" if at else re.sub("(://[^/:]*:)[^/]*", r"\1***", text)
+    return re.sub(r"(?i)(password\s*=\s*)[^&\s]*", r"\1***", shown)
 
 
 def engine_arguments(url: sa.URL) -> dict[str, Any]:
@@ -73,7 +78,7 @@ def engine_arguments(url: sa.URL) -> dict[str, Any]:
         "max_overflow": 2,
         "pool_recycle": 1800,
         "connect_args": {
-            "connect_timeout": 10,
+            "connect_timeout": 8,  # so that a command ends within ten seconds
             "keepalives_idle": 30,
             "application_name": "search",
             "options": "-c timezone=UTC -c idle_in_transaction_session_timeout=60000",
