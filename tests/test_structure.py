@@ -120,14 +120,15 @@ def test_each_make_variable_is_a_flag_of_the_command_it_goes_to() -> None:
     passed = set(re.findall(r"\$\(call flag,([a-z-]+),([A-Z_]+)\)", makefile))
     assert all(flag == variable.lower().replace("_", "-") for flag, variable in passed)
     assert {variable for _, variable in passed} | POSITIONAL | {"STORAGE"} == set(MAKE_VARIABLES)
-    shown = "".join(line for line in makefile.splitlines() if line.startswith("#:"))
-    assert [variable for variable in MAKE_VARIABLES if f"{variable}=" not in shown] == []
+    listed = "".join(line for line in makefile.splitlines() if line.startswith("#:"))
+    assert [variable for variable in MAKE_VARIABLES if f"{variable}=" not in listed] == []
 
     variables = [f"{variable}=1" for variable in MAKE_VARIABLES]
     for target in ("search", "worker", "status", "refit", "export", "check", "dashboard"):
-        planned = subprocess.run(
+        shown = subprocess.run(
             ["make", "-n", target, *variables], cwd=ROOT, capture_output=True, text=True, check=True
-        ).stdout.splitlines()[-1]
+        ).stdout
+        planned = next(line for line in shown.splitlines() if line.startswith(".venv/bin/python -m search "))
         command = planned.split()[3]
         explained = subprocess.run(
             [sys.executable, "-m", "search", command, "--help"], cwd=ROOT, capture_output=True, text=True, check=True
