@@ -95,7 +95,10 @@ def open_readonly(url: str) -> sa.Engine:
             raise SearchError(f"there is no database at {path}. Start a search first: make search STUDY=cnn_digits")
         engine = sa.create_engine(
             "sqlite://",
-            creator=lambda: sqlite3.connect(_readonly_uri(path), uri=True, timeout=_BUSY_SECONDS),
+            # The pool hands a connection to one thread at a time, but to any: the dashboard's server has several.
+            creator=lambda: sqlite3.connect(
+                _readonly_uri(path), uri=True, timeout=_BUSY_SECONDS, check_same_thread=False
+            ),
             poolclass=sa.pool.QueuePool,
         )
     else:
