@@ -261,10 +261,11 @@ class Files:
 
     def _sweep_unrecorded(self, study_key: str) -> None:
         with self._engine.connect() as connection:
+            # In this order: what a lease that is closed by then has recorded is seen.
             names = set(self.store.names(f"{study_key}/"))
-            recorded = set(connection.execute(sa.select(FILES.c.name).where(FILES.c.study_key == study_key)).scalars())
             tokens = sa.select(LEASES.c.number, LEASES.c.token, LEASES.c.state).where(LEASES.c.study_key == study_key)
             leases = {str(row.number): row for row in connection.execute(tokens)}
+            recorded = set(connection.execute(sa.select(FILES.c.name).where(FILES.c.study_key == study_key)).scalars())
         for name in names - recorded:
             _, number, file = name.split("/", 2)
             lease = leases.get(number)
