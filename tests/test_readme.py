@@ -1,0 +1,133 @@
+"""What the README says can be typed can be typed, and what it says is there is there."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import optuna
+import pytest
+
+from search.arguments import parser
+from search.cli import COMMANDS
+
+ROOT = Path(__file__).parent.parent
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+TARGETS = re.findall(r"^\.PHONY: (.*)$", MAKEFILE, re.MULTILINE)[0].split()
+
+
+def blocks(language: str) -> list[str]:
+    """The code blocks of one language; those without any are for a shell."""
+    every = re.findall(r"^```(\w*)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+    return [block for its, block in every if its == language]
+
+
+def typed() -> Iterator[list[str]]:
+    """The words of each command in a shell block or, in the running text, between backticks."""
+    lines = [line for block in blocks("") for line in block.splitlines()]
+    lines += re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```$", "", TEXT, flags=re.MULTILINE | re.DOTALL))
+    for line in lines:
+        if re.search(r"\bmake\b|-m search", line):
+            yield shlex.split(line.replace("'", " "), comments=True)
+
+
+MAKES = [words for words in typed() if words[:1] == ["make"] and len(words) > 1]
+SEARCHES = [words[words.index("-m") + 2 :] for words in typed() if "-m" in words]
+
+
+def test_enough_is_found_to_be_checked() -> None:
+    assert {words[1] for words in MAKES} >= {"search", "worker", "status", "refit", "export", "check", "dashboard"}
+    assert {words[0] for words in SEARCHES} >= {"worker", "status", "dashboard"}
+
+
+@pytest.mark.parametrize("words", MAKES, ids=" ".join)
+def test_make_has_it(words: list[str]) -> None:
+    assert words[1] in TARGETS
+    variables = dict(word.split("=", 1) for word in words[2:])
+    storage = variables.pop("STORAGE", None)
+    assert storage is None or "export SEARCH_STORAGE := $(value STORAGE)" in MAKEFILE
+    clean = {name: value for name, value in os.environ.items() if "MAKE" not in name}
+    planned = subprocess.run(
+        ["make", "-n", *words[1:]], cwd=ROOT, env=clean, capture_output=True, text=True, check=True
+    )
+    command = planned.stdout.splitlines()[-1]
+    for name, value in variables.items():
+        flag = f"--{name.lower().replace('_', '-')}"
+        assert f"'{value}'" in command or flag in command, f"make {words[1]} does nothing with {name}"
+    if "-m search" in command:
+        assert parser(COMMANDS).parse_args(shlex.split(command)[3:])
+
+
+@pytest.mark.parametrize("words", SEARCHES, ids=" ".join)
+def test_the_command_line_has_it(words: list[str]) -> None:
+    until = next((place for place, word in enumerate(words) if word in {">", "&&", "|"}), len(words))
+    assert parser(COMMANDS).parse_args(words[:until])
+
+
+def test_variables_in_the_text_are_make_s() -> None:
+    known = set(re.findall(r"\$\(value ([A-Z_]+)\)|\[?\b([A-Z_]+)=…", MAKEFILE))
+    names = {name for pair in known for name in pair if name}
+    names |= {variable for _, variable in re.findall(r"\$\(call flag,([a-z-]+),([A-Z_]+)\)", MAKEFILE)}
+    named = set(re.findall(r"\b([A-Z][A-Z_]+)=", TEXT)) - {"SEARCH_STORAGE"}
+    assert len(named) >= 8 and named <= names
+    assert "SEARCH_STORAGE" in MAKEFILE
+
+
+def test_shell_blocks_are_shell() -> None:
+    assert len(blocks("")) >= 8
+    for block in blocks(""):
+        checked = subprocess.run(["bash", "-n"], input=block, capture_output=True, text=True, check=False)
+        assert checked.returncode == 0, checked.stderr
+
+
+def test_python_blocks_run() -> None:
+    own, plain = blocks("python")
+    names: dict[str, object] = {}
+    exec(compile(own, "mine.py", "exec"), names)  # noqa: S102 - the README's own example
+    objective = names["objective"]
+    assert callable(objective) and objective(optuna.trial.FixedTrial({"x": 2.0})) == 0
+    compile(plain, "plain.py", "exec")
+    module = re.search(r"^from (objectives\.\w+) import OBJECTIVE$", plain, re.MULTILINE)
+    assert module is not None and (ROOT / f"{module[1].replace('.', '/')}.py").is_file()
+
+
+def tree() -> set[str]:
+    """Every path of the layout; two spaces are one folder deeper."""
+    (block,) = (block for block in blocks("text") if block.startswith("Makefile"))
+    paths, folders = set(), [""]
+    for line in block.splitlines():
+        name = line.split()[0]
+        depth = (len(line) - len(line.lstrip())) // 2
+        path = folders[depth] + name
+        folders[depth + 1 :] = [path] if name.endswith("/") else []
+        paths.add(path)
+    return paths
+
+
+def test_the_layout_is_the_layout() -> None:
+    paths = tree()
+    assert [path for path in sorted(paths) if not (ROOT / path).exists()] == []
+    modules = {
+        path.relative_to(ROOT).as_posix()
+        for folder in ("search", "objectives", "benchmarks")
+        for path in (ROOT / folder).rglob("*.py")
+        if path.name != "__init__.py"
+    }
+    assert modules - paths == set()
+
+
+def test_links_lead_somewhere() -> None:
+    targets = re.findall(r"\]\(([^)]+)\)", TEXT)
+    titles = re.findall(r"^#+ (.*)$", TEXT, re.MULTILINE)
+    headings = {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles}
+    for target in targets:
+        if target.startswith("#"):
+            assert target[1:] in headings
+        elif not target.startswith("https://"):
+            assert (ROOT / target).exists()
+    assert targets
