@@ -44,11 +44,17 @@ class Child:
 
     def kill(self) -> None:
         """At once. A child that is gone already is none of our business."""
-        try:
-            os.kill(self.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
+        for kill in (os.killpg, os.kill):  # with what it has started, where it leads a session of its own
+            try:
+                kill(self.pid, signal.SIGKILL)
+                break
+            except ProcessLookupError:
+                continue
         self.ended()
+
+    def gone(self) -> bool:
+        """Whether the process is no more, even if something that it started still holds the pipe."""
+        return self._wait(0.0) is not None
 
     def ended(self) -> int | None:
         """Closes the pipe and takes the exit status: negative for a signal, None if it does not end in 10 s."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from search.errors import SearchError
-from search.storage import masked, open_storage
+from search.storage import open_storage
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -55,10 +55,7 @@ def readonly_storage(url: str) -> BaseStorage:
     """Optuna's cached storage over connections on which the database refuses to write."""
     import optuna  # noqa: PLC0415 - a second and a half
 
-    try:
-        return optuna.storages.get_storage(open_storage(url, readonly=True))
-    except RuntimeError as error:  # Optuna's word for tables of another version of it
-        raise SearchError(f"the tables in {masked(url)} are another Optuna's: {error}") from None
+    return optuna.storages.get_storage(open_storage(url, readonly=True))
 
 
 def read_only(application: WSGIApplication, host: str) -> WSGIApplication:

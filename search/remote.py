@@ -6,10 +6,12 @@ import datetime
 import json
 import os
 import queue
+import signal
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from optuna.distributions import (
     BaseDistribution,
@@ -24,6 +26,16 @@ from optuna.trial import BaseTrial
 
 from search.contract import Devices, size_from_json
 from search.pipe import Message, Pipe
+
+BEAT_SECONDS = 30.0
+"""So often a training that asks between batches says that it lives: a first epoch may take longer than any limit."""
+
+
+def end_all() -> NoReturn:
+    """Ends this process and what it has started, where it leads a session of its own."""
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(0)
 
 
 class Line:
@@ -41,7 +53,7 @@ class Line:
                 self._stopped = message["run"]
             else:
                 self._inbox.put(message)
-        os._exit(0)
+        end_all()
 
     def stopped(self, run: str) -> bool:
         """Whether this run was told to stop; a stop that comes late is for an earlier one."""
@@ -51,7 +63,7 @@ class Line:
         try:
             self._pipe.send(kind, **fields)
         except OSError:
-            os._exit(0)
+            end_all()
 
     def receive(self) -> Message:
         return self._inbox.get()
@@ -164,6 +176,7 @@ class RemoteContext:
         self.devices = Devices(int(go["cores"]), tuple(go["gpus"]))
         self.refit = bool(go["refit"])
         self.told_to_stop = False
+        self._beat = time.monotonic()
 
     def report(self, step: int, values: Mapping[str, float], checkpoint: Path | None = None) -> bool:
         numbers = {name: float(value) for name, value in values.items()}
@@ -173,5 +186,9 @@ class RemoteContext:
         return not self.stopping()
 
     def stopping(self) -> bool:
+        now = time.monotonic()
+        if now - self._beat > BEAT_SECONDS:
+            self._beat = now
+            self._line.send("beat")
         self.told_to_stop = self.told_to_stop or self._line.stopped(self._run)
         return self.told_to_stop

@@ -130,6 +130,8 @@ def _create(worker: Worker, name: str, options: Options) -> Joined:
         files_place=place,
         source=None if source is None else lambda key: copy_source(worker.storage, source, key, place),
     )
+    if options.trials and options.trials > len(worker.storage.leases.rows(study.key)):  # somebody was first, with fewer
+        studies.raise_budget(worker.storage, study, options.trials)
     worker.join(
         study, {**definition, **({"source": study.definition["source"]} if "source" in study.definition else {})}
     )

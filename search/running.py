@@ -45,7 +45,9 @@ class Settings:
 
     lease: float = 60.0
     renew: float = 15.0
-    silence: float = 600.0
+    silence: float | None = None
+    """Without a message for so long, a child is killed; None: 600, and never for a plain function, which may say
+    nothing until its end. A training that asks ``stopping()`` after each batch is heard from all the time."""
     grace: float = 20.0
     upload_share: float = 0.02
     trials_per_child: int = 20
@@ -143,7 +145,9 @@ class Running:
         settings, silent = self.place.settings, time.monotonic() - self.child.heard
         if self.over:
             return time.monotonic() - self.closed_at > settings.grace
-        return not self.inbox and silent > max(settings.silence, 10 * self.longest_epoch)
+        plain = self.place.study.definition["kind"] == "function"
+        limit = settings.silence or (math.inf if plain else 600.0)
+        return not self.inbox and silent > max(limit, 10 * self.longest_epoch)
 
     @property
     def number(self) -> int | None:
@@ -164,6 +168,9 @@ class Running:
     def _on_begin(self, _message: Message) -> None:
         """Birth, adoption or continuation; then the child is told to go."""
         storage, study = self.place.storage, self.place.study
+        if self.handing_over:  # it was told to stop while the database was away
+            self._on_stopped({})
+            return
         self._trial_id = self._trial_id or self._birth()
         storage.hold(self._trial_id, self.lease)
         trial = self._real_trial()
@@ -225,6 +232,9 @@ class Running:
             reported=list(frozen.intermediate_values),
             datetime_start=(frozen.datetime_start).isoformat() if frozen.datetime_start else None,
         )
+
+    def _on_beat(self, _message: Message) -> None:
+        """It lives."""
 
     def _on_suggest(self, message: Message) -> None:
         distribution = json_to_distribution(message["distribution"])
@@ -297,6 +307,8 @@ class Running:
         self.epoch = step
 
     def _on_done(self, message: Message) -> None:
+        if self._told():
+            return
         value = message["value"]
         if math.isnan(value):
             self._tell(TrialState.PRUNED, "the objective's value is not a number")
@@ -380,9 +392,9 @@ class Running:
 
     def _tell(self, state: TrialState, reason: str, value: float | None = None) -> None:
         """The last word on the trial: its log, its reason, then the state that closes the lease with it."""
+        if self._told():
+            return
         trial = self._real_trial()
-        if self.place.cached.get_trial(trial._trial_id).state.is_finished():
-            raise UpdateFinishedTrialError  # by somebody else, or by us and the answer was lost
         self._keep_log()
         if reason:
             trial.set_user_attr("reason", reason)
@@ -390,7 +402,22 @@ class Running:
             self._study.tell(trial, value, state=state)
         if value is not None:
             self.value = value
-        self._end(state.name.lower(), reason)
+        self._close(state.name.lower(), reason)
+
+    def _told(self) -> bool:
+        """Whether the trial is finished already: by somebody else, or by us and the database's answer was lost."""
+        trial = self._real_trial()
+        state = self.place.cached.get_trial(trial._trial_id).state
+        row = self.place.storage.leases.current(self.lease)
+        if not state.is_finished() or row is None:
+            return False
+        if row.state == "open":
+            raise UpdateFinishedTrialError
+        self._close(state.name.lower(), "")
+        return True
+
+    def _close(self, outcome: str, reason: str) -> None:
+        self._end(outcome, reason)
         self.place.files.sweep(self.place.study.key)
         self.folder.clear()
 

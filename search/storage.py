@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from search.fence import FencedStorage
 
 _BUSY_SECONDS = 30
+_OPTIONS = "-c timezone=UTC -c idle_in_transaction_session_timeout=60000"
 IN_DATABASE = "database"
 
 
@@ -72,17 +73,20 @@ def engine_arguments(url: sa.URL) -> dict[str, Any]:
     """Keywords of ``create_engine``: small pools, UTC, a dead connection noticed before it is used."""
     if url.get_backend_name() == "sqlite":
         return {"connect_args": {"timeout": _BUSY_SECONDS}}
+    ours: dict[str, Any] = {
+        "connect_timeout": 8,  # so that a command ends within ten seconds
+        "keepalives_idle": 30,
+        "application_name": "search",
+    }
+    # What the URL says goes before.
+    arguments = {key: value for key, value in ours.items() if key not in url.query}
+    arguments["options"] = f"{_OPTIONS} {url.query.get('options', '')}".strip()
     return {
         "pool_pre_ping": True,
         "pool_size": 2,
         "max_overflow": 2,
         "pool_recycle": 1800,
-        "connect_args": {
-            "connect_timeout": 8,  # so that a command ends within ten seconds
-            "keepalives_idle": 30,
-            "application_name": "search",
-            "options": "-c timezone=UTC -c idle_in_transaction_session_timeout=60000",
-        },
+        "connect_args": arguments,
     }
 
 
@@ -140,14 +144,11 @@ def open_storage(url: str, *, readonly: bool = False) -> FencedStorage:
     text = parsed.render_as_string(hide_password=False)
     engine = sa.create_engine(parsed, **engine_arguments(parsed))
     with reaching(parsed):
-        with engine.connect() as connection:
-            present = sa.inspect(connection).has_table(SCHEMA.name)
-            if present:
-                _refuse_newer(connection)
-        if not present:
+        if not _complete(engine):
             with _alone(engine, parsed):
-                FencedStorage(text, engine_kwargs=engine_arguments(parsed))
-                _make_tables(engine)
+                if not _complete(engine):
+                    FencedStorage(text, engine_kwargs=engine_arguments(parsed))
+                    _make_tables(engine)
         engine.dispose()
         return FencedStorage.opened(text, engine_arguments(parsed), place_for(parsed))
 
@@ -167,6 +168,8 @@ def reaching(url: sa.URL) -> Iterator[None]:
     except Exception as error:
         # By name: importing Optuna takes longer than any command that only reads.
         wrapped = type(error).__name__ == "StorageInternalError"
+        if isinstance(error, RuntimeError) and "version" in str(error):  # Optuna's word for another version's tables
+            raise SearchError(f"the tables in {masked(url)} are another Optuna's: {error}") from None
         if not (wrapped or isinstance(error, SQLAlchemyError)):
             raise
         cause = error.__cause__ if wrapped else error
@@ -197,6 +200,15 @@ def _alone(engine: sa.Engine, url: sa.URL) -> Iterator[None]:
         yield
     finally:
         os.close(folder)
+
+
+def _complete(engine: sa.Engine) -> bool:
+    """Whether all tables are there: the schema's number is written last. SearchError where it is newer than ours."""
+    with engine.connect() as connection:
+        if not sa.inspect(connection).has_table(SCHEMA.name):
+            return False
+        _refuse_newer(connection)
+        return connection.execute(sa.select(SCHEMA.c.number)).first() is not None
 
 
 def _make_tables(engine: sa.Engine) -> None:

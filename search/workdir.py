@@ -5,6 +5,7 @@ A claim's folder is its own, so that a worker that has lost its lease without no
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from dataclasses import dataclass
@@ -39,9 +40,22 @@ class Workdir:
     def take(self, step: int, path: Path) -> None:
         """Takes a checkpoint over from the training process; the ones before it go. Can be done again."""
         if path.exists():
-            path.replace(self.path_for(step, path.suffix))
+            self._move(path, self.path_for(step, path.suffix))
         for old in _complete(self._checkpoints)[:-1]:
             old.path.unlink()
+
+    @staticmethod
+    def _move(path: Path, target: Path) -> None:
+        try:
+            path.replace(target)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            # Written to another file system: copied under a name that is not complete, then renamed.
+            part = target.with_suffix(".part")
+            shutil.copyfile(path, part)
+            part.replace(target)
+            path.unlink()
 
     def newest(self) -> Checkpoint | None:
         """The newest of this claim."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import select
 import selectors
 import shutil
 import signal
@@ -47,6 +48,9 @@ class Screen(Protocol):
 
     def tick(self, worker: Worker) -> None:
         """Called a few times a second."""
+
+    def end(self) -> None:
+        """Nothing is drawn any more."""
 
 
 @dataclass
@@ -92,8 +96,9 @@ class Worker:
         self._launch, self._oom_kills = launch, oom_kills
         self._workroot, self._data_dir, self._files_place = workroot, data_dir, files_place
         self._stop_asked = 0.0
+        self._working = False
         self._away_since: float | None = None
-        self._retry_at = self._renewed = self._looked = 0.0
+        self._retry_at = self._renewed = self._looked = self._claim_at = 0.0
         self._errors: dict[str, SearchError] = {}
 
     # -- joining --------------------------------------------------------------------------------------------------
@@ -131,6 +136,7 @@ class Worker:
             )
         refuse_difference(study, definition)
         files = files_of(self.storage, study, self._files_place)
+        files.beat = self._renew_due
         self.places[study.key] = Place(
             study=study,
             storage=self.storage,
@@ -162,6 +168,7 @@ class Worker:
         handed over first.
         """
         error: SearchError | None = None
+        self._working = True
         while True:
             try:
                 self._check_stop()
@@ -176,6 +183,7 @@ class Worker:
             except SearchError as reason:
                 error = error or reason
                 self.stop()
+        self._working = False
         if error is None and not self.stopping:
             error = next((self._errors[key] for key in keys if key in self._errors), None)
         if error is not None:
@@ -199,19 +207,20 @@ class Worker:
             self._dismiss(seat)
 
     def take_signals(self) -> None:
-        """The first Ctrl-C or SIGTERM hands over, the second ends at once."""
-        asked: list[int] = []
+        """The first Ctrl-C, SIGTERM or SIGHUP hands over, the second ends at once."""
 
-        def handle(number: int, _frame: FrameType | None) -> None:
-            asked.append(number)
-            if len(asked) > 1:
+        def handle(_number: int, _frame: FrameType | None) -> None:
+            if self.interrupted:
+                self.screen.end()
                 self.close()
                 os._exit(130)
+            if not self._working:
+                raise KeyboardInterrupt  # during an evaluation, say: nothing is held that could be handed over
             self.screen.say("stopping: trials are handed over at their last checkpoint (again to stop at once)")
             self.deadline, self.interrupted = 0.0, True
 
-        signal.signal(signal.SIGINT, handle)
-        signal.signal(signal.SIGTERM, handle)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, handle)
 
     def _check_stop(self) -> None:
         if self.deadline is not None and time.monotonic() >= self.deadline:
@@ -230,6 +239,8 @@ class Worker:
         return left == [False]
 
     def _fill(self, keys: Sequence[str]) -> None:
+        if time.monotonic() < self._claim_at:
+            return
         for seat in self.seats:
             if seat.running is None:
                 self.reaching(lambda seat=seat: self._claim(seat, keys))  # type: ignore[misc]
@@ -245,6 +256,7 @@ class Worker:
                 seat.running = Running(place, lease, child, seat.devices, self._oom_kills)
                 seat.trials += 1
                 return
+        self._claim_at = time.monotonic() + self.settings.poll
 
     def _goes_on(self, place: Place) -> bool:
         """False, and the reason kept, where the study was deleted or stopped."""
@@ -305,11 +317,11 @@ class Worker:
                 self.reaching(running.advance)
             if running.over and running.outcome is not None:
                 self._announce(running)
-            if running.free and running.over:
+            if running.free and running.over and running.announced:
                 seat.running = None
 
     def _announce(self, running: Running) -> None:
-        if running.announced:
+        if running.announced or self._away():
             return
         running.announced = True
         self.screen.say(running.sentence())
@@ -333,22 +345,36 @@ class Worker:
 
     def _look_after(self) -> None:
         now = time.monotonic()
-        renew = now - self._renewed >= self.settings.renew and not self._away()
+        self._renew_due()
         for seat in self.seats:
             running = seat.running
             if running is None:
                 continue
-            if renew:
-                self.reaching(running.renew)
-                running.folder.bound_log()
+            if seat.child is not None and not running.free and seat.child.gone():
+                self._drain(seat)
             late = self.stopping and now - self._stop_asked > 2 * self.settings.grace
             if seat.child is not None and (late or running.hidden_too_long()):
                 self._bury(seat, silent=now - seat.child.heard)
             if late and self._away():
                 self.screen.say(f"the database is away: trial {running.number} goes on when its lease has expired")
                 seat.running = None
-        if renew:
-            self._renewed = now
+
+    def _renew_due(self) -> None:
+        """All leases held here, if it is time; also called between the pieces of a long transfer."""
+        now = time.monotonic()
+        if now - self._renewed < self.settings.renew or self._away():
+            return
+        self._renewed = now
+        for seat in self.seats:
+            if seat.running is not None:
+                self.reaching(seat.running.renew)
+                seat.running.folder.bound_log()
+
+    def _drain(self, seat: Seat) -> None:
+        """What a child said before it went, then that it is gone."""
+        while seat.child is not None and select.select([seat.child.pipe], [], [], 0)[0]:
+            self._receive(seat)
+        self._bury(seat, silent=0.0)
 
     # -- children and the database --------------------------------------------------------------------------------
 
@@ -377,12 +403,13 @@ class Worker:
             action()
         except (optuna.exceptions.StorageInternalError, *_AWAY) as error:
             cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
-            if not isinstance(cause, _AWAY):
+            reason = str(getattr(cause, "orig", None) or cause).splitlines()[0]
+            if not isinstance(cause, _AWAY) or "no such table" in reason:
                 raise
             now = time.monotonic()
             if self._away_since is None:
                 self._away_since = now
-                self.screen.say("the database is away: training goes on, reports wait")
+                self.screen.say(f"the database is away ({reason}): training goes on, reports wait")
             self._retry_at = now + min(15.0, 0.5 + (now - self._away_since))
         else:
             if self._away_since is not None:

@@ -57,6 +57,8 @@ class Quiet:
 
     def tick(self, worker: Worker) -> None: ...
 
+    def end(self) -> None: ...
+
 
 def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
@@ -135,9 +137,9 @@ def light_launch(child_points: Callable[[], Points] | None) -> Callable[[str, De
         pid = forked(body)
         theirs.close()
 
-        def wait(_seconds: float) -> int | None:
-            _, status = os.waitpid(pid, 0)
-            return os.waitstatus_to_exitcode(status)
+        def wait(seconds: float) -> int | None:
+            ended, status = os.waitpid(pid, 0 if seconds else os.WNOHANG)
+            return os.waitstatus_to_exitcode(status) if ended else None
 
         return Child(ours, pid, _once(wait))
 
@@ -148,9 +150,9 @@ def _once(wait: Callable[[float], int | None]) -> Callable[[float], int | None]:
     known: list[int | None] = []
 
     def once(seconds: float) -> int | None:
-        if not known:
-            known.append(wait(seconds))
-        return known[0]
+        if not known and (status := wait(seconds)) is not None:
+            known.append(status)
+        return known[0] if known else None
 
     return once
 
