@@ -78,7 +78,7 @@ def _study(connection: sa.Connection, study_id: int, name: str, record: Mapping[
         "state": _study_state(counts, stopped_why),
         "stopped": stopped_why,
         "budget": len(leases),
-        "metric": definition["metric"],
+        "metric": "accuracy on the training images" if refit else definition["metric"],
         "direction": definition["direction"],
         "trials": {state: counts[state] for state in ("complete", "pruned", "fail", "running", "waiting")},
         "best": _best(connection, trials.values(), definition["direction"]),
