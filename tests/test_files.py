@@ -1,0 +1,218 @@
+"""Store, then record; the best three models stay; what is damaged or gone is said to be, never used."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from search.contract import SearchError
+from search.files import CHUNK_BYTES, KEPT_MODELS, OF_THE_STUDY, DatabaseStore, Files, packed, store_at
+from search.leases import Lease, LeaseLost
+from search.tables import LEASES
+from tests.faults import storage_at
+
+KEY = "a-study"
+MODEL = b"weights"
+
+
+@pytest.fixture
+def files(storage_url: str, tmp_path: Path) -> Files:
+    """In a folder on SQLite, in the database on PostgreSQL: each where it is by default."""
+    storage = storage_at(storage_url)
+    storage.seconds = 60.0
+    with storage.engine.begin() as connection:
+        storage.leases.raise_budget(connection, KEY, 8)
+    return Files(storage.engine, store_at(storage.files_place, storage.engine), storage.leases)
+
+
+def claimed(files: Files, holder: str = "one") -> Lease:
+    lease = files._leases.claim(KEY, holder, "host")
+    assert lease is not None
+    return lease
+
+
+def a_model(folder: Path, content: bytes = MODEL) -> Path:
+    (folder / "model" / "inner").mkdir(parents=True, exist_ok=True)
+    (folder / "model" / "inner" / "weights").write_bytes(content)
+    return folder / "model"
+
+
+def a_file(folder: Path, content: bytes) -> Path:
+    path = folder / "state.npz"
+    path.write_bytes(content)
+    return path
+
+
+def names(files: Files) -> set[str]:
+    return set(files.store.names(f"{KEY}/"))
+
+
+def expire(files: Files, lease: Lease) -> None:
+    with files._engine.begin() as connection:
+        connection.execute(sa.update(LEASES).where(LEASES.c.number == lease.number).values(expires=0.0))
+
+
+def test_what_is_kept_comes_back(files: Files, tmp_path: Path) -> None:
+    """Of every length around a piece of the database's; a folder with its folders."""
+    lease = claimed(files)
+    for step, length in enumerate((0, 1, CHUNK_BYTES, CHUNK_BYTES + 1), 1):
+        content = os.urandom(length)
+        files.keep(lease, "checkpoint", a_file(tmp_path, content), step=step, attempts=0)
+        record = files.find(KEY, 0, "checkpoint")
+        assert record is not None and (record.step, record.size) == (step, length)
+        assert files.fetch(record, tmp_path / "back" / "state.npz").read_bytes() == content
+        assert names(files) == {record.name}, "the one before makes way"
+    files.keep(lease, "model", a_model(tmp_path), value=0.5)
+    model = files.find(KEY, 0, "model")
+    assert model is not None
+    assert (files.fetch(model, tmp_path / "there") / "inner" / "weights").read_bytes() == MODEL
+    assert files._leases.rows(KEY)[0]["attempts"] == 0, "set in the record's own transaction"
+    assert files.find(KEY, 1, "checkpoint") is None
+
+
+def test_equal_folders_have_equal_checksums(tmp_path: Path) -> None:
+    one, other = a_model(tmp_path / "one"), a_model(tmp_path / "other")
+    os.utime(other / "inner" / "weights", (1, 1))
+    with packed(one) as first, packed(other) as second:
+        assert first.read() == second.read()
+
+
+def test_stored_but_not_recorded_is_swept(files: Files, tmp_path: Path) -> None:
+    """A worker that loses its lease, or dies, between the two leaves a file that no record names."""
+    lease = claimed(files)
+    files.keep(lease, "checkpoint", a_file(tmp_path, b"one"), step=1)
+    kept = names(files)
+    expire(files, lease)
+    heir = claimed(files, "two")
+    assert heir.number == lease.number
+    with pytest.raises(LeaseLost):
+        files.keep(lease, "checkpoint", a_file(tmp_path, b"two"), step=2)
+    record = files.find(KEY, lease.number, "checkpoint")
+    assert record is not None and (record.step, {record.name}) == (1, kept)
+    files.store.write(f"{KEY}/0/checkpoint-{heir.token}-3.npz", io.BytesIO(b"on its way"), lambda: None)
+    files.sweep(KEY)
+    assert names(files) == kept | {f"{KEY}/0/checkpoint-{heir.token}-3.npz"}, "a live holder may yet record its file"
+    files._leases.close(heir, "complete")
+    files.sweep(KEY)
+    assert names(files) == set(), "no checkpoint outlives its trial"
+    assert files.find(KEY, lease.number, "checkpoint") is None
+
+
+@pytest.mark.parametrize("maximize", [True, False])
+def test_the_three_best_models_are_kept(files: Files, tmp_path: Path, maximize: bool) -> None:
+    files._maximize = maximize
+    sign = 1 if maximize else -1
+    for value in (0.3, 0.9, 0.1, 0.5, 0.7):
+        lease = claimed(files)
+        if files.worth_keeping(KEY, sign * value):
+            files.keep(lease, "model", a_model(tmp_path), value=sign * value)
+        files._leases.close(lease, "complete")
+        files.sweep(KEY)
+    models = files.of_kind(KEY, "model")
+    assert sorted(sign * row.value for row in models) == [0.5, 0.7, 0.9]
+    assert names(files) == {row.name for row in models} and len(models) == KEPT_MODELS
+    assert not files.worth_keeping(KEY, sign * 0.4)
+    assert files.worth_keeping(KEY, sign * 0.6)
+
+
+def test_a_sweep_takes_nothing_that_is_recorded_meanwhile(files: Files, tmp_path: Path) -> None:
+    """Another worker records its model and ends its trial between any two statements of the sweep."""
+
+    def between(at: int) -> int:
+        """How many statements the sweep has; the other worker acts before statement ``at``."""
+        lease, seen, acting = claimed(files), 0, False
+        name = f"{KEY}/{lease.number}/model-{lease.token}-0"
+        files.store.write(name, io.BytesIO(MODEL), lambda: None)
+
+        def watch(*_: Any) -> None:
+            nonlocal seen, acting
+            if acting:
+                return
+            if seen == at:
+                acting = True
+                files.keep(lease, "model", a_model(tmp_path), value=float(lease.number))
+                files._leases.close(lease, "complete")
+                acting = False
+            seen += 1
+
+        sa.event.listen(files._engine, "before_cursor_execute", watch)
+        try:
+            files.sweep(KEY)
+        finally:
+            sa.event.remove(files._engine, "before_cursor_execute", watch)
+        record = files.find(KEY, lease.number, "model")
+        if at < seen:
+            assert record is not None and record.name in names(files), f"gone, recorded before statement {at}"
+        return seen
+
+    statements = between(99)
+    assert statements >= 4
+    for at in range(1, statements):
+        between(at)
+
+
+@pytest.mark.parametrize("harm", ["cut", "changed", "gone"])
+def test_a_damaged_file_is_refused(files: Files, tmp_path: Path, harm: str) -> None:
+    lease = claimed(files)
+    files.keep(lease, "checkpoint", a_file(tmp_path, b"0123456789"), step=1)
+    record = files.find(KEY, 0, "checkpoint")
+    assert record is not None
+    if harm == "gone":
+        files.store.remove(record.name)
+    else:
+        files.store.write(record.name, io.BytesIO(b"01234" if harm == "cut" else b"0123456780"), lambda: None)
+    target = tmp_path / "back" / "state.npz"
+    with pytest.raises(SearchError, match=rf"the stored checkpoint {KEY}/0/.* is (damaged|gone).*Restore"):
+        files.fetch(record, target)
+    assert not target.exists()
+
+
+def test_a_studys_own_files_survive_its_trials(files: Files, tmp_path: Path) -> None:
+    lease = claimed(files)
+    digest = files.keep_for_study(KEY, "source", packed(a_model(tmp_path)))
+    assert files.keep_for_study(KEY, "source", packed(a_model(tmp_path))) == digest
+    files._leases.close(lease, "complete")
+    files.sweep(KEY)
+    record = files.find(KEY, OF_THE_STUDY, "source")
+    assert record is not None and record.sha256 == digest and names(files) == {record.name}
+    assert (files.fetch(record, tmp_path / "there") / "inner" / "weights").read_bytes() == MODEL
+    files.forget(KEY)
+    assert (names(files), files.find(KEY, OF_THE_STUDY, "source")) == (set(), None)
+
+
+def test_writing_keeps_the_lease(storage_url: str) -> None:
+    """A large file takes longer than a lease: each piece renews it, and a lost one ends the writing."""
+    engine = storage_at(storage_url).engine
+    store, beats = DatabaseStore(engine), 0
+
+    def beat() -> None:
+        nonlocal beats
+        beats += 1
+        if beats == 2:
+            raise LeaseLost("in the middle")
+
+    with pytest.raises(LeaseLost):
+        store.write("large", io.BytesIO(bytes(CHUNK_BYTES * 3)), beat)
+    assert beats == 2
+
+
+def where_not_to_write(folder: Path) -> dict[str, str]:
+    (folder / "file").write_text("")
+    return {"a file": str(folder / "file"), "below a file": str(folder / "file" / "x"), "no files there": "/proc/x"}
+
+
+@pytest.mark.parametrize("which", ["a file", "below a file", "no files there", "s3"])
+def test_a_place_that_cannot_be_written_is_one_line(sqlite_url: str, tmp_path: Path, which: str) -> None:
+    place = {**where_not_to_write(tmp_path), "s3": "s3://bucket/x"}[which]
+    with pytest.raises(SearchError, match=r"^files cannot be kept .*Give a.* folder") as refused:
+        store_at(place, storage_at(sqlite_url).engine)
+    assert "\n" not in str(refused.value)
+    make: Callable[[], Any] = lambda: store_at(str(tmp_path / "made" / "here"), storage_at(sqlite_url).engine)  # noqa: E731
+    make()
+    assert (tmp_path / "made" / "here").is_dir()
