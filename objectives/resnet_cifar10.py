@@ -107,7 +107,7 @@ OBJECTIVE = Objective(
             train_images=6_000,
             validation_images=2_000,
             width=16,
-            refit_epochs=8,
+            refit_epochs=10,
             images_per_second=650,
         ),
         "full": Size(budget=100, epochs=30, rungs=(3, 9, 27), width=64, refit_epochs=30, images_per_second=45),

@@ -56,10 +56,12 @@ def train(hp: Hyperparameters, context: TrialContext) -> float:
         state = {"epoch": epoch, "total": total, "best": max(state["best"], total / epoch)}
         path = context.workdir / f"state-{epoch}.json"
         part = path.with_suffix(".part")
-        part.write_text(json.dumps(state))
+        part.write_text(json.dumps(state | {"padding": "x" * int(os.environ.get("LIGHT_BYTES", "0"))}))
         part.replace(path)
         if not context.report(epoch, {"score": total / epoch}, path):
             break
+        if os.environ.get("LIGHT_MOOD") == "dies":
+            os.kill(os.getpid(), 9)
     model = context.workdir / "model"
     model.mkdir(exist_ok=True)
     (model / "model.json").write_text(json.dumps({"x": hp.x, **state}))
@@ -75,6 +77,10 @@ def _misbehave(mood: str) -> None:
         raise Unusable("loss is not finite after epoch 1")
     if mood == "segfault":
         os.kill(os.getpid(), 11)
+    if mood == "killed":
+        os.kill(os.getpid(), 9)
+    if mood == "memory":
+        raise MemoryError("the light objective was told to have none")
 
 
 def evaluate(folder: Path, data_dir: Path, split: Split) -> Mapping[str, Any]:
