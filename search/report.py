@@ -78,10 +78,18 @@ def _scores(report: Report) -> str:
         values = [columns[name].get(key) for name in columns]
         if any(value is not None for value in values):
             rows.append([title, *("" if v is None else f"{v}" if key == "n" else f"{v:.4f}" for v in values)])
-    note = ""
-    if len(columns) == 2 and report["exported"] == "refit":
-        note = "\n\nValidation is of the trial chosen; test is of the refit, which has seen the validation images."
+    note = f"\n\n{_spent(report)}" if len(columns) == 2 and report["exported"] == "refit" else ""
     return "## Scores\n\n" + _table(["", *columns], rows) + note
+
+
+def _spent(report: Report) -> str:
+    size, trained = report["size"], (report["training"] or {}).get("train_images")
+    searched = (report["data"] or {}).get("train")
+    small = f" ({searched:,} images, {size['epochs']} epochs)" if searched else ""
+    large = f" ({trained:,} images, {size['refit_epochs']} epochs)" if trained else ""
+    return (
+        f"Validation is of the trial chosen{small}; test is of the refit{large}, which has seen the validation images."
+    )
 
 
 def _chosen(report: Report) -> str:
