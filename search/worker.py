@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import secrets
 import select
@@ -37,6 +38,8 @@ from search.studies import (
 from search.workdir import clear
 
 ERRORS_BEFORE_STOP = 3
+_BROKEN = ("disk I/O error", "disk is full", "readonly database", "malformed", "no such table")
+"""SQLite's words, under the same class as a lock that is held, for what no waiting mends."""
 _AWAY = (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError, sa.exc.ResourceClosedError)
 
 
@@ -392,6 +395,18 @@ class Worker:
             seat.child.kill()
             seat.child = None
 
+    def _give_up(self, reason: str) -> None:
+        """The database is there and cannot be used: nothing can be handed over, the leases run out by themselves."""
+        again = self.stopping
+        self._retry_at = math.inf
+        self._stop_asked = -math.inf
+        if not again:
+            self.stopping = True
+            raise SearchError(
+                f"the database cannot be used any more: {reason}. Make room or mend it, then type the command again; "
+                "trials go on from their last checkpoints."
+            )
+
     def _away(self) -> bool:
         return time.monotonic() < self._retry_at
 
@@ -404,8 +419,11 @@ class Worker:
         except (optuna.exceptions.StorageInternalError, *_AWAY) as error:
             cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
             reason = str(getattr(cause, "orig", None) or cause).splitlines()[0]
-            if not isinstance(cause, _AWAY) or "no such table" in reason:
+            if not isinstance(cause, _AWAY):
                 raise
+            if any(text in reason for text in _BROKEN):
+                self._give_up(reason)
+                return
             now = time.monotonic()
             if self._away_since is None:
                 self._away_since = now
