@@ -96,6 +96,7 @@ class Running:
         self.handing_over = False
         self._study = place.study.optuna_study(place.cached, lease.number)
         self._trial: Trial | None = None
+        self._number: int | None = None
         self._uploaded_step = 0
         self._upload_seconds = 0.0
         self._oom_kills = oom_kills
@@ -117,6 +118,10 @@ class Running:
                 except optuna.exceptions.StorageInternalError:
                     self._trial = None
                     raise
+                except SearchError as reason:
+                    if self.over:  # given back already
+                        raise
+                    self._give_back_for(str(reason))
                 except KeyError:
                     if still_there(self.place.storage.engine, self.place.study):
                         raise
@@ -152,7 +157,7 @@ class Running:
     @property
     def number(self) -> int | None:
         """The trial's number, once it is known."""
-        return None if self._trial is None else int(self._trial.number)
+        return self._number
 
     def sentence(self) -> str:
         """How it ended, in a line."""
@@ -464,6 +469,7 @@ class Running:
                 raise LeaseLost("no trial yet")
             self._study.get_trials(deepcopy=False)  # Optuna's cache must have seen the trial
             self._trial = Trial(self._study, self._trial_id)
+            self._number = self._trial.number
         return self._trial
 
 
