@@ -219,8 +219,8 @@ class Worker:
                 os._exit(130)
             if not self._working:
                 raise KeyboardInterrupt  # during an evaluation, say: nothing is held that could be handed over
-            self.screen.say("stopping: trials are handed over at their last checkpoint (again to stop at once)")
             self.deadline, self.interrupted = 0.0, True
+            self.screen.say("stopping: trials are handed over at their last checkpoint (again to stop at once)")
 
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, handle)
