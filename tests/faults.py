@@ -131,7 +131,7 @@ def light_launch(child_points: Callable[[], Points] | None) -> Callable[[str, De
         def body() -> None:
             ours.close()
             # Its log is what it writes to its descriptors, whatever this process has put in their place.
-            sys.stdout, sys.stderr = (open(number, "w", buffering=1, closefd=False) for number in (1, 2))  # noqa: PTH123
+            sys.stdout, sys.stderr = (os.fdopen(number, "w", 1, closefd=False) for number in (1, 2))
             if points is not None:
                 points.watch(None)
             child_module.serve(theirs, reference)

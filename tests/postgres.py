@@ -73,6 +73,11 @@ class Postgres:
         self._watcher.wait(30)
         self._watcher = None
 
+    def let_go(self) -> None:
+        """For a fork of the process that started it, whose copy of the pipe would keep it from stopping."""
+        if self._watcher is not None and self._watcher.stdin is not None:
+            self._watcher.stdin.close()
+
     def remove(self) -> None:
         """Stops the server and deletes its data."""
         self.stop()

@@ -1,0 +1,499 @@
+"""A worker among everything that goes wrong: children that raise, hang or die, a database that goes, files that fail.
+
+Its children are forks that run the light objective; where the process itself is the point, it is the real command.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import resource
+import signal
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+import sqlalchemy as sa
+from optuna.trial import FrozenTrial
+
+from search import run
+from search.contract import Devices, SearchError
+from search.running import Settings
+from search.storage import parse
+from search.studies import STOPPED, Joined, find
+from search.tables import FILES, LEASES
+from search.worker import Worker
+from tests import light
+from tests.commands import LIGHT, alive, children_of, ended, search, started, until
+from tests.faults import SETTINGS, check, forked, light_launch, new_study, storage_at
+from tests.postgres import PASSWORD, Postgres
+
+THREE = Settings(lease=0.3, renew=0.1, poll=0.02, grace=0.5, silence=0.4)
+"""As a user's, who gives a trial three attempts, but fast."""
+
+
+class Script:
+    """A screen that keeps what was said and, once its condition holds, does one thing in the middle of the run."""
+
+    def __init__(self, act: Callable[[Worker], Any] | None = None, after_epoch: int = 1) -> None:
+        self.said: list[str] = []
+        self._act, self._after = act, after_epoch
+
+    def say(self, text: str) -> None:
+        assert "\n" not in text
+        self.said.append(text)
+
+    def end(self) -> None: ...
+
+    def tick(self, worker: Worker) -> None:
+        if self._act and any(seat.running and seat.running.epoch >= self._after for seat in worker.seats):
+            act, self._act = self._act, None
+            act(worker)
+
+
+def worker_on(
+    url: str, study: Joined, folder: Path, screen: Script | None = None, settings: Settings = SETTINGS, **more: Any
+) -> Worker:
+    worker = Worker(
+        storage_at(url),
+        launch=light_launch(None),
+        devices=[Devices()],
+        workroot=folder / "work",
+        data_dir=folder,
+        screen=screen or Script(),
+        settings=settings,
+        **more,
+    )
+    worker.join(study, study.definition)
+    return worker
+
+
+def work(
+    url: str, study: Joined, folder: Path, screen: Script | None = None, settings: Settings = SETTINGS, **more: Any
+) -> Script:
+    """Until the budget is used up. Returns the screen."""
+    screen = screen or Script()
+    worker = worker_on(url, study, folder, screen, settings, **more)
+    try:
+        worker.work([study.key])
+    finally:
+        worker.close()
+    return screen
+
+
+def trials(url: str, study: Joined) -> list[FrozenTrial]:
+    """As plain Optuna reads them."""
+    return optuna.load_study(study_name=study.name, storage=plain(url)).trials
+
+
+def plain(url: str) -> str:
+    return parse(url).render_as_string(hide_password=False)
+
+
+def rows(url: str, study: Joined) -> list[dict[str, Any]]:
+    return storage_at(url).leases.rows(study.key)
+
+
+# -- children ----------------------------------------------------------------------------------------------------------
+
+
+def test_an_objective_that_raises_stops_its_study(
+    storage_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = new_study(storage_url, budget=6, epochs=3)
+    monkeypatch.setenv("LIGHT_MOOD", "raises")
+    with pytest.raises(SearchError, match=r"is stopped: 3 trials failed .*RuntimeError: the light") as stopped:
+        work(storage_url, study, tmp_path)
+    log = Path(str(stopped.value).partition("The traceback is in ")[2].partition(";")[0])
+    assert "Traceback" in log.read_text() and log.read_text().count("told to raise") == 2, "the source and the error"
+    assert [row["state"] for row in rows(storage_url, study)] == ["fail"] * 3 + ["open"] * 3
+    assert {trial.user_attrs["reason"].partition(":")[0] for trial in trials(storage_url, study)} == {"RuntimeError"}
+    with pytest.raises(SearchError, match="is stopped"):  # another worker, which joins meanwhile, does not burn on
+        work(storage_url, study, tmp_path)
+    assert len(trials(storage_url, study)) == 3
+
+    worker = worker_on(storage_url, study, tmp_path)
+    run.unstop(worker, study)
+    with pytest.raises(SearchError, match="is stopped: 3 trials failed"):  # three more, not one
+        worker.work([study.key])
+    worker.close()
+    assert [row["state"] for row in rows(storage_url, study)] == ["fail"] * 6
+    monkeypatch.delenv("LIGHT_MOOD")
+    with storage_at(storage_url).engine.begin() as connection:
+        storage_at(storage_url).leases.raise_budget(connection, study.key, 8)
+    worker = worker_on(storage_url, study, tmp_path)
+    run.unstop(worker, study)
+    worker.work([study.key])
+    worker.close()
+    assert [row["state"] for row in rows(storage_url, study)] == ["fail"] * 6 + ["complete"] * 2
+
+
+@pytest.mark.parametrize(
+    ("mood", "how"),
+    [("hangs", "was silent for "), ("segfault", "was killed by signal 11"), ("killed", "was killed by signal 9")],
+)
+def test_three_attempts_without_a_checkpoint(
+    storage_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mood: str, how: str
+) -> None:
+    study = new_study(storage_url, epochs=3)
+    monkeypatch.setenv("LIGHT_MOOD", mood)
+    said = work(storage_url, study, tmp_path, settings=THREE).said
+    assert [line.partition("trial 0: ")[2][: len(f"waiting: its process {how}")] for line in said] == [
+        *[f"waiting: its process {how}"] * 3,
+        "fail: 3 attempts ended without a new checkpoint"[: len(f"waiting: its process {how}")],
+    ]
+    (trial,) = trials(storage_url, study)
+    assert (trial.state.name, trial.user_attrs["reason"]) == ("FAIL", "3 attempts ended without a new checkpoint")
+    (row,) = rows(storage_url, study)
+    assert (row["state"], row["attempts"], row["resumed_from"]) == ("fail", 4, "[0, 0]")
+
+
+def test_each_new_checkpoint_gives_three_attempts(
+    storage_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A child that is killed after every epoch gets through all the same, and its curve does not show it."""
+    study = new_study(storage_url, epochs=7)
+    monkeypatch.setenv("LIGHT_MOOD", "dies")
+    said = work(storage_url, study, tmp_path, settings=THREE).said
+    assert sum("killed by signal 9" in line for line in said) == 7
+    assert check(storage_url, study, 1) == []
+    (row,) = rows(storage_url, study)
+    assert json.loads(row["resumed_from"]) == [1, 2, 3, 4, 5, 6, 7]
+    assert row["repeated"] == 0
+
+
+@pytest.mark.parametrize(
+    ("mood", "reason"),
+    [
+        ("nan", "loss is not finite after epoch 1"),
+        ("memory", "out of memory: the light objective was told to have none"),
+        ("killed", "out of memory: the kernel killed the training process"),
+    ],
+)
+def test_hyperparameters_that_lead_nowhere_are_pruned(
+    storage_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mood: str, reason: str
+) -> None:
+    """Not failed: four of them stop nothing. A kill counts as one where the kernel says that it was for memory."""
+    study = new_study(storage_url, budget=4)
+    monkeypatch.setenv("LIGHT_MOOD", mood)
+    kills = iter(range(1000))
+    said = work(storage_url, study, tmp_path, settings=THREE, oom_kills=lambda: next(kills)).said
+    assert [trial.user_attrs["reason"] for trial in trials(storage_url, study)] == [reason] * 4
+    assert {row["state"] for row in rows(storage_url, study)} == {"pruned"}
+    assert [line.partition(": ")[2] for line in said] == [f"pruned: {reason}"] * 4
+
+
+# -- the study ---------------------------------------------------------------------------------------------------------
+
+
+def test_first_and_enqueued_trials_are_run(storage_url: str, tmp_path: Path) -> None:
+    """Whoever enqueues with Optuna, before or during the run, gets it; the budget stays exact."""
+    study = new_study(storage_url, budget=6)
+    queue = optuna.load_study(study_name=study.name, storage=plain(storage_url))
+    queue.enqueue_trial({"x": 0.125, "kind": "b"}, user_attrs={"who": "me"})
+    queue.enqueue_trial({"x": 0.25})
+    work(storage_url, study, tmp_path, Script(lambda _: queue.enqueue_trial({"kind": "b"})))
+    assert check(storage_url, study, 6) == []
+    found = trials(storage_url, study)
+    by_id = {trial._trial_id: trial for trial in found}
+    assert [by_id[row["trial_id"]].params for row in rows(storage_url, study)[:2]] == list(light.OBJECTIVE.first)
+    assert found[0].params == {"x": 0.125, "kind": "b"} and found[0].user_attrs["who"] == "me"
+    assert found[1].params["x"] == 0.25 and found[1].params["kind"] in {"a", "b"}
+    (late,) = [trial for trial in found[2:] if trial.system_attrs.get("fixed_params") == {"kind": "b"}]
+    assert late.params["kind"] == "b"
+    assert len({trial.params["x"] for trial in found}) == 6
+    assert all(trial.datetime_start <= trial.datetime_complete for trial in found)  # type: ignore[operator]
+
+
+def test_a_deleted_study_ends_its_worker(storage_url: str, tmp_path: Path) -> None:
+    """And what is made in its place, under its name and on SQLite under its very ids, is not touched."""
+    study, other = new_study(storage_url, budget=3, epochs=9), new_study(storage_url, budget=1)
+    work(storage_url, new_study(storage_url), tmp_path)
+    made: list[Joined] = []
+
+    def delete(_: Worker) -> None:
+        optuna.delete_study(study_name=study.name, storage=plain(storage_url))
+        made.append(new_study(storage_url, budget=2))
+
+    script = Script(delete)
+    with pytest.raises(SearchError, match=rf"^the study '{study.name}' was deleted. Begin anew: make search"):
+        work(storage_url, study, tmp_path, script)
+    assert [row["token"] for row in rows(storage_url, made[0])] == [0, 0]
+    assert trials(storage_url, made[0]) == []
+
+    work(storage_url, other, tmp_path)  # whoever starts next sweeps
+    engine = storage_at(storage_url).engine
+    with engine.connect() as connection:
+        for table in (LEASES, FILES):
+            left = connection.execute(sa.select(table.c.study_key).where(table.c.study_key == study.key)).all()
+            assert left == [], table.name
+    assert not (tmp_path / "work" / study.key).exists()
+    work(storage_url, made[0], tmp_path)
+    assert check(storage_url, made[0], 2) == []
+
+
+# -- the database ------------------------------------------------------------------------------------------------------
+
+
+def test_postgresql_goes_away_and_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Training goes on meanwhile, reports wait, nothing is lost; and a worker told to end need not wait for it."""
+    server = Postgres()
+    monkeypatch.setenv("LIGHT_PAUSE", "0.1")
+    try:
+        url = server.create_database()
+        study = new_study(url, budget=2, epochs=40)
+        said = tmp_path / "said"
+
+        def body() -> None:
+            script = Script()
+            script.say = lambda text: said.open("a").write(text + "\n")  # type: ignore[method-assign, assignment]
+            server.let_go()
+            worker = worker_on(url, study, tmp_path, script)
+            worker.take_signals()
+            worker.work([study.key])
+            worker.close()
+
+        pid = forked(body)
+        until("an epoch is recorded", lambda: rows(url, study)[0]["epoch"] >= 1)
+        server.stop()
+        (log,) = (tmp_path / "work" / study.key).glob("0-1/log.txt")
+        seen = log.read_text().count("epoch")
+        until("training went on without the database", lambda: log.read_text().count("epoch") >= seen + 4)
+        server.start()
+        until("the first trial is done", lambda: rows(url, study)[0]["state"] == "complete")
+        until("the second runs", lambda: rows(url, study)[1]["epoch"] >= 1)
+        server.stop()
+        os.kill(pid, signal.SIGTERM)
+        assert os.waitpid(pid, 0)[1] == 0
+        server.start()
+        lines = said.read_text().splitlines()
+        away = [
+            line for line in lines if re.match(r"the database is away \(.+\): training goes on, reports wait", line)
+        ]
+        assert len(away) == 2 and not any(PASSWORD in line for line in lines)
+        assert sum(line.startswith("the database is back after ") for line in lines) == 1
+        assert "the database is away: trial 1 goes on when its lease has expired" in lines
+
+        monkeypatch.delenv("LIGHT_PAUSE")
+        work(url, study, tmp_path)
+        assert check(url, study, 2) == []
+        first, second = rows(url, study)
+        assert (first["token"], first["resumed_from"], second["token"]) == (1, "[]", 2)
+        assert json.loads(second["resumed_from"])[0] >= 1
+    finally:
+        server.remove()
+
+
+def test_a_locked_sqlite_loses_nothing(sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lock held for longer than SQLite's patience, which is shortened here."""
+    study = new_study(sqlite_url, epochs=12)
+    monkeypatch.setenv("LIGHT_PAUSE", "0.05")
+    locker = sqlite3.connect(parse(sqlite_url).database or "", isolation_level=None)
+    held: list[float] = []
+
+    def hold(_: Worker) -> None:
+        locker.execute("BEGIN IMMEDIATE")
+        held.append(time.monotonic())
+
+    class Locking(Script):
+        def tick(self, worker: Worker) -> None:
+            super().tick(worker)
+            if locker.in_transaction and "away" in " ".join(self.said) and time.monotonic() - held[0] > 0.5:
+                locker.execute("ROLLBACK")
+
+    engine = storage_at(sqlite_url).engine
+    engine.dispose()
+    sa.event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA busy_timeout=50"))
+    script = Locking(hold)
+    work(sqlite_url, study, tmp_path, script)
+    assert script.said[0].startswith("the database is away (database is locked): training goes on")
+    assert script.said[1].startswith("the database is back after ")
+    assert check(sqlite_url, study, 1) == []
+
+
+# -- files -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("whose", ["child", "worker"])
+def test_files_that_cannot_be_written_are_one_line(
+    storage_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whose: str
+) -> None:
+    """A limit on the size of files: the child's on its checkpoint, or the worker's on what it stores and writes."""
+    study = new_study(storage_url, budget=2, epochs=6)
+    monkeypatch.setenv("LIGHT_PAUSE", "0.02")
+    limit = 4096 if whose == "worker" else 1 << 20
+    monkeypatch.setenv("LIGHT_BYTES", str(2 << 20 if whose == "child" else 0))
+    error = tmp_path / "error"
+
+    def limited(_: object = None) -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+
+    def body() -> None:
+        if whose == "child":
+            limited()
+        try:
+            place = str(tmp_path / "files")
+            work(storage_url, study, tmp_path, Script(limited if whose == "worker" else None), files_place=place)
+        except SearchError as reason:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+            error.write_text(str(reason))
+
+    assert os.waitpid(forked(body), 0)[1] == 0
+    line = error.read_text()
+    assert "\n" not in line
+    assert "File too large" in line or (whose == "worker" and "disk I/O error" in line)
+    assert [row["state"] for row in rows(storage_url, study)] == ["open"] * 2
+    monkeypatch.delenv("LIGHT_BYTES")
+    work(storage_url, study, tmp_path, files_place=str(tmp_path / "files"))
+    assert [trial.state.name for trial in trials(storage_url, study)] == ["COMPLETE"] * 2
+    assert all(row["attempts"] <= 2 for row in rows(storage_url, study))
+
+
+@pytest.mark.parametrize("harm", ["damaged", "gone"])
+def test_a_checkpoint_that_cannot_be_had_ends_the_worker(
+    storage_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, harm: str
+) -> None:
+    """On another machine than the one that wrote it. The trial is not begun anew behind anybody's back."""
+    study = new_study(storage_url, epochs=6)
+    monkeypatch.setenv("LIGHT_PAUSE", "0.2")
+    work(storage_url, study, tmp_path, Script(lambda worker: worker.stop()))
+    monkeypatch.delenv("LIGHT_PAUSE")
+    worker = worker_on(storage_url, study, tmp_path / "elsewhere")
+    files = worker.places[study.key].files
+    record = files.find(study.key, 0, "checkpoint")
+    assert record is not None
+    with files.open(record) as stored:
+        content = stored.read()
+    files.store.remove(record.name)
+    if harm == "damaged":
+        files.store.write(record.name, io.BytesIO(content[:-1]), lambda: None)
+    with pytest.raises(SearchError, match=rf"the stored checkpoint .* is {harm}"):
+        worker.work([study.key])
+    worker.close()
+    (row,) = rows(storage_url, study)
+    assert (row["state"], row["holder"], row["attempts"], row["resumed_from"]) == ("open", None, 0, "[]")
+    files.store.write(record.name, io.BytesIO(content), lambda: None)
+    work(storage_url, study, tmp_path / "elsewhere")
+    assert check(storage_url, study, 1) == []
+
+
+# -- the command -------------------------------------------------------------------------------------------------------
+
+
+def test_sigterm_hands_over_to_another_machine(tmp_path: Path, sqlite_url: str) -> None:
+    """Exit status 0, no attempt counted; a worker in another folder goes on and the curve is as if nothing had been."""
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    there.mkdir()
+    arguments = ("light", "--objective", LIGHT, "--trials", "2", "--epochs", "8", "--no-refit")
+    with started(here, "run", *arguments, SEARCH_STORAGE=sqlite_url, LIGHT_PAUSE="0.2") as process:
+        until(
+            "the study is there",
+            lambda: (tmp_path / "studies.db").exists() and find(storage_at(sqlite_url).engine, "light"),
+        )
+        study = find(storage_at(sqlite_url).engine, "light")
+        assert study is not None
+        until("two epochs are recorded", lambda: rows(sqlite_url, study)[0]["epoch"] >= 2)
+        process.send_signal(signal.SIGTERM)
+        first = ended(process)
+    assert (first.status, first.err) == (0, "")
+    assert "handed over. Go on, here or on another machine: make search STUDY=light" in first.out
+    row = rows(sqlite_url, study)[0]
+    assert (row["state"], row["expires"], row["attempts"]) == ("open", 0.0, 0)
+    assert row["epoch"] < 8 and trials(sqlite_url, study)[0].state.name == "RUNNING"
+
+    second = search(there, "worker", "light", SEARCH_STORAGE=sqlite_url)
+    assert (second.status, second.err) == (0, "")
+    assert second.out.splitlines()[-1] == "every budget is used up"
+    after = rows(sqlite_url, study)[0]
+    assert json.loads(after["resumed_from"]) == [row["epoch"]] and after["repeated"] == 0
+    assert check(sqlite_url, study, 2) == []
+
+
+def test_kill_9_leaves_nobody_training_and_no_secret(tmp_path: Path, postgres_url: str) -> None:
+    """The child ends with its worker. The password was in no argument list and not in the child's environment."""
+    password = parse(postgres_url).password
+    assert password
+    arguments = ("light", "--objective", LIGHT, "--trials", "1", "--lease", "2s", "--no-refit")
+    with started(tmp_path, "run", *arguments, SEARCH_STORAGE=postgres_url, LIGHT_PAUSE="0.3") as process:
+        until("the study is there", lambda: find(storage_at(postgres_url).engine, "light"))
+        study = find(storage_at(postgres_url).engine, "light")
+        assert study is not None
+        until("an epoch is recorded", lambda: rows(postgres_url, study)[0]["epoch"] >= 1)
+        (child,) = [
+            pid for pid in children_of(process.pid) if b"search.child" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        ]
+        for pid, name in ((process.pid, "cmdline"), (child, "cmdline"), (child, "environ")):
+            shown = Path(f"/proc/{pid}/{name}").read_bytes()
+            assert b"light" in shown or name == "environ"
+            assert password.encode() not in shown and b"SEARCH_STORAGE" not in shown
+        process.kill()
+        until("the child is gone", lambda: not alive(child), seconds=10)
+    assert rows(postgres_url, study)[0]["state"] == "open"
+    again = search(tmp_path, "run", "light", "--no-refit", "--lease", "2s", SEARCH_STORAGE=postgres_url)
+    assert again.status == 0 and password not in again.out + again.err
+    assert json.loads(rows(postgres_url, study)[0]["resumed_from"])[0] >= 1
+    assert check(postgres_url, study, 1) == []
+
+
+def test_the_second_signal_ends_at_once(tmp_path: Path, sqlite_url: str) -> None:
+    arguments = ("light", "--objective", LIGHT, "--trials", "1", "--no-refit")
+    with started(tmp_path, "run", *arguments, SEARCH_STORAGE=sqlite_url, LIGHT_MOOD="hangs") as process:
+        until("it hangs", lambda: list(tmp_path.glob(".search/*/0-1/log.txt")))
+        (child,) = [
+            pid for pid in children_of(process.pid) if b"search.child" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        ]
+        process.send_signal(signal.SIGINT)
+        assert process.stdout is not None
+        assert any(line.startswith("stopping: ") for line in process.stdout)
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+        assert time.monotonic() - began < 15, "the first waits for a hanging child for twice its grace of 20 s"
+        until("the child is gone", lambda: not alive(child), seconds=10)
+
+
+def test_timeout_hands_over_and_exports_the_best(tmp_path: Path, sqlite_url: str) -> None:
+    arguments = ("light", "--objective", LIGHT, "--trials", "1000", "--timeout", "4s")
+    timed = search(tmp_path, "run", *arguments, SEARCH_STORAGE=sqlite_url, LIGHT_PAUSE="0.1")
+    assert (timed.status, timed.err) == (0, "")
+    study = find(storage_at(sqlite_url).engine, "light")
+    assert study is not None and len(rows(sqlite_url, study)) == 1000
+    report = json.loads((tmp_path / "exports" / "light" / "report.json").read_text())
+    complete = [trial for trial in trials(sqlite_url, study) if trial.state.name == "COMPLETE"]
+    best = max(complete, key=lambda trial: trial.value or 0.0)
+    assert (report["trial"], report["value"], report["test"]) == (best.number, best.value, None)
+    assert json.loads((tmp_path / "exports" / "light" / "model.json").read_text())["x"] == best.params["x"]
+    assert all(row["expires"] == 0.0 for row in rows(sqlite_url, study) if row["state"] == "open")
+    assert find(storage_at(sqlite_url).engine, "light.refit") is None
+
+
+def test_a_study_that_raises_is_one_line_and_goes_on_when_mended(tmp_path: Path, sqlite_url: str) -> None:
+    """The whole way behind it: refit, test, export; then a higher budget."""
+    arguments = ("light", "--objective", LIGHT, "--trials", "5")
+    failed = search(tmp_path, "run", *arguments, SEARCH_STORAGE=sqlite_url, LIGHT_MOOD="raises")
+    assert failed.status == 1
+    (line,) = failed.err.splitlines()
+    assert line.startswith("search: the study 'light' is stopped: 3 trials failed") and "Traceback" not in failed.out
+    assert Path(line.partition("The traceback is in ")[2].partition(";")[0]).is_file()
+
+    mended = search(tmp_path, "run", "light", SEARCH_STORAGE=sqlite_url)
+    assert (mended.status, mended.err) == (0, "")
+    assert "test accuracy of the refit: " in mended.out and "look no. 1" in mended.out
+    report = json.loads((tmp_path / "exports" / "light" / "report.json").read_text())
+    assert report["test"]["accuracy"] > 0 and report["exported"] == "refit" and report["chosen"]["from"] == 5
+    study = find(storage_at(sqlite_url).engine, "light")
+    assert study is not None
+    assert [row["state"] for row in rows(sqlite_url, study)][:3] == ["fail"] * 3
+
+    more = search(tmp_path, "run", "light", "--trials", "6", "--no-refit", SEARCH_STORAGE=sqlite_url)
+    assert (more.status, more.err) == (0, "")
+    assert [row["state"] in {"complete", "pruned", "fail"} for row in rows(sqlite_url, study)] == [True] * 6
+    attributes = storage_at(sqlite_url).get_study_user_attrs(study.study_id)
+    assert attributes[STOPPED]["why"] is None
