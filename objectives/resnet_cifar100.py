@@ -20,7 +20,7 @@ from search.contract import Objective, Size, TrialContext, parameters
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    init: str  # "source" or "scratch"; from scratch the next three do nothing but the first rate
+    init: str  # "source" or "scratch"; from scratch freeze and the head's two do nothing
     freeze: int  # so many blocks from the input keep the source's weights: stem, block1, block2
     learning_rate: float  # the backbone's peak, in multiples of SGD's reference rate of .1
     head_learning_rate: float  # the new head's

@@ -30,7 +30,9 @@ def _seconds(text: str) -> float:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> Any:
-        self.exit(1, f"search: {message}. See: {self.prog} --help\n")
+        from search.storage import without_secrets  # noqa: PLC0415 - SQLAlchemy takes longer than --help
+
+        self.exit(1, f"search: {without_secrets(message)}. See: {self.prog} --help\n")
 
 
 def parser(commands_by_name: Mapping[str, Command]) -> argparse.ArgumentParser:

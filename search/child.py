@@ -25,8 +25,9 @@ import optuna
 from optuna.distributions import distribution_to_json, json_to_distribution
 from optuna.trial import BaseTrial
 
-from search.contract import Objective, SearchError, Size, Unusable, parameters, size_from_json
+from search.contract import BadCheckpointError, Objective, SearchError, Size, Unusable, parameters, size_from_json
 from search.pipe import Message, Pipe
+from search.pruning import make_pruner, make_sampler
 from search.remote import Line, RemoteContext, RemoteTrial
 
 Function = Callable[[BaseTrial], float]
@@ -70,6 +71,7 @@ def describe(objective: Objective | Function, order: Message) -> dict[str, Any]:
         }
     size = _size(objective, order)
     space = _space(objective)
+    _can_be_made(objective, size)
     return {
         "kind": "objective",
         "metric": objective.metric,
@@ -103,6 +105,15 @@ def _changed(size: Size, changes: Mapping[str, Any]) -> Size:
     if "train_images" in changes:
         extra["refit_images"] = changes["train_images"] + size.validation_images
     return dataclasses.replace(size, **changes, **extra)
+
+
+def _can_be_made(objective: Objective, size: Size) -> None:
+    """A wrong name or keyword shows now and not after the first claim."""
+    try:
+        make_sampler(_json(objective.sampler), startup=10, seed=0)
+        make_pruner(_json(objective.pruner), size)
+    except (TypeError, ValueError) as error:
+        raise SearchError(f"the sampler or the pruner cannot be made: {error}. Correct its keywords.") from None
 
 
 def _space(objective: Objective) -> dict[str, Any]:
@@ -165,6 +176,8 @@ def _failures(line: Line) -> Iterator[None]:
         traceback.print_exc()
         full = error.errno in {errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS}
         line.send("failed", cause="user" if full else "error", why=f"{error}".splitlines()[0][:500])
+    except BadCheckpointError as reason:
+        line.send("failed", cause="checkpoint", why=str(reason))
     except SearchError as reason:
         line.send("failed", cause="user", why=str(reason))
     except Exception as error:  # noqa: BLE001 - the boundary: reported with its traceback, never passed over

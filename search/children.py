@@ -59,7 +59,13 @@ class Child:
     def ended(self) -> int | None:
         """Closes the pipe and takes the exit status: negative for a signal, None if it does not end in 10 s."""
         self.pipe.close()
-        return self._wait(10.0)
+        status = self._wait(10.0)
+        if status is not None:
+            try:
+                os.killpg(self.pid, signal.SIGKILL)  # what it has started and left behind
+            except ProcessLookupError:
+                pass
+        return status
 
 
 Launch = Callable[[str, Devices], Child]
@@ -122,14 +128,19 @@ def share(children: int | None, gpus: Sequence[str], cores: int) -> list[Devices
     ]
 
 
-def out_of_memory_kills() -> int:
-    """How often the kernel has killed for memory in this control group; 0 where it does not tell."""
-    for path in (Path("/sys/fs/cgroup/memory.events"), Path("/sys/fs/cgroup/memory/memory.oom_control")):
-        try:
-            for line in path.read_text().splitlines():
-                name, _, value = line.partition(" ")
-                if name == "oom_kill":
-                    return int(value)
-        except OSError:
-            continue
+def out_of_memory_kills(cgroups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> int:
+    """How often the kernel has killed for memory in this process's control group; 0 where it does not tell."""
+    try:
+        lines = [line.split(":", 2) for line in own.read_text().splitlines()]
+    except OSError:
+        lines = []
+    paths = [path.lstrip("/") for _, controllers, path in lines if controllers in {"", "memory"}]
+    for path in [*paths, ""]:  # inside a container the group's own path may be hidden: its root is ours
+        for file in (cgroups / path / "memory.events", cgroups / "memory" / path / "memory.oom_control"):
+            try:
+                words = dict(line.split(" ", 1) for line in file.read_text().splitlines() if " " in line)
+            except OSError:
+                continue
+            if "oom_kill" in words:
+                return int(words["oom_kill"])
     return 0

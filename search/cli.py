@@ -1,4 +1,4 @@
-"""The command line: parse, call, print, exit. The only module that prints and that reads the environment."""
+"""The command line: parse, call, print, exit. The only one that reads the settings from the environment."""
 
 from __future__ import annotations
 
@@ -43,32 +43,47 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(parsed: argparse.Namespace) -> int:
+    _search(parsed.study, _options(parsed), refit=not parsed.no_refit)
+    return 0
+
+
+def _search(name: str, options: Options, *, refit: bool = True) -> bool:
+    """Search, refit, export. False where it was interrupted or its time was up."""
     from search import run  # noqa: PLC0415 - so that --help answers at once
 
-    options = _options(parsed)
     if options.objective:
         run.objective_reference(options.objective)
     worker, screen = _worker(options)
     try:
-        study = _joined(worker, screen, parsed.study, options, parsed.children)
+        study = _joined(worker, screen, name, options)
+        if study is None:
+            screen.say(f"the source is not done, so {name} was not begun. Go on: the same command")
+            return False
         run.unstop(worker, study)
         worker.take_signals()
         _introduce(worker, screen, study)
         worker.work([study.key])
-        if worker.interrupted:
-            screen.say(f"handed over. Go on, here or on another machine: make search STUDY={study.name}")
-            return 0
-        if not worker.stopping and not parsed.no_refit and study.definition["kind"] == "objective":
+        if not worker.stopping and refit and study.definition["kind"] == "objective":
             run.refit(worker, study)
         screen.end()
-        return _finish(worker, screen, study, options, parsed)
+        if worker.interrupted:
+            screen.say(f"handed over. Go on, here or on another machine: make search STUDY={study.name}")
+            return False
+        if refit or worker.stopping:
+            _finish(worker, screen, study, options)
+        else:
+            screen.say(
+                f"the budget is used up. Next: make refit STUDY={study.name}, "
+                f"then make export STUDY={study.name} TEST=1"
+            )
+        return not worker.stopping
     finally:
         screen.end()
         worker.close()
 
 
-def _joined(worker: Worker, screen: Terminal, name: str, options: Options, children: int | None) -> Joined:
-    """The study; where its source is missing, that is searched first, with the same size."""
+def _joined(worker: Worker, screen: Terminal, name: str, options: Options) -> Joined | None:
+    """The study. A source without a model is searched first, with the same size; None if that was stopped."""
     from search import run  # noqa: PLC0415
     from search.sources import NoSourceError  # noqa: PLC0415
 
@@ -76,26 +91,21 @@ def _joined(worker: Worker, screen: Terminal, name: str, options: Options, child
         return run.create_or_join(worker, name, options)
     except NoSourceError as missing:
         screen.say(f"{missing.name} has no model to begin from yet, so it is searched first")
-        command = ["run", missing.name, "--objective", missing.objective]
-        for flag, value in (("--size", options.size), ("--children", children), ("--data-dir", options.data_dir)):
-            command += [flag, str(value)] if value is not None else []
-        for flag, value in (("--storage", options.storage), ("--files", options.files)):
-            command += [flag, value] if value is not None else []
-        status = _run(parser(COMMANDS).parse_args(command))
-        if status:
-            raise SearchError(f"the search for the source {missing.name} did not finish") from None
-        return run.create_or_join(worker, name, options)
+        source = run.for_source(worker, options, missing.objective)
+        worker.close()
+        return run.create_or_join(worker, name, options) if _search(missing.name, source) else None
 
 
 def _introduce(worker: Worker, screen: Terminal, study: Joined) -> None:
     from search.screen import introduction  # noqa: PLC0415
 
     cores = sum(seat.devices.cores for seat in worker.seats)
-    for line in introduction(study, cores, any(seat.devices.gpus for seat in worker.seats)):
+    budget = len(worker.storage.leases.rows(study.key))
+    for line in introduction(study, budget, cores, any(seat.devices.gpus for seat in worker.seats)):
         screen.say(line)
 
 
-def _finish(worker: Worker, screen: Terminal, study: Joined, options: Options, parsed: argparse.Namespace) -> int:
+def _finish(worker: Worker, screen: Terminal, study: Joined, options: Options) -> None:
     """Exports and says what came of it."""
     from search import run, studies  # noqa: PLC0415
 
@@ -104,15 +114,11 @@ def _finish(worker: Worker, screen: Terminal, study: Joined, options: Options, p
             f"no trial of {study.name!r} was completed, so there is nothing to export. "
             f"See why: make status STUDY={study.name}"
         )
-    if parsed.no_refit:
-        screen.say(f"the budget is used up. Next: make refit STUDY={study.name}, then make export STUDY={study.name}")
-        return 0
     target = Path("exports") / study.name
     test = run.can_test(worker, study)
     report = run.export_study(worker, study, options, target, test=test)
     for line in _summary(report, worker, study, target):
         screen.say(line)
-    return 0
 
 
 def _summary(report: dict[str, Any], worker: Worker, study: Joined, target: Path) -> list[str]:
@@ -120,7 +126,7 @@ def _summary(report: dict[str, Any], worker: Worker, study: Joined, target: Path
 
     rows = worker.storage.leases.rows(study.key)
     saved = sum(study.epochs - row["epoch"] for row in rows if row["state"] == "pruned")
-    run = sum(row["epoch"] for row in rows)
+    run = sum(row["epoch"] + row["repeated"] for row in rows)
     lines = ["", f"best: trial {report['trial']}, {report['metric']} {report['value']:.4f}"]
     if study.epochs:
         lines.append(f"epochs: {run} run, {saved} saved by pruning")
@@ -137,13 +143,14 @@ def _summary(report: dict[str, Any], worker: Worker, study: Joined, target: Path
             f'model = keras.models.load_model("{target}/{report["model"]["file"]}")',
             "probabilities = model.predict(images)  # raw uint8 images, (n, height, width, channels)",
         ]
-    return [*lines, "", f"next: {_next(study)}"]
+    return [*lines, "", f"next: {_next(study, len(rows))}"]
 
 
-def _next(study: Joined) -> str:
+def _next(study: Joined, budget: int) -> str:
     if study.objective.endswith("_cifar10"):
-        return f"make search STUDY={study.objective.removesuffix('10')}100 (starts from this model)"
-    return f"make search STUDY={study.name} TRIALS={2 * study.size.budget} (goes on searching)"
+        source = "" if study.name == study.objective else f" SOURCE={study.name}"
+        return f"make search STUDY={study.objective.removesuffix('10')}100{source} (starts from this model)"
+    return f"make search STUDY={study.name} TRIALS={2 * budget} (goes on searching)"
 
 
 def _work(parsed: argparse.Namespace) -> int:
@@ -161,12 +168,21 @@ def _work(parsed: argparse.Namespace) -> int:
         if not any(worker.storage.leases.unfinished(one.key) for one in wanted):
             screen.say("nothing is left to do: every budget is used up. Create a study: make search STUDY=cnn_digits")
             return 0
+        joined = []
         for study in wanted:
-            run.objective_reference(study.objective)
-            worker.join(study)
+            try:
+                run.objective_reference(study.objective)
+                worker.join(study)
+                joined.append(study)
+            except SearchError as reason:
+                if parsed.studies:
+                    raise
+                screen.say(f"without {study.name}: {reason}")
+        if not joined:
+            raise SearchError("no open study can be joined from this machine, see above.")
         worker.take_signals()
-        screen.say(f"working on {', '.join(study.name for study in wanted)}")
-        worker.work([study.key for study in wanted])
+        screen.say(f"working on {', '.join(study.name for study in joined)}")
+        worker.work([study.key for study in joined])
         screen.say("handed over" if worker.stopping else "every budget is used up")
         return 0
     finally:

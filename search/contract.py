@@ -21,6 +21,7 @@ from optuna.trial import BaseTrial
 from search.errors import SearchError
 
 __all__ = [
+    "BadCheckpointError",
     "Devices",
     "Objective",
     "SearchError",
@@ -42,11 +43,16 @@ class Unusable(Exception):  # noqa: N818 - a verdict on hyperparameters, not an 
     """Raised by ``train`` where these hyperparameters lead nowhere (NaN, out of memory): the trial is pruned."""
 
 
+class BadCheckpointError(SearchError):
+    """Raised by ``train`` where ``context.resume`` cannot be used. Another one is tried, if there is one."""
+
+
 @dataclass(frozen=True)
 class Spec:
     """A sampler's or pruner's name and keywords: data, so that it can be stored with a study and compared.
 
-    ``name`` is a class of ``optuna.samplers`` or ``optuna.pruners``, or ``"asha"`` (integer rungs from the size).
+    ``name`` is a class of ``optuna.samplers`` or ``optuna.pruners``, which is asked after each epoch, or ``"asha"``,
+    which is asked at the size's rungs.
     """
 
     name: str

@@ -10,6 +10,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
@@ -24,10 +25,10 @@ from optuna.trial import FrozenTrial
 from search.contract import Split, seed_for
 from search.errors import SearchError
 from search.fence import FencedStorage
-from search.files import OF_THE_STUDY, Files, packed
+from search.files import Files, packed
 from search.report import markdown
-from search.sources import best_model
-from search.studies import Joined, best_trial, find, revision
+from search.sources import model_of, refit_model
+from search.studies import Joined, best_trial, refit_of, revision
 
 LOOK = "test-"
 """Kinds of the records of looks at the test set begin so; the model's checksum follows."""
@@ -56,14 +57,9 @@ def winner(storage: FencedStorage, study: Joined) -> Winner:
     best = best_trial(storage, study)
     if best is None:
         raise SearchError(f"no trial of {study.name!r} is complete yet. See how far: make status STUDY={study.name}")
-    refit = find(storage.engine, f"{study.name}.refit")
-    if refit is None or not refit.refit or refit.refit["trial"] != best.number:
-        refit = None
-    searched = best_model(storage.engine, study)
-    lease = next(row["number"] for row in storage.leases.rows(study.key) if row["trial_id"] == best._trial_id)
-    if searched is not None and searched.number != lease:
-        searched = None
-    return Winner(study, best, searched, refit, best_model(storage.engine, refit) if refit else None)
+    refit = refit_of(storage, study, best)
+    refitted = refit_model(storage, refit) if refit else None
+    return Winner(study, best, model_of(storage, study, best), refit, refitted)
 
 
 def export(
@@ -78,6 +74,7 @@ def export(
 ) -> dict[str, Any]:
     """Writes the folder anew and returns its report. ``model`` False: only what the database itself knows."""
     best = winner(storage, study)
+    _refuse_strangers(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as scratch:
         folder = Path(scratch) / "export"
@@ -91,6 +88,13 @@ def export(
     return report
 
 
+def _refuse_strangers(target: Path) -> None:
+    """An export replaces an earlier one, and nothing else."""
+    ours = target.is_dir() and ((target / "report.json").is_file() or not any(target.iterdir()))
+    if target.exists() and not ours:
+        raise SearchError(f"{target} holds something else than an export. Give another folder: --to DIR")
+
+
 @dataclass
 class Scores:
     """What was measured for a report; None where it was not."""
@@ -99,42 +103,62 @@ class Scores:
     test: Mapping[str, Any] | None = None
     model: Mapping[str, Any] | None = None
     training: Mapping[str, Any] | None = None
+    refit: bool = False
+    """Whether the exported model is the refit."""
 
 
 def _scores(best: Winner, files: Files, folder: Path, evaluate: Evaluate, *, test: bool) -> Scores:
-    """Validation of the trial that was chosen, and the test of the model that is exported."""
-    exported = best.refitted or best.searched
-    if exported is None:
-        return Scores()
+    """The model that is exported lies in ``folder`` afterwards: with its test scores the refit, else the best trial's.
+
+    A refit has seen the validation images, so that without a look at the test set there is no figure of its own.
+    """
     scores = Scores()
+    refitted = best.refitted is not None and (test or _look(best, best.refitted, files, folder.parent / "look"))
     if best.searched is not None:
-        searched = folder if best.refitted is None else folder.parent / "searched"
+        searched = folder.parent / "searched" if refitted else folder
         files.fetch(best.searched, searched)
         scores.validation = dict(evaluate(searched, "validation"))
-    if best.refitted is not None:
-        files.fetch(best.refitted, folder)
+    exported = best.refitted if refitted or best.searched is None else best.searched
+    if exported is None:
+        return scores
+    if exported is best.refitted:
+        files.fetch(exported, folder)
+    scores.refit = exported is best.refitted
     scores.test = _test(best, files, exported, folder, evaluate, look=test)
     training = folder / "training.json"
     scores.training = json.loads(training.read_text()) if training.is_file() else None
-    scores.model = (scores.test or (scores.validation if best.refitted is None else None) or {}).get("model")
+    scores.model = (scores.test or (None if scores.refit else scores.validation) or {}).get("model")
     scores.model = scores.model or _unevaluated(folder, scores.training)
     return scores
+
+
+def _look(best: Winner, exported: sa.Row[Any], files: Files, kept: Path) -> bool:
+    """Whether this model was scored on the test set before; what that look left is then in ``kept``."""
+    for record in files.of_kind(best.study.key, _look_kind(exported)):
+        shutil.rmtree(kept, ignore_errors=True)
+        files.fetch(record, kept)
+        if (kept / _TEST_SCORES).is_file():
+            return True
+    return False
+
+
+def _look_kind(exported: sa.Row[Any]) -> str:
+    return f"{LOOK}{exported.sha256[:12]}"
 
 
 def _test(
     best: Winner, files: Files, exported: sa.Row[Any], folder: Path, evaluate: Evaluate, *, look: bool
 ) -> Mapping[str, Any] | None:
     """The test scores of the exported model: those of the first look or, if none was taken, of one taken now."""
-    kind, kept = f"{LOOK}{exported.sha256[:12]}", folder.parent / "look"
-    known = files.find(best.study.key, OF_THE_STUDY, kind)
-    if known is not None:
-        files.fetch(known, kept)
+    kept = folder.parent / "look"
     scored = kept / _TEST_SCORES
-    if not scored.is_file():
+    if not _look(best, exported, files, kept):
         if not look:
             return None
         kept.mkdir(exist_ok=True)
-        _record_look(best, files, kind, kept)  # before it is taken: a look that crashed was a look
+        # Each look has a record of its own, made before it is taken: one that crashed was a look.
+        kind = f"{_look_kind(exported)}-{secrets.token_hex(1)}"
+        _record_look(best, files, kind, kept)
         before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
         scored.write_text(json.dumps(evaluate(folder, "test")))
         for path in folder.iterdir():
@@ -177,7 +201,7 @@ def _report(storage: FencedStorage, best: Winner, files: Files, scores: Scores) 
         "metric": study.definition["metric"],
         "direction": study.definition["direction"],
         "value": best.trial.value,
-        "exported": _exported(best, scores),
+        "exported": _exported(scores),
         "hyperparameters": best.trial.params,
         "validation": _without_model(scores.validation),
         "test": _without_model(scores.test),
@@ -196,21 +220,28 @@ def _report(storage: FencedStorage, best: Winner, files: Files, scores: Scores) 
         "curves": {"search": best.trial.user_attrs.get("epochs"), "refit": _refit_curve(storage, best)},
         "seeds": {"study": study.seed, "trial": study.trial_seed(best.trial.number)}
         | ({"refit": seed_for(best.refit.seed, "trial", 0)} if best.refit else {}),
-        "cost": {
-            "seconds": round(sum(row["seconds"] for row in rows + refit_rows), 1),
-            "epochs": sum(row["epoch"] + row["repeated"] for row in rows + refit_rows),
-            "epochs_repeated": sum(row["repeated"] for row in rows + refit_rows),
-            "interruptions": sum(len(json.loads(row["resumed_from"])) for row in rows + refit_rows),
-        },
+        "cost": _cost(rows + refit_rows),
         "training": scores.training,
         "environment": environment(),
     }
 
 
-def _exported(best: Winner, scores: Scores) -> str:
+def _cost(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Seconds as recorded at each epoch and at each end; lost are those of epochs that had to be repeated."""
+    lost = sum(r["seconds"] * r["repeated"] / (r["epoch"] + r["repeated"]) for r in rows if r["repeated"])
+    return {
+        "seconds": round(sum(row["seconds"] for row in rows), 1),
+        "seconds_lost": round(lost, 1),
+        "epochs": sum(row["epoch"] + row["repeated"] for row in rows),
+        "epochs_repeated": sum(row["repeated"] for row in rows),
+        "interruptions": sum(len(json.loads(row["resumed_from"])) for row in rows),
+    }
+
+
+def _exported(scores: Scores) -> str:
     if scores.model is None:
         return "without a model"
-    return "refit" if best.refitted is not None else "best trial"
+    return "refit" if scores.refit else "best trial"
 
 
 def _without_model(metrics: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -20,7 +20,7 @@ import sqlalchemy as sa
 
 from search.errors import SearchError
 from search.leases import Lease, LeaseTable
-from search.storage import IN_DATABASE
+from search.storage import IN_DATABASE, without_secrets
 from search.tables import CHUNKS, FILES, LEASES, clock
 
 CHUNK_BYTES = 4 << 20
@@ -32,10 +32,14 @@ OF_THE_STUDY = -1
 Beat = Callable[[], None]
 
 
+def _no_beat() -> None:
+    """For who holds no lease."""
+
+
 class Store(Protocol):
     """Named bytes. Names look like paths; a name is written once. Errors are OSError or SQLAlchemy's."""
 
-    def open_reader(self, name: str) -> BinaryIO: ...
+    def open_reader(self, name: str, beat: Beat = ...) -> BinaryIO: ...
     def write(self, name: str, content: BinaryIO, beat: Beat) -> None: ...
     def remove(self, name: str) -> None: ...
     def names(self, prefix: str) -> list[str]: ...
@@ -47,7 +51,7 @@ class FolderStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def open_reader(self, name: str) -> BinaryIO:
+    def open_reader(self, name: str, beat: Beat = _no_beat) -> BinaryIO:  # noqa: ARG002 - opening takes no time
         return (self.folder / name).open("rb")
 
     def write(self, name: str, content: BinaryIO, beat: Beat) -> None:
@@ -80,7 +84,7 @@ class DatabaseStore:
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
 
-    def open_reader(self, name: str) -> BinaryIO:
+    def open_reader(self, name: str, beat: Beat = _no_beat) -> BinaryIO:
         # A spooled copy: a reader that held a connection open would outlive the pool's patience.
         file = tempfile.SpooledTemporaryFile(max_size=CHUNK_BYTES)  # noqa: SIM115 - the caller closes it
         part = 0
@@ -89,6 +93,7 @@ class DatabaseStore:
             while (data := connection.execute(query, {"wanted": part}).scalar_one_or_none()) is not None:
                 file.write(data)
                 part += 1
+                beat()
         if part == 0:
             file.close()
             raise FileNotFoundError(name)
@@ -126,7 +131,7 @@ def store_at(place: str, engine: sa.Engine) -> Store:
     if place == IN_DATABASE:
         return DatabaseStore(engine)
     if "://" in place:
-        raise SearchError(f"files cannot be kept at {place!r}. Give a folder, or {IN_DATABASE!r}.")
+        raise SearchError(f"files cannot be kept at {without_secrets(place)!r}. Give a folder, or {IN_DATABASE!r}.")
     folder = Path(place).absolute()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -150,7 +155,7 @@ class Files:
         self.store = store
         self._leases = leases
         self._maximize = maximize
-        self.beat: Beat = lambda: None
+        self.beat: Beat = _no_beat
         """Called between pieces of a transfer, so that a long one lets no lease run out."""
 
     def keep(
@@ -207,7 +212,7 @@ class Files:
     def open(self, record: sa.Row[Any]) -> BinaryIO:
         """The bytes as they were stored. SearchError where they are not in the store."""
         try:
-            return self.store.open_reader(record.name)
+            return self.store.open_reader(record.name, self.beat)
         except FileNotFoundError:
             where = f" from {self.store.folder}" if isinstance(self.store, FolderStore) else ""
             raise SearchError(

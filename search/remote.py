@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import math
 import os
 import queue
 import signal
@@ -24,7 +25,7 @@ from optuna.distributions import (
 )
 from optuna.trial import BaseTrial
 
-from search.contract import Devices, size_from_json
+from search.contract import Devices, Unusable, size_from_json
 from search.pipe import Message, Pipe
 
 BEAT_SECONDS = 30.0
@@ -182,6 +183,8 @@ class RemoteContext:
         numbers = {name: float(value) for name, value in values.items()}
         if missing := self._needed - set(numbers):
             raise ValueError(f"report() of step {step} lacks {', '.join(missing)}; it has {', '.join(numbers)}")
+        if not all(math.isfinite(numbers[name]) for name in self._needed):
+            raise Unusable(f"{', '.join(self._needed)} is not finite after epoch {step}")
         self._line.send("epoch", step=int(step), values=numbers, checkpoint=str(checkpoint) if checkpoint else None)
         return not self.stopping()
 

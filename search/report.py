@@ -177,8 +177,8 @@ def _origin(report: Report) -> str:
     lines = [
         f"- study `{report['study']}`, objective `{report['objective']}`, size {report['size']['name']}",
         f"- seeds: {', '.join(f'{name} {seed}' for name, seed in report['seeds'].items())}",
-        f"- trained {cost['seconds']:.0f} s in {cost['epochs']} epochs, of which {cost['epochs_repeated']} were "
-        f"repeated after {cost['interruptions']} interruptions",
+        f"- trained {cost['seconds']:.0f} s in {cost['epochs']} epochs; {cost['epochs_repeated']} of them "
+        f"({cost['seconds_lost']:.0f} s) were repeated after {cost['interruptions']} interruptions",
         *[f"- data {name}: {value}" for name, value in data.items()],
     ]
     if model:

@@ -23,7 +23,7 @@ from search.export import export, winner
 from search.fence import FencedStorage
 from search.running import Settings
 from search.sources import NoSourceError, copy_source, source_model
-from search.storage import IN_DATABASE, open_storage
+from search.storage import IN_DATABASE, open_storage, without_secrets
 from search.studies import Joined
 from search.worker import Screen, Worker
 
@@ -94,7 +94,10 @@ def objective_reference(wanted: str) -> str:
 def create_or_join(worker: Worker, name: str, options: Options) -> Joined:
     """The study of this name, compared with what was asked for, its budget raised if more was asked for."""
     if not _NAME.fullmatch(name) or name.endswith(".refit"):
-        raise SearchError(f"{name!r} cannot name a study: use letters, digits, '.', '_' and '-', not ending in .refit.")
+        shown = without_secrets(name)
+        raise SearchError(
+            f"{shown!r} cannot name a study: use letters, digits, '.', '_' and '-', not ending in .refit."
+        )
     stored = studies.find(worker.storage.engine, name)
     if stored is None:
         return _create(worker, name, options)
@@ -155,6 +158,21 @@ def _source(storage: FencedStorage, definition: Mapping[str, Any], options: Opti
         raise NoSourceError(name, needed)
     source_model(storage, source)
     return source
+
+
+def for_source(worker: Worker, options: Options, objective: str) -> Options:
+    """What the search for a missing source takes over from the one that needs it: size, machine, the time left."""
+    left = None if worker.deadline is None else max(1.0, worker.deadline - time.monotonic())
+    return dataclasses.replace(
+        options,
+        objective=objective,
+        trials=None,
+        epochs=None,
+        train_size=None,
+        source=None,
+        direction=None,
+        timeout=left,
+    )
 
 
 def _refuse_other_flags(stored: Joined, options: Options) -> None:

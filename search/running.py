@@ -92,12 +92,13 @@ class Running:
         self.value: float | None = None
         self.longest_epoch = 0.0
         self.rate: float | None = None
-        self.started = self.epoch_began = time.monotonic()
+        self.started = self.epoch_began = self._accounted = time.monotonic()
         self.handing_over = False
         self._study = place.study.optuna_study(place.cached, lease.number)
         self._trial: Trial | None = None
         self._number: int | None = None
         self._uploaded_step = 0
+        self._resumed_here = False
         self._upload_seconds = 0.0
         self._oom_kills = oom_kills
         self._oom_before = oom_kills()
@@ -122,6 +123,8 @@ class Running:
                     if self.over:  # given back already
                         raise
                     self._give_back_for(str(reason))
+                except OSError as error:
+                    self._give_back_for(f"trial {self.number} cannot go on here: {error}")
                 except KeyError:
                     if still_there(self.place.storage.engine, self.place.study):
                         raise
@@ -214,7 +217,7 @@ class Running:
     def _go(self, study: Joined, trial: Trial, checkpoint: Checkpoint | None) -> None:
         self.folder.path.mkdir(parents=True, exist_ok=True)
         frozen = trial._cached_frozen_trial
-        self.started = self.epoch_began = self.child.heard = time.monotonic()
+        self.started = self.epoch_began = self._accounted = self.child.heard = time.monotonic()
         self.training = True
         self.child.send(
             "go",
@@ -287,8 +290,9 @@ class Running:
         if step > self.epoch:
             self._record_epoch(step, values)
         elif not new and not message.get("counted"):
-            self.place.storage.leases.renew(self.lease, repeated=LEASES.c.repeated + 1)
-            message["counted"] = True
+            spent = LEASES.c.seconds + self._unaccounted()
+            self.place.storage.leases.renew(self.lease, repeated=LEASES.c.repeated + 1, seconds=spent)
+            message["counted"], self._accounted = True, time.monotonic()
         if message["checkpoint"]:
             self.folder.take(step, Path(message["checkpoint"]))
             self._upload()
@@ -307,9 +311,9 @@ class Running:
             row = history.setdefault(name, [])
             row += [None] * (step - len(row))
             row[step - 1] = value
-        with self.place.storage.recording(epoch=step):
+        with self.place.storage.recording(epoch=step, seconds=LEASES.c.seconds + self._unaccounted()):
             trial.set_user_attr("epochs", history)
-        self.epoch = step
+        self.epoch, self._accounted = step, time.monotonic()
 
     def _on_done(self, message: Message) -> None:
         if self._told():
@@ -319,7 +323,8 @@ class Running:
             self._tell(TrialState.PRUNED, "the objective's value is not a number")
             return
         model = self.folder.path / "model"
-        if model.is_dir() and self.place.files.worth_keeping(self.place.study.key, value):
+        feasible = all(limit <= 0.0 for limit in self._real_trial().constraints.values())
+        if model.is_dir() and feasible and self.place.files.worth_keeping(self.place.study.key, value):
             try:
                 self.place.files.keep(self.lease, "model", model, value=value)
             except OSError as error:
@@ -332,13 +337,18 @@ class Running:
     def _on_stopped(self, _message: Message) -> None:
         """The child ended its batch: checkpoint and lease go to whoever claims next. Not an attempt."""
         self._upload(force=True)
-        self.place.storage.leases.give_back(self.lease, counted=False, seconds=self._seconds())
+        self.place.storage.leases.give_back(self.lease, counted=False, seconds=self._unaccounted())
         self._end("handed over", f"after epoch {self.epoch}")
 
     def _on_failed(self, message: Message) -> None:
         if message["cause"] == "unusable":
             self._tell(TrialState.PRUNED, message["why"])
-        elif message["cause"] == "user":
+        elif message["cause"] == "checkpoint" and self._resumed_here:
+            # Never the stored one's fault: that one is tried next.
+            self.folder.clear()
+            self.place.storage.leases.give_back(self.lease, counted=True, seconds=self._unaccounted())
+            self._end("waiting", f"{message['why']}; it was removed, the stored one is next")
+        elif message["cause"] in {"user", "checkpoint"}:
             self._give_back_for(message["why"])
         else:
             self._tell(TrialState.FAIL, message["why"])
@@ -349,7 +359,7 @@ class Running:
             self._tell(TrialState.PRUNED, "out of memory: the kernel killed the training process")
             return
         self._upload(force=True)
-        self.place.storage.leases.give_back(self.lease, counted=True, seconds=self._seconds())
+        self.place.storage.leases.give_back(self.lease, counted=True, seconds=self._unaccounted())
         how = f"was silent for {message['silent']:.0f} s and killed" if message["silent"] else _how(message["status"])
         self._end("waiting", f"its process {how}; it goes on from epoch {self.epoch}")
 
@@ -376,7 +386,8 @@ class Running:
         stored = self.place.files.find(self.place.study.key, self.lease.number, "checkpoint")
         self._uploaded_step = stored.step if stored else 0
         earlier = self.folder.of_earlier_claims(self.epoch)
-        if earlier is not None and earlier.step >= self._uploaded_step:
+        self._resumed_here = earlier is not None and earlier.step >= self._uploaded_step
+        if earlier is not None and self._resumed_here:
             return self.folder.copy_in(earlier)
         if stored is None:
             return None
@@ -386,9 +397,11 @@ class Running:
     # -- ends -----------------------------------------------------------------------------------------------------
 
     def _should_stop_at(self, step: int, trial: Trial) -> bool:
-        """Asked at rungs only; for ``first`` the answer is not taken."""
+        """Asha is asked at rungs only, others after each epoch; for ``first`` the answer is not taken."""
         study = self.place.study
-        if step not in rungs_before_the_end(study.size) or study.refit or study.definition.get("kind") == "function":
+        if study.refit or study.definition["kind"] == "function" or not 0 < step < study.epochs:
+            return False
+        if study.definition["pruner"]["name"] == "asha" and step not in rungs_before_the_end(study.size):
             return False
         return bool(trial.should_prune()) and not study.is_first(self.lease.number)
 
@@ -403,7 +416,7 @@ class Running:
         self._keep_log()
         if reason:
             trial.set_user_attr("reason", reason)
-        with self.place.storage.recording(seconds=LEASES.c.seconds + self._seconds()):
+        with self.place.storage.recording(seconds=LEASES.c.seconds + self._unaccounted()):
             self._study.tell(trial, value, state=state)
         if value is not None:
             self.value = value
@@ -436,7 +449,7 @@ class Running:
 
     def _give_back_for(self, why: str) -> None:
         """This machine's fault, not the trial's: somebody else goes on with it, and this worker ends with one line."""
-        self.place.storage.leases.give_back(self.lease, counted=False, seconds=self._seconds())
+        self.place.storage.leases.give_back(self.lease, counted=False, seconds=self._unaccounted())
         self._end("waiting", why)
         raise SearchError(why)
 
@@ -459,8 +472,9 @@ class Running:
         if self.training:
             self.child.send("stop", run=self.folder.path.name, reason=reason)
 
-    def _seconds(self) -> float:
-        return time.monotonic() - self.started
+    def _unaccounted(self) -> float:
+        """Seconds of this claim that are not in the lease's row yet."""
+        return time.monotonic() - self._accounted
 
     def _real_trial(self) -> Trial:
         """Optuna's own Trial, read anew after the database was away, since its cache may know less than is stored."""

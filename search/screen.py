@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 from collections import Counter
@@ -14,7 +15,7 @@ from rich.text import Text
 
 from search.contract import Size
 from search.running import Running
-from search.studies import Joined
+from search.studies import Joined, best_trial
 from search.worker import Worker
 
 _PRUNED_MEANS = (
@@ -77,9 +78,10 @@ class Terminal:
         for key, place in worker.places.items():
             self._rows[key] = worker.storage.leases.rows(key)
             try:
-                self._best[key] = worker.storage.get_best_trial(place.study.study_id).value
-            except ValueError:
-                self._best[key] = None
+                best = best_trial(worker.storage, place.study)
+            except KeyError:  # the study was deleted; its worker is about to find out
+                best = None
+            self._best[key] = None if best is None else best.value
 
     def _drawn(self, worker: Worker) -> Group:
         table = Table(box=None, padding=(0, 2, 0, 0))
@@ -133,12 +135,12 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h" if seconds < 86400 else f"{seconds / 86400:.1f} days"
 
 
-def introduction(study: Joined, cores: int, gpus: bool) -> list[str]:
+def introduction(study: Joined, budget: int, cores: int, gpus: bool) -> list[str]:
     """What the size means, how long it takes here, what to type for the real thing, how to watch."""
     if study.definition["kind"] == "function":
-        return [f"{study.name}: {study.size.budget} trials of {study.objective}"]
+        return [f"{study.name}: {budget} trials of {study.objective}"]
     sizes = {name: _size(data) for name, data in study.definition["sizes"].items()}
-    sizes[study.size_name] = study.size
+    sizes[study.size_name] = dataclasses.replace(study.size, budget=budget)
     lines = [f"study {study.name}, objective {study.objective}, size {study.size_name}", "", _SIZE_HEAD]
     for name, size in sizes.items():
         guess = size.images_per_second and not gpus

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from optuna.trial import FrozenTrial
 
 from search.errors import SearchError
 from search.fence import FencedStorage
 from search.files import OF_THE_STUDY, Files, store_at
-from search.studies import Joined, files_of, find
-from search.tables import FILES, LEASES
+from search.studies import Joined, best_trial, files_of, lease_numbers, reading_files_of, refit_of
 
 
 class NoSourceError(SearchError):
@@ -36,36 +36,30 @@ def copy_source(storage: FencedStorage, source: Joined, key: str, place: str | N
 
 
 def source_model(storage: FencedStorage, source: Joined) -> tuple[sa.Row[Any], int, bool]:
-    """The refitted, else the best model of a study: its record, the trial's number, whether it is the refit's."""
-    refit = find(storage.engine, f"{source.name}.refit")
-    for study, refitted in ((refit, True), (source, False)):
-        record = best_model(storage.engine, study) if study else None
-        if study is not None and record is not None:
-            trial = (
-                int(refit.refit["trial"]) if refitted and refit and refit.refit else trial_of(storage, study, record)
-            )
-            return record, trial, refitted
+    """The refitted, else the own model of a study's best trial: its record, the trial's number, whether it is refitted.
+
+    Raises NoSourceError where there is neither.
+    """
+    best = best_trial(storage, source)
+    if best is not None:
+        refit = refit_of(storage, source, best)
+        again = refit_model(storage, refit) if refit else None
+        record = again or model_of(storage, source, best)
+        if record is not None:
+            return record, best.number, again is not None
     raise NoSourceError(source.name, source.objective)
 
 
-def best_model(engine: sa.Engine, study: Joined) -> sa.Row[Any] | None:
-    """The record of the best complete trial's model."""
-    order = FILES.c.value.desc() if study.maximize or study.refit else FILES.c.value.asc()
-    query = (
-        sa.select(FILES)
-        .join(LEASES, sa.and_(LEASES.c.study_key == FILES.c.study_key, LEASES.c.number == FILES.c.number))
-        .where(FILES.c.study_key == study.key, FILES.c.kind == "model", LEASES.c.state == "complete")
-        .order_by(order, FILES.c.number)
-        .limit(1)
-    )
-    with engine.connect() as connection:
-        return connection.execute(query).first()
+def model_of(storage: FencedStorage, study: Joined, trial: FrozenTrial) -> sa.Row[Any] | None:
+    """The record of what this trial's training left, if it is kept."""
+    number = lease_numbers(storage, study).get(trial._trial_id)
+    return None if number is None else reading_files_of(storage, study).find(study.key, number, "model")
 
 
-def trial_of(storage: FencedStorage, study: Joined, record: sa.Row[Any]) -> int:
-    """The number of the trial whose file this is."""
-    row = next(row for row in storage.leases.rows(study.key) if row["number"] == record.number)
-    return storage.get_trial(row["trial_id"]).number
+def refit_model(storage: FencedStorage, refit: Joined) -> sa.Row[Any] | None:
+    """The record of a refit's model, once it is complete."""
+    trial = best_trial(storage, refit)
+    return None if trial is None else model_of(storage, refit, trial)
 
 
 def source_folder(study: Joined, files: Files, workroot: Path) -> Path | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -23,6 +24,10 @@ _TRIALS = sa.text(
     "WHERE t.study_id = :study ORDER BY t.number"
 )
 _PARAMS = sa.text("SELECT param_name, param_value, distribution_json FROM trial_params WHERE trial_id = :trial")
+_CONSTRAINTS = sa.text(
+    "SELECT a.trial_id, a.value_json FROM trial_system_attributes a JOIN trials t ON t.trial_id = a.trial_id "
+    "WHERE t.study_id = :study AND a.key LIKE 'constraints:%'"
+)
 _ATTRIBUTES = sa.text("SELECT key, value_json FROM trial_user_attributes WHERE trial_id = :trial")
 _REPORTS = sa.text(
     "SELECT step, intermediate_value FROM trial_intermediate_values WHERE trial_id = :trial ORDER BY step"
@@ -66,6 +71,13 @@ def _study(connection: sa.Connection, study_id: int, name: str, record: Mapping[
     query = sa.select(LEASES, clock().label("now")).where(LEASES.c.study_key == key).order_by(LEASES.c.number)
     leases = [dict(row._mapping) for row in connection.execute(query)]
     trials = {row.trial_id: row for row in connection.execute(_TRIALS, {"study": study_id})}
+    broken = {
+        row.trial_id
+        for row in connection.execute(_CONSTRAINTS, {"study": study_id})
+        if json.loads(row.value_json) > 0.0
+    }
+    lease_of = {lease["trial_id"]: lease["number"] for lease in leases}
+    feasible = [row for row in trials.values() if row.trial_id not in broken]
     stopped = connection.execute(_STOPPED, {"study": study_id}).scalar_one_or_none()
     stopped_why = (json.loads(stopped) or {}).get("why") if stopped else None
     epochs = definition["size"]["refit_epochs" if refit else "epochs"]
@@ -81,7 +93,7 @@ def _study(connection: sa.Connection, study_id: int, name: str, record: Mapping[
         "metric": "accuracy on the training images" if refit else definition["metric"],
         "direction": definition["direction"],
         "trials": {state: counts[state] for state in ("complete", "pruned", "fail", "running", "waiting")},
-        "best": _best(connection, trials.values(), definition["direction"]),
+        "best": _best(connection, feasible, lease_of, definition["direction"]),
         "epochs": {
             "run": sum(lease["epoch"] + lease["repeated"] for lease in leases),
             "saved_by_pruning": sum(max(0, epochs - lease["epoch"]) for lease in pruned),
@@ -129,12 +141,13 @@ def _lease(lease: Mapping[str, Any], trials: Mapping[int, sa.Row[Any]]) -> dict[
     }
 
 
-def _best(connection: sa.Connection, trials: Any, direction: str) -> dict[str, Any] | None:
+def _best(connection: sa.Connection, trials: Any, lease: Mapping[int, int], direction: str) -> dict[str, Any] | None:
     complete = [row for row in trials if row.state == "COMPLETE" and row.value is not None]
     if not complete:
         return None
-    chosen = max if direction == "maximize" else min
-    best = chosen(complete, key=lambda row: row.value)
+    sign = -1.0 if direction == "maximize" else 1.0
+    # Among equals the lowest lease, as for the refit and the export.
+    best = min(complete, key=lambda row: (sign * row.value, lease.get(row.trial_id, math.inf), row.number))
     return {"number": best.number, "value": best.value, "params": _params(connection, best.trial_id)}
 
 

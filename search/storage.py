@@ -3,7 +3,8 @@
 The fence lives in Optuna's own transactions. It relies on these private names of Optuna 5.0 (pinned; held by
 ``tests/test_storage.py``): ``RDBStorage._get_prepared_new_trial``, ``._set_trial_param_without_commit``,
 ``._set_trial_attr_without_commit``, ``._set_trial_intermediate_value_without_commit``, ``.scoped_session``,
-``.engine``, ``Study._study_id``, ``Study._storage`` and ``Trial._trial_id``.
+``.engine``, ``Study._study_id``, ``Study._storage``, ``Trial._trial_id``, ``Trial._cached_frozen_trial``,
+``FrozenTrial._trial_id``, ``BaseDistribution._contains`` and ``._asdict``, and the models of ``storages._rdb.models``.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def parse(url: str) -> sa.URL:
         parsed = sa.make_url(url)
     except (ArgumentError, ValueError):  # the latter of a port that is no number
         raise SearchError(
-            f"not a database URL: {_without_secrets(url)!r}. "
+            f"not a database URL: {without_secrets(url)!r}. "
             "Give sqlite:///studies.db or postgresql://user@host/database."
         ) from None
     if "@" in (parsed.host or ""):
@@ -63,7 +64,8 @@ def masked(url: str | sa.URL) -> str:
     return shown.replace("+psycopg", "").replace("%2A%2A%2A", "***")
 
 
-def _without_secrets(text: str) -> str:
+def without_secrets(text: str) -> str:
+    """Whatever was typed, without what may be a password in it."""
     _, at, tail = text.rpartition("@")
     shown = f"***{at}{tail}" if at else re.sub("(://[^/:]*:)[^/]*", r"\1***", text)
     return re.sub(r"(?i)(password\s*=\s*)[^&\s]*", r"\1***", shown)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import math
 import secrets
 import subprocess
 import uuid
@@ -22,7 +23,7 @@ import optuna
 import sqlalchemy as sa
 from optuna.storages._rdb.models import StudyModel, StudyUserAttributeModel
 from optuna.study import Study
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.dialects import postgresql, sqlite
 
 from search.contract import Size, seed_for, size_from_json
@@ -220,15 +221,16 @@ def ensure_refit(storage: FencedStorage, study: Joined) -> Joined:
             f"no trial of {study.name!r} was completed, so there is nothing to train again. "
             f"See why: make status STUDY={study.name}"
         )
-    name = f"{study.name}.refit"
-    refit = find(storage.engine, name)
-    if refit is not None and refit.refit and refit.refit["trial"] != best.number:
-        optuna.delete_study(study_name=name, storage=storage)
-        refit = None
+    refit = refit_of(storage, study, best)
+    if refit is not None:
+        return refit
+    old = find(storage.engine, f"{study.name}.refit")
+    if old is not None:
+        storage.delete_study(old.study_id)  # by its id: the name may by now be a newer one's
     what = {"study": study.name, "key": study.key, "trial": best.number, "value": best.value, "params": best.params}
-    return refit or create(
+    return create(
         storage,
-        name,
+        f"{study.name}.refit",
         study.objective,
         study.definition,
         size_name=study.size_name,
@@ -237,12 +239,33 @@ def ensure_refit(storage: FencedStorage, study: Joined) -> Joined:
     )
 
 
-def best_trial(storage: FencedStorage, study: Joined) -> FrozenTrial | None:
-    """The best complete trial of a study, or None."""
-    try:
-        return storage.get_best_trial(study.study_id)
-    except ValueError:
+def refit_of(storage: FencedStorage, study: Joined, trial: FrozenTrial) -> Joined | None:
+    """The refit of this very trial; not that of another, nor of a deleted study that had the same name."""
+    refit = find(storage.engine, f"{study.name}.refit")
+    if refit is None or not refit.refit:
         return None
+    return refit if (refit.refit["key"], refit.refit["trial"]) == (study.key, trial.number) else None
+
+
+def best_trial(storage: FencedStorage, study: Joined) -> FrozenTrial | None:
+    """The best complete trial of a study, or None; among equals the one of the lowest lease, everywhere."""
+    lease = lease_numbers(storage, study)
+    complete = [
+        trial
+        for trial in storage.get_all_trials(study.study_id, deepcopy=False, states=(TrialState.COMPLETE,))
+        if trial.value is not None and all(value <= 0 for value in trial.constraints.values())
+    ]
+    sign = -1.0 if study.maximize else 1.0
+    return min(
+        complete,
+        key=lambda trial: (sign * (trial.value or 0.0), lease.get(trial._trial_id, math.inf), trial.number),
+        default=None,
+    )
+
+
+def lease_numbers(storage: FencedStorage, study: Joined) -> dict[int, int]:
+    """Lease number by trial id. A trial that somebody added with Optuna's tools has none."""
+    return {row["trial_id"]: row["number"] for row in storage.leases.rows(study.key) if row["trial_id"] is not None}
 
 
 def raise_budget(storage: FencedStorage, study: Joined, trials: int) -> None:

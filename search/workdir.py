@@ -112,8 +112,11 @@ class Workdir:
 def clear(study: Path, number: int) -> None:
     """Removes what the claims of a lease left, all but the logs."""
     for folder in study.glob(f"{number}-*"):
-        for part in ("checkpoints", "model"):
-            shutil.rmtree(folder / part, ignore_errors=True)
+        for path in folder.iterdir() if folder.is_dir() else ():
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.name != "log.txt":
+                path.unlink(missing_ok=True)
 
 
 def _complete(folder: Path) -> list[Checkpoint]:

@@ -40,7 +40,13 @@ from search.workdir import clear
 ERRORS_BEFORE_STOP = 3
 _BROKEN = ("disk I/O error", "disk is full", "readonly database", "malformed", "no such table")
 """SQLite's words, under the same class as a lock that is held, for what no waiting mends."""
-_AWAY = (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError, sa.exc.ResourceClosedError)
+_AWAY = (
+    sa.exc.OperationalError,
+    sa.exc.InternalError,
+    sa.exc.InterfaceError,
+    sa.exc.TimeoutError,
+    sa.exc.ResourceClosedError,
+)
 
 
 class Screen(Protocol):

@@ -7,6 +7,7 @@ What is left in the database is then held against what an undisturbed search mus
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import gc
 import json
 import os
@@ -130,6 +131,7 @@ def light_launch(child_points: Callable[[], Points] | None) -> Callable[[str, De
 
         def body() -> None:
             ours.close()
+            faulthandler.disable()  # pytest's, which would tell of deaths that are meant
             # Its log is what it writes to its descriptors, whatever this process has put in their place.
             sys.stdout, sys.stderr = (os.fdopen(number, "w", 1, closefd=False) for number in (1, 2))
             if points is not None:

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from search.contract import SearchError
+from search.contract import BadCheckpointError
 
 Arrays = Mapping[str, Sequence[np.ndarray]]
 FORMAT = 1
@@ -43,13 +43,15 @@ def save(path: Path, state: Mapping[str, Any], arrays: Arrays) -> None:
     try:
         with temporary.open("wb") as file:
             np.savez(file, **members)  # type: ignore[arg-type]
+            file.flush()
+            os.fsync(file.fileno())  # else a power cut can leave the name without the content
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def load(path: Path) -> Checkpoint:
-    """Reads and verifies; a SearchError names a file that is missing, torn or altered."""
+    """Reads and verifies; a BadCheckpointError names a file that is missing, torn or altered."""
     try:
         with np.load(path, allow_pickle=False) as file:
             members = {name: file[name] for name in file.files}
@@ -60,18 +62,20 @@ def load(path: Path) -> Checkpoint:
         raise _damaged(path, "its checksum does not match")
     state = json.loads(members["state"].tobytes())
     if state["format"] != FORMAT:
-        raise SearchError(f"the checkpoint {path} has format {state['format']}, this code reads {FORMAT}: remove it")
+        raise BadCheckpointError(
+            f"the checkpoint {path} has format {state['format']}, this code reads {FORMAT}: remove it"
+        )
     return Checkpoint(
         state, {name: [members[f"{name}/{i:04d}"] for i in range(count)] for name, count in state["parts"].items()}
     )
 
 
 def assign(variables: Iterable[Any], arrays: Sequence[np.ndarray], path: Path) -> None:
-    """Sets Keras variables in order. A SearchError where the checkpoint is of another network or optimizer."""
+    """Sets Keras variables in order. A BadCheckpointError where the checkpoint is of another network or optimizer."""
     targets = list(variables)
     shapes, found = [tuple(v.shape) for v in targets], [a.shape for a in arrays]
     if shapes != found:
-        raise SearchError(
+        raise BadCheckpointError(
             f"the checkpoint {path} is of another network or optimizer ({len(found)} arrays where {len(shapes)} "
             "variables of certain shapes are needed): remove it to begin the trial again"
         )
@@ -79,8 +83,8 @@ def assign(variables: Iterable[Any], arrays: Sequence[np.ndarray], path: Path) -
         variable.assign(array)
 
 
-def other_run(path: Path, found: str, wanted: str) -> SearchError:
-    return SearchError(f"the checkpoint {path} is of a run of {found}, this is one of {wanted}: remove it")
+def other_run(path: Path, found: str, wanted: str) -> BadCheckpointError:
+    return BadCheckpointError(f"the checkpoint {path} is of a run of {found}, this is one of {wanted}: remove it")
 
 
 def _checksum(members: Mapping[str, np.ndarray]) -> bytes:
@@ -92,5 +96,5 @@ def _checksum(members: Mapping[str, np.ndarray]) -> bytes:
     return digest.digest()
 
 
-def _damaged(path: Path, why: str) -> SearchError:
-    return SearchError(f"the checkpoint {path} cannot be used ({why}): remove it to begin the trial again")
+def _damaged(path: Path, why: str) -> BadCheckpointError:
+    return BadCheckpointError(f"the checkpoint {path} cannot be used ({why}): remove it to begin the trial again")

@@ -8,7 +8,7 @@ from objectives.training.architecture import Architecture
 from objectives.training.image_classifier import Plan, augmentation
 from objectives.training.keep import read_training
 from objectives.training.recipe import Recipe
-from search.contract import SearchError, TrialContext
+from search.contract import TrialContext, Unusable
 
 AUGMENTATION = 0.5
 
@@ -42,7 +42,7 @@ def plan(hp: FineTuning, context: TrialContext, *, data: str, without_source: Ar
     """
     transferred = hp.init == "source"
     if transferred and context.source is None:
-        raise SearchError("init is 'source', but there is no source: search the source first, or fix init to 'scratch'")
+        raise Unusable("init is 'source', but this study has none")
     architecture = without_source if context.source is None else read_training(context.source)["architecture"]
     recipe = Recipe(
         learning_rate=hp.learning_rate,
