@@ -76,7 +76,7 @@ def parser(commands_by_name: Mapping[str, Command]) -> argparse.ArgumentParser:
     export.add_argument("--no-model", action="store_true", help="only what the database knows")
     _data(export)
 
-    check = add("check", "one minute before a night: does this objective run, resume, evaluate and export")
+    check = add("check", "one minute before a night: does this objective train, report, evaluate and export")
     check.add_argument("objective", metavar="OBJECTIVE")
     _searching(check, objective=False)
 

@@ -236,6 +236,7 @@ def _check(parsed: argparse.Namespace) -> int:
     reference = run.objective_reference(parsed.objective)
     with tempfile.TemporaryDirectory(prefix="search-check-") as folder:
         parsed.storage = f"sqlite:///{folder}/check.db"
+        parsed.files = str(Path(folder) / "files")
         options = _options(parsed)
         worker, screen = _worker(options)
         try:

@@ -238,7 +238,7 @@ def can_test(worker: Worker, study: Joined) -> bool:
 
 
 def check(worker: Worker, reference: str, options: Options, say: Callable[[str], None]) -> None:
-    """A short look at everything a night would need: space, training, report, checkpoint, resume, evaluation."""
+    """A short look at what a night needs: space, data, training, report, checkpoint, evaluation, export."""
     definition = worker.describe(
         reference, size=None, size_name=options.size or "quick", changes={}, direction=options.direction or "minimize"
     )
@@ -258,6 +258,10 @@ def check(worker: Worker, reference: str, options: Options, say: Callable[[str],
         f"in {row['seconds']:.0f} s"
     )
     if study.definition["kind"] == "objective":
+        if row["epoch"] == 0:
+            raise SearchError("train called context.report for no epoch: nothing could be pruned, watched or resumed.")
+        if not worker.places[study.key].checkpoints:
+            say("no checkpoint was given to context.report: a trial that is killed would begin again")
         report = export_study(worker, study, options, WORKROOT / "check-export", test=False)
         if report["model"] is None:
             raise SearchError("train left nothing in context.workdir / 'model', so that there is nothing to export.")

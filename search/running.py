@@ -69,6 +69,8 @@ class Place:
     source: Path | None
     settings: Settings
     say: Callable[[str], None]
+    checkpoints: int = 0
+    """So many were handed over by trials here."""
 
 
 class Running:
@@ -295,6 +297,7 @@ class Running:
             message["counted"], self._accounted = True, time.monotonic()
         if message["checkpoint"]:
             self.folder.take(step, Path(message["checkpoint"]))
+            self.place.checkpoints += 1
             self._upload()
         if self.handing_over:
             self._stop("hand over")

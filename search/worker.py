@@ -11,7 +11,7 @@ import shutil
 import signal
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -122,7 +122,7 @@ class Worker:
         log = self._workroot / f"{kind}.log"
         log.unlink(missing_ok=True)
         child.send(kind, log=str(log), **fields)
-        for message in child.pipe.messages():
+        for message in self._heard(child, log):
             if message["type"] == answer:
                 return dict(message[answer])
             if message["type"] == "failed":
@@ -130,6 +130,21 @@ class Worker:
                 raise SearchError(f"{message['why']}{where}")
         self._dismiss(self.seats[0])
         raise SearchError(f"the process that loads the objective {reference!r} died. Its last words are in {log}")
+
+    def _heard(self, child: Child, log: Path) -> Iterator[Message]:
+        """Messages of a child with a task; what its log says of a download, which takes minutes, is shown."""
+        shown = 0
+        while True:
+            lines = log.read_text(errors="replace").splitlines() if log.is_file() else []
+            for line in lines[shown:]:
+                if line.startswith("downloading "):
+                    self.screen.say(line)
+            shown = len(lines)
+            if select.select([child.pipe], [], [], 1.0)[0]:
+                messages = child.pipe.available()
+                if messages is None:
+                    return
+                yield from messages
 
     def join(self, study: Joined, definition: Mapping[str, Any] | None = None) -> None:
         """Takes part in a study from here on, if the objective's file says here what it said there."""

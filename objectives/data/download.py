@@ -69,7 +69,7 @@ def _fetch(layout: Layout, data_dir: Path, url: str) -> None:
         ).fetch(
             layout.archive,
             downloader=pooch.HTTPDownloader(
-                progressbar=sys.stderr.isatty(), chunk_size=1 << 16, timeout=(CONNECT_SECONDS, READ_SECONDS)
+                progressbar=_Progress(layout.archive), chunk_size=1 << 16, timeout=(CONNECT_SECONDS, READ_SECONDS)
             ),
         )
         with tarfile.open(archive) as tar:
@@ -79,6 +79,26 @@ def _fetch(layout: Layout, data_dir: Path, url: str) -> None:
         (Path(name) / "content" / layout.folder).rename(data_dir / layout.folder)
     if missing(layout, data_dir):
         raise FileNotFoundError(f"{layout.archive} does not hold {missing(layout, data_dir)[0].name}")
+
+
+class _Progress:
+    """What pooch takes as a progress bar: a line for each tenth, as whoever waits may be reading a log."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.total, self._done, self._said = name, 0, 0, 0
+
+    def update(self, amount: int) -> None:
+        self._done += amount
+        tenths = 10 * self._done // max(self.total, 1)
+        if tenths > self._said:
+            self._said = tenths
+            print(f"downloading {self.name}: {10 * tenths} %", file=sys.stderr, flush=True)
+
+    def reset(self) -> None:
+        self._done = self._said = 0
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
 def _unreachable(url: str) -> str | None:

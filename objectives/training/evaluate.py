@@ -62,7 +62,7 @@ def evaluate_model(folder: Path, dataset: Dataset, indices: Indices | None = Non
     _write_summary(folder / "model_summary.txt", model)
     content = (folder / MODEL).read_bytes()
     identity = {"file": MODEL, "sha256": hashlib.sha256(content).hexdigest(), "parameters": int(model.count_params())}
-    return {**result, "model": identity}
+    return {**result, "data_sha256": dataset.checksum, "model": identity}
 
 
 def load_checked(folder: Path) -> keras.Model:
