@@ -192,12 +192,13 @@ def test_hyperparameters_that_lead_nowhere_are_pruned(
 # -- the study ---------------------------------------------------------------------------------------------------------
 
 
-def test_first_and_enqueued_trials_are_run(storage_url: str, tmp_path: Path) -> None:
+def test_first_and_enqueued_trials_are_run(storage_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever enqueues with Optuna, before or during the run, gets it; the budget stays exact."""
     study = new_study(storage_url, budget=6)
     queue = optuna.load_study(study_name=study.name, storage=plain(storage_url))
     queue.enqueue_trial({"x": 0.125, "kind": "b"}, user_attrs={"who": "me"})
     queue.enqueue_trial({"x": 0.25})
+    monkeypatch.setenv("LIGHT_PAUSE", "0.03")
     work(storage_url, study, tmp_path, Script(lambda _: queue.enqueue_trial({"kind": "b"})))
     assert check(storage_url, study, 6) == []
     found = trials(storage_url, study)
@@ -211,7 +212,7 @@ def test_first_and_enqueued_trials_are_run(storage_url: str, tmp_path: Path) -> 
     assert all(trial.datetime_start <= trial.datetime_complete for trial in found)  # type: ignore[operator]
 
 
-def test_a_deleted_study_ends_its_worker(storage_url: str, tmp_path: Path) -> None:
+def test_a_deleted_study_ends_its_worker(storage_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And what is made in its place, under its name and on SQLite under its very ids, is not touched."""
     study, other = new_study(storage_url, budget=3, epochs=9), new_study(storage_url, budget=1)
     work(storage_url, new_study(storage_url), tmp_path)
@@ -221,12 +222,14 @@ def test_a_deleted_study_ends_its_worker(storage_url: str, tmp_path: Path) -> No
         optuna.delete_study(study_name=study.name, storage=plain(storage_url))
         made.append(new_study(storage_url, budget=2))
 
+    monkeypatch.setenv("LIGHT_PAUSE", "0.1")
     script = Script(delete)
     with pytest.raises(SearchError, match=rf"^the study '{study.name}' was deleted. Begin anew: make search"):
         work(storage_url, study, tmp_path, script)
     assert [row["token"] for row in rows(storage_url, made[0])] == [0, 0]
     assert trials(storage_url, made[0]) == []
 
+    monkeypatch.delenv("LIGHT_PAUSE")
     work(storage_url, other, tmp_path)  # whoever starts next sweeps
     engine = storage_at(storage_url).engine
     with engine.connect() as connection:
