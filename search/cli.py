@@ -295,11 +295,11 @@ def _storage(parsed: argparse.Namespace) -> str:
 def _options(parsed: argparse.Namespace) -> Options:
     from search.run import Options  # noqa: PLC0415
     from search.running import Settings  # noqa: PLC0415
-    from search.storage import parse  # noqa: PLC0415
+    from search.storage import masked  # noqa: PLC0415
 
     given = {name: getattr(parsed, name, None) for name in _ASKED}
     storage = _storage(parsed)
-    if parsed.storage and parse(parsed.storage).password:
+    if parsed.storage and "***" in masked(parsed.storage):
         print("search: a password on the command line is seen by all users; use SEARCH_STORAGE", file=sys.stderr)
     times = {name: getattr(parsed, name, None) for name in ("lease", "silence")}
     chosen = {name: value for name, value in times.items() if value is not None}
