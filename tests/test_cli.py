@@ -1,0 +1,249 @@
+"""What a person types: each mistake is one line and status 1, no password is shown, no study is harmed."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from search import child
+from search.cli import main
+from search.storage import open_storage
+from search.studies import Joined, create
+from search.worker import Worker
+from tests import light
+from tests.commands import LIGHT
+from tests.faults import storage_at
+from tests.test_worker import Script, rows, trials, work
+
+Said = pytest.CaptureFixture[str]
+UNREACHABLE = "postgresql://u:hidden@127.0.0.1:1/x"
+COMMANDS = {
+    "run": ("run", "cnn_digits"),
+    "worker": ("worker",),
+    "status": ("status",),
+    "refit": ("refit", "cnn_digits"),
+    "export": ("export", "cnn_digits"),
+    "export --no-model": ("export", "cnn_digits", "--no-model"),
+    "dashboard": ("dashboard",),
+}
+KEYS = {"study", "objective", "size", "state", "budget", "trials", "best", "epochs", "leases"}
+LEASE_KEYS = {"number", "trial", "holder", "host", "epoch", "resumed_from", "expires_in"}
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a command leaves in the folder it is called in is not left in the checkout."""
+    monkeypatch.chdir(tmp_path)
+
+
+def refused(said: Said, *arguments: str) -> str:
+    """The one line of a command that fails."""
+    said.readouterr()
+    try:
+        status = main(arguments)
+    except SystemExit as exit_:  # the parser's
+        status = int(exit_.code or 0)
+    out, err = said.readouterr()
+    assert (status, out) == (1, ""), err
+    (line,) = err.splitlines()
+    assert line.startswith("search: ")
+    return line.removeprefix("search: ")
+
+
+def a_study(url: str, reference: str = LIGHT, name: str = "light") -> Joined:
+    objective = child.load(reference)
+    changes = {"budget": 4, "epochs": 3}
+    order = {"size": None, "size_name": "quick", "changes": changes, "data_dir": ".", "direction": "maximize"}
+    return create(open_storage(url), name, reference, child.describe(objective, order))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("run", "nosuch"), r"there is no objective 'nosuch' \(there: cnn_cifar10, "),
+        (("run", "x", "--objective", "no/such.py"), "there is no file no/such.py. Give "),
+        (("check", "nosuch"), "there is no objective 'nosuch' "),
+        (("run", "x/y", "--objective", LIGHT), "'x/y' cannot name a study: "),
+        (("run", "x.refit", "--objective", LIGHT), "'x.refit' cannot name a study: .*not ending in .refit"),
+        (
+            ("run", "x", "--trials", "-3"),
+            "argument --trials: needs a whole number of at least 1, '-3' was given. See: ",
+        ),
+        (("run", "x", "--trials", "many"), "argument --trials: needs a whole number of at least 1, 'many' was given"),
+        (("run", "x", "--children", "0"), "argument --children: needs a whole number of at least 1, '0' was given"),
+        (("run", "x", "--timeout", "soon"), "argument --timeout: needs a time such as 90s, .*'soon' was given"),
+        (("run", "x", "--lease", "-1s"), "argument --lease: "),
+        (("run", "x", "--direction", "up"), "argument --direction: invalid choice: 'up'"),
+        (("run",), "the following arguments are required: STUDY"),
+        (("status", "x", "first"), "argument TRIAL: invalid int value: 'first'"),
+        (("dance",), "argument COMMAND: invalid choice: 'dance'"),
+        ((), "the following arguments are required: COMMAND"),
+    ],
+)
+def test_a_mistake_in_an_argument_is_one_line(capsys: Said, arguments: tuple[str, ...], line: str) -> None:
+    assert re.match(line, refused(capsys, *arguments))
+    assert [path.name for path in Path().iterdir() if not path.name.startswith("studies.db")] == []
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_bad_storage_is_one_line_without_its_password(
+    capsys: Said, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for url, line in (
+        (UNREACHABLE, "the database postgresql://u:***@127.0.0.1:1/x cannot be used: connection "),
+        ("nonsense?password=hidden", "not a database URL: 'nonsense?password=***'. Give sqlite:///studies.db or "),
+        ("mysql://u:hidden@h/x", "a database of the kind 'mysql' is not supported. Give "),
+        ("sqlite://", "a study in memory cannot be shared or resumed. Give a file: "),
+        ("sqlite:////nowhere/studies.db", "there is no "),
+    ):
+        monkeypatch.setenv("SEARCH_STORAGE", url)
+        found = refused(capsys, *COMMANDS[command])
+        assert found.startswith(line) and "hidden" not in found, found
+    assert list(Path().iterdir()) == []
+
+
+def test_a_password_in_the_arguments_works_and_warns(capsys: Said) -> None:
+    for url in (UNREACHABLE, "postgresql://127.0.0.1:1/x?user=u&password=hidden"):
+        assert main(["run", "cnn_digits", "--storage", url]) == 1
+        out, err = capsys.readouterr()
+        warning, line = err.splitlines()
+        assert warning == "search: a password on the command line is seen by all users; use SEARCH_STORAGE"
+        assert line.startswith("search: the database ") and "hidden" not in out + err
+
+
+def test_what_differs_is_refused_with_both_values(capsys: Said, sqlite_url: str) -> None:
+    study = a_study(sqlite_url)
+    for flag, value, there in (
+        ("--objective", "cnn_digits", f"OBJECTIVE={LIGHT}, OBJECTIVE=cnn_digits was given"),
+        ("--size", "full", "SIZE=quick, SIZE=full was given"),
+        ("--epochs", "9", "EPOCHS=3, EPOCHS=9 was given"),
+        ("--train-size", "100", "TRAIN_SIZE=None, TRAIN_SIZE=100 was given"),
+        ("--source", "other", "SOURCE=none, SOURCE=other was given"),
+        ("--direction", "minimize", "DIRECTION=maximize, DIRECTION=minimize was given"),
+    ):
+        line = refused(capsys, "run", "light", flag, value, "--storage", sqlite_url)
+        assert line.startswith(f"the study 'light' was created with {there}. Go on without {flag[2:].upper()[:5]}"), (
+            line
+        )
+        assert "give a new STUDY" in line
+    line = refused(capsys, "run", "light", "--trials", "2", "--storage", sqlite_url)
+    assert line.startswith("the study 'light' has a budget of 4 trials, which cannot be lowered to 2. Go on without")
+    assert [row["token"] for row in rows(sqlite_url, study)] == [0] * 4
+
+
+def test_a_space_that_changed_is_refused_with_both_values(capsys: Said, sqlite_url: str, tmp_path: Path) -> None:
+    """By whoever joins, before anything is claimed."""
+    mine = tmp_path / "mine.py"
+    mine.write_text(Path(LIGHT).read_text())
+    study = a_study(sqlite_url, str(mine), "mine")
+    mine.write_text(mine.read_text().replace('suggest_float("x", 0.0, 1.0)', 'suggest_float("x", 0.0, 0.95)'))
+    for command in ("run", "worker"):
+        line = refused(capsys, command, "mine", "--storage", sqlite_url)
+        assert "the study 'mine' was created with space.x.attributes.high = 1.0, here it is 0.95. Go back to" in line
+    assert [row["token"] for row in rows(sqlite_url, study)] == [0] * 4
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "line"),
+    [
+        ('"x": 0.5, "kind": "a"', '"y": 0.5', "`first` names 'y', which is not in the space: x, kind"),
+        ('"x": 0.5, "kind": "a"', '"x": 1.5', "`first` has x=1.5, which lies outside FloatDistribution"),
+        ("OBJECTIVE = ", "OBJECTIV = ", "holds no objective. End it with OBJECTIVE = Objective"),
+        ('metric="score",', 'metric="score", sampler=Spec("TPESampla"),', "optuna.samplers has no 'TPESampla'"),
+        ("import json\n", "import json\nimport no_such_module\n", "No module named 'no_such_module'"),
+        ("OBJECTIVE = ", "OBJECTIVE == ", "name 'OBJECTIVE' is not defined"),
+    ],
+)
+def test_a_mistake_in_an_objectives_file_is_one_line(
+    capsys: Said, sqlite_url: str, before: str, after: str, line: str
+) -> None:
+    source = Path(LIGHT).read_text().replace("import Objective, ", "import Objective, Spec, ")
+    assert before in source
+    Path("mine.py").write_text(source.replace(before, after))
+    assert line in refused(capsys, "run", "mine", "--objective", "mine.py", "--storage", sqlite_url)
+    assert refused(capsys, "status", "mine", "--storage", sqlite_url).startswith("there is no study 'mine' ")
+
+
+def test_what_cannot_be_done_yet_says_what_to_type(capsys: Said, sqlite_url: str) -> None:
+    study = a_study(sqlite_url)
+    at = ("--storage", sqlite_url)
+    for command in ("export", "refit"):
+        assert "no trial of 'light' " in refused(capsys, command, "light", *at)
+        assert refused(capsys, command, "other", *at).startswith(
+            "there is no study 'other' in this database (there: light)"
+        )
+    assert refused(capsys, "worker", "other", *at).startswith("there is no study 'other' ")
+    assert refused(capsys, "status", "light", "0", *at).startswith("the study 'light' has no trial 0. ")
+    assert "exports" not in {path.name for path in Path().iterdir()}
+    for row in rows(sqlite_url, study):
+        lease = storage_at(sqlite_url).leases.claim(study.key, "one", "host")
+        assert lease is not None and lease.number == row["number"]
+        storage_at(sqlite_url).leases.close(lease, "fail")
+    assert main(["worker", *at]) == 0
+    assert capsys.readouterr().out.startswith("nothing is left to do: every budget is used up. Create a study: make")
+
+
+def test_status_counts_what_is_there(
+    capsys: Said, storage_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two trials done, one handed over, then claimed again, one not begun; as JSON, as lines, and a single trial."""
+    study = a_study(storage_url)
+    monkeypatch.setenv("LIGHT_PAUSE", "0.05")
+
+    def third_is_running(worker: Worker) -> None:
+        running = worker.seats[0].running
+        if running is None or running.number != 2 or running.epoch < 1:
+            script._act = third_is_running  # not yet
+        else:
+            worker.stop()
+
+    script = Script(third_is_running)
+    work(storage_url, study, tmp_path, script)
+    monkeypatch.setenv("SEARCH_STORAGE", storage_url)
+
+    def status(*arguments: str) -> Any:
+        capsys.readouterr()
+        assert main(["status", *arguments, "--json"]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    found = status("light")
+    assert found.keys() >= KEYS and all(lease.keys() >= LEASE_KEYS for lease in found["leases"])
+    whole = {"study": "light", "objective": LIGHT, "size": "quick", "state": "open", "budget": 4}
+    assert found.items() >= whole.items()
+    assert found["trials"] == {"complete": 2, "pruned": 0, "fail": 0, "running": 0, "waiting": 1}
+    complete = trials(storage_url, study)[:2]
+    best = max(complete, key=lambda trial: trial.value or 0.0)
+    assert found["best"] == {"number": best.number, "value": best.value, "params": best.params}
+    assert [lease["number"] for lease in found["leases"]] == [0, 1, 2], "the closed ones too; none that was not begun"
+    waiting = found["leases"][2]
+    assert (waiting["trial"], waiting["holder"], waiting["expires_in"], waiting["resumed_from"]) == (2, None, None, [])
+    assert found["epochs"].items() >= {"run": 6 + waiting["epoch"], "saved_by_pruning": 0, "repeated": 0}.items()
+
+    storage_at(storage_url).seconds = 30.0
+    storage_at(storage_url).leases.claim(study.key, "me", "here")
+    running = status("light")
+    assert running["trials"] == {"complete": 2, "pruned": 0, "fail": 0, "running": 1, "waiting": 0}
+    assert (running["state"], running["leases"][2]["holder"], running["leases"][2]["host"]) == ("running", "me", "here")
+    assert 0 < running["leases"][2]["expires_in"] <= 30
+    assert [one["trials"] for one in status()] == [running["trials"]]
+
+    one = status("light", "0")
+    assert one["params"] == light.OBJECTIVE.first[0]
+    assert list(one["reports"].values()) == one["attributes"]["epochs"]["score"]
+    assert one["log"] == ["epoch 1", "epoch 2", "epoch 3"], "of another machine: from the files"
+    assert main(["status", "light"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1] == "trials: 2 complete, 1 running of 4"
+    assert refused(capsys, "status", "other").startswith("there is no study 'other' in this database (there: light)")
+
+
+def test_check_looks_at_everything_and_leaves_no_study(capsys: Said, tmp_path: Path) -> None:
+    assert main(["check", LIGHT]) == 0
+    out = capsys.readouterr().out
+    assert "a trial of 1 epoch(s) ended with score 0." in out and "evaluates and exports: model.json" in out
+    assert f"Next: make search STUDY=light OBJECTIVE={LIGHT}" in out
+    assert not list(tmp_path.glob("*.db"))
