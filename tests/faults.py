@@ -219,8 +219,8 @@ def check(url: str, study: Joined, budget: int) -> list[str]:
         row = next((one for one in rows if one["trial_id"] == trial._trial_id), None)
         curve = light.curve(trial.params.get("x", 0.0), study.trial_seed(trial.number), study.size.epochs)
         steps = len(trial.intermediate_values)
-        want(f"curve of {trial.number}", list(trial.intermediate_values.values()), curve[:steps])
-        want(f"steps of {trial.number}", list(trial.intermediate_values), list(range(1, steps + 1)))
+        reports = sorted(trial.intermediate_values.items())  # a database gives rows in any order
+        want(f"reports of {trial.number}", reports, list(enumerate(curve[:steps], 1)))
         want(f"history of {trial.number}", trial.user_attrs.get("epochs", {}).get("score"), curve[:steps])
         want(f"epoch of {trial.number}", row and row["epoch"], steps)
         want(f"state of {trial.number}", row and row["state"], trial.state.name.lower())
