@@ -62,6 +62,8 @@ def train(hp: Hyperparameters, context: TrialContext) -> float:
             break
         if os.environ.get("LIGHT_MOOD") == "dies":
             os.kill(os.getpid(), 9)
+        if os.environ.get("LIGHT_MOOD") == "sleeps":
+            time.sleep(3600)
     model = context.workdir / "model"
     model.mkdir(exist_ok=True)
     (model / "model.json").write_text(json.dumps({"x": hp.x, **state}))

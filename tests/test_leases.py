@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from search.leases import Lease, LeaseLost, LeaseTable
 from search.storage import open_storage
-from search.tables import LEASES
+from search.tables import LEASES, clock
 from tests.commands import until
 from tests.faults import forked, storage_at
 
@@ -103,6 +103,14 @@ def test_it_expires_by_the_databases_clock(storage_url: str, monkeypatch: pytest
         table.renew(lease)
     assert table.current(lease) is None
     assert table.current(again[0]) is not None
+
+
+def test_the_clock_goes_on_within_a_transaction(storage_url: str) -> None:
+    """A long one, or one that waited for a lock, does not write a lease that has run out already."""
+    with storage_at(storage_url).engine.begin() as connection:
+        read = sa.select(clock())
+        first = connection.execute(read).scalar_one()
+        until("it went on", lambda: connection.execute(read).scalar_one() > first, seconds=5)
 
 
 def test_renewing_keeps_it(storage_url: str) -> None:

@@ -420,11 +420,11 @@ def test_sigterm_hands_over_to_another_machine(tmp_path: Path, sqlite_url: str) 
 
 
 def test_kill_9_leaves_nobody_training_and_no_secret(tmp_path: Path, postgres_url: str) -> None:
-    """The child ends with its worker. The password was in no argument list and not in the child's environment."""
+    """The child ends with its worker, even one that says nothing. No argument list and no child holds the password."""
     password = parse(postgres_url).password
     assert password
     arguments = ("light", "--objective", LIGHT, "--trials", "1", "--lease", "2s", "--no-refit")
-    with started(tmp_path, "run", *arguments, SEARCH_STORAGE=postgres_url, LIGHT_PAUSE="0.3") as process:
+    with started(tmp_path, "run", *arguments, SEARCH_STORAGE=postgres_url, LIGHT_MOOD="sleeps") as process:
         until("the study is there", lambda: find(storage_at(postgres_url).engine, "light"))
         study = find(storage_at(postgres_url).engine, "light")
         assert study is not None
