@@ -234,6 +234,8 @@ class Files:
                     # Python before 3.11.4 knows no filter; what is unpacked was packed by us, and its checksum holds.
                     tar.extraction_filter = getattr(tarfile, "data_filter", None)
                     tar.extractall(target)  # noqa: S202
+                for path in target.rglob("*"):
+                    os.utime(path)  # packed without times
             else:
                 part = target.with_name(target.name + ".part")
                 with part.open("wb") as file:
