@@ -192,7 +192,7 @@ def test_status_counts_what_is_there(
 ) -> None:
     """Two trials done, one handed over, then claimed again, one not begun; as JSON, as lines, and a single trial."""
     study = a_study(storage_url)
-    monkeypatch.setenv("LIGHT_PAUSE", "0.05")
+    monkeypatch.setenv("LIGHT_PAUSE", "0.15")
 
     def third_is_running(worker: Worker) -> None:
         running = worker.seats[0].running

@@ -14,6 +14,7 @@ import signal
 import sqlite3
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,9 @@ from tests.commands import LIGHT, alive, children_of, ended, search, started, un
 from tests.faults import SETTINGS, check, forked, light_launch, new_study, storage_at
 from tests.postgres import PASSWORD, Postgres
 
-THREE = Settings(lease=0.3, renew=0.1, poll=0.02, grace=0.5, silence=0.4)
+THREE = Settings(lease=0.3, renew=0.1, poll=0.02, grace=0.5, silence=20)
 """As a user's, who gives a trial three attempts, but fast."""
+IMPATIENT = replace(THREE, silence=0.4)
 
 
 class Script:
@@ -143,7 +145,7 @@ def test_three_attempts_without_a_checkpoint(
 ) -> None:
     study = new_study(storage_url, epochs=3)
     monkeypatch.setenv("LIGHT_MOOD", mood)
-    said = work(storage_url, study, tmp_path, settings=THREE).said
+    said = work(storage_url, study, tmp_path, settings=IMPATIENT if mood == "hangs" else THREE).said
     assert [line.partition("trial 0: ")[2][: len(f"waiting: its process {how}")] for line in said] == [
         *[f"waiting: its process {how}"] * 3,
         "fail: 3 attempts ended without a new checkpoint"[: len(f"waiting: its process {how}")],
@@ -187,6 +189,22 @@ def test_hyperparameters_that_lead_nowhere_are_pruned(
     assert [trial.user_attrs["reason"] for trial in trials(storage_url, study)] == [reason] * 4
     assert {row["state"] for row in rows(storage_url, study)} == {"pruned"}
     assert [line.partition(": ")[2] for line in said] == [f"pruned: {reason}"] * 4
+
+
+def test_a_time_limit_hands_over(storage_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = new_study(storage_url, budget=3, epochs=100)
+    monkeypatch.setenv("LIGHT_PAUSE", "0.1")
+    worker = worker_on(storage_url, study, tmp_path, Script(lambda worker: setattr(worker, "deadline", 0.0)))
+    worker.work([study.key])
+    worker.close()
+    assert (worker.stopping, worker.interrupted) == (True, False)
+    first, *rest = rows(storage_url, study)
+    assert (first["state"], first["expires"], first["attempts"], first["epoch"] >= 1) == ("open", 0.0, 0, True)
+    assert [row["token"] for row in rest] == [0, 0], "nothing more was begun"
+    monkeypatch.delenv("LIGHT_PAUSE")
+    work(storage_url, study, tmp_path)
+    assert check(storage_url, study, 3) == []
+    assert json.loads(rows(storage_url, study)[0]["resumed_from"]) == [first["epoch"]]
 
 
 # -- the study ---------------------------------------------------------------------------------------------------------
@@ -329,7 +347,7 @@ def test_files_that_cannot_be_written_are_one_line(
 ) -> None:
     """A limit on the size of files: the child's on its checkpoint, or the worker's on what it stores and writes."""
     study = new_study(storage_url, budget=2, epochs=6)
-    monkeypatch.setenv("LIGHT_PAUSE", "0.02")
+    monkeypatch.setenv("LIGHT_PAUSE", "0.1")
     limit = 4096 if whose == "worker" else 1 << 20
     monkeypatch.setenv("LIGHT_BYTES", str(2 << 20 if whose == "child" else 0))
     error = tmp_path / "error"
@@ -394,7 +412,7 @@ def test_sigterm_hands_over_to_another_machine(tmp_path: Path, sqlite_url: str) 
     here, there = tmp_path / "here", tmp_path / "there"
     here.mkdir()
     there.mkdir()
-    arguments = ("light", "--objective", LIGHT, "--trials", "2", "--epochs", "8", "--no-refit")
+    arguments = ("light", "--objective", LIGHT, "--trials", "2", "--epochs", "20", "--no-refit")
     with started(here, "run", *arguments, SEARCH_STORAGE=sqlite_url, LIGHT_PAUSE="0.2") as process:
         until(
             "the study is there",
@@ -409,7 +427,7 @@ def test_sigterm_hands_over_to_another_machine(tmp_path: Path, sqlite_url: str) 
     assert "handed over. Go on, here or on another machine: make search STUDY=light" in first.out
     row = rows(sqlite_url, study)[0]
     assert (row["state"], row["expires"], row["attempts"]) == ("open", 0.0, 0)
-    assert row["epoch"] < 8 and trials(sqlite_url, study)[0].state.name == "RUNNING"
+    assert row["epoch"] < 20 and trials(sqlite_url, study)[0].state.name == "RUNNING"
 
     second = search(there, "worker", "light", SEARCH_STORAGE=sqlite_url)
     assert (second.status, second.err) == (0, "")
@@ -463,8 +481,11 @@ def test_the_second_signal_ends_at_once(tmp_path: Path, sqlite_url: str) -> None
 
 
 def test_timeout_hands_over_and_exports_the_best(tmp_path: Path, sqlite_url: str) -> None:
-    arguments = ("light", "--objective", LIGHT, "--trials", "1000", "--timeout", "4s")
-    timed = search(tmp_path, "run", *arguments, SEARCH_STORAGE=sqlite_url, LIGHT_PAUSE="0.1")
+    arguments = ("light", "--objective", LIGHT, "--no-refit", "--trials")
+    assert search(tmp_path, "run", *arguments, "2", SEARCH_STORAGE=sqlite_url).status == 0
+    timed = search(
+        tmp_path, "run", "light", "--trials", "1000", "--timeout", "3s", SEARCH_STORAGE=sqlite_url, LIGHT_PAUSE="0.3"
+    )
     assert (timed.status, timed.err) == (0, "")
     study = find(storage_at(sqlite_url).engine, "light")
     assert study is not None and len(rows(sqlite_url, study)) == 1000
