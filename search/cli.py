@@ -37,6 +37,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 0
+    except Exception as error:
+        from search.storage import lost  # noqa: PLC0415
+
+        if (line := lost(error)) is None:
+            raise  # a bug
+        print(f"search: {line}", file=sys.stderr)
+        return 1
 
 
 # -- commands -------------------------------------------------------------------------------------------------------

@@ -157,7 +157,7 @@ def _test(
             return None
         kept.mkdir(exist_ok=True)
         # Each look has a record of its own, made before it is taken: one that crashed was a look.
-        kind = f"{_look_kind(exported)}-{secrets.token_hex(1)}"
+        kind = f"{_look_kind(exported)}-{secrets.token_hex(4)}"
         _record_look(best, files, kind, kept)
         before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
         scored.write_text(json.dumps(evaluate(folder, "test")))

@@ -81,7 +81,7 @@ def objective_reference(wanted: str) -> str:
     """A name in ``objectives/`` or the path of a file, checked to exist without loading it."""
     if wanted.endswith(".py"):
         if Path(wanted).is_file():
-            return wanted
+            return os.path.normpath(wanted)
         raise SearchError(f"there is no file {wanted}. Give a name in objectives/ or the path of a .py file.")
     if (OBJECTIVES / f"{wanted}.py").is_file() and wanted != "__init__":
         return wanted
@@ -178,7 +178,7 @@ def for_source(worker: Worker, options: Options, objective: str) -> Options:
 def _refuse_other_flags(stored: Joined, options: Options) -> None:
     size, source = stored.size, (stored.definition.get("source") or {}).get("study", "none")
     for flag, asked, there in (
-        ("OBJECTIVE", options.objective, stored.objective),
+        ("OBJECTIVE", options.objective and os.path.normpath(options.objective), stored.objective),
         ("SIZE", options.size, stored.size_name),
         ("EPOCHS", options.epochs, size.epochs),
         ("TRAIN_SIZE", options.train_size, size.train_images),

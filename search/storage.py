@@ -183,6 +183,15 @@ def reaching(url: sa.URL) -> Iterator[None]:
         ) from None
 
 
+def lost(error: Exception) -> str | None:
+    """One line for a database that went away while a command used it; None for anything else."""
+    cause = error.__cause__ if type(error).__name__ == "StorageInternalError" else error
+    if not isinstance(cause, (sa.exc.OperationalError, sa.exc.InterfaceError)):
+        return None
+    reason = str(cause.orig).strip().splitlines()[0]
+    return f"the database was lost: {reason}. What was recorded is there; type the command again when it is back."
+
+
 @contextlib.contextmanager
 def _alone(engine: sa.Engine, url: sa.URL) -> Iterator[None]:
     """One process at a time: making tables is not atomic, neither Optuna's nor in SQLite's DDL."""

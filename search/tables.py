@@ -39,7 +39,7 @@ FILES = sa.Table(
     METADATA,
     sa.Column("study_key", sa.String(36), primary_key=True),
     sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("kind", sa.String(20), primary_key=True),
+    sa.Column("kind", sa.String(40), primary_key=True),
     sa.Column("name", sa.String(200), nullable=False),
     sa.Column("step", sa.Integer),
     sa.Column("value", sa.Double),

@@ -54,9 +54,9 @@ def refused(said: Said, *arguments: str) -> str:
     return line.removeprefix("search: ")
 
 
-def a_study(url: str, reference: str = LIGHT, name: str = "light") -> Joined:
+def a_study(url: str, reference: str = LIGHT, name: str = "light", **more: Any) -> Joined:
     objective = child.load(reference)
-    changes = {"budget": 4, "epochs": 3}
+    changes = {"budget": 4, "epochs": 3, **more}
     order = {"size": None, "size_name": "quick", "changes": changes, "data_dir": ".", "direction": "maximize"}
     return create(open_storage(url), name, reference, child.describe(objective, order))
 
@@ -191,7 +191,7 @@ def test_status_counts_what_is_there(
     capsys: Said, storage_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two trials done, one handed over, then claimed again, one not begun; as JSON, as lines, and a single trial."""
-    study = a_study(storage_url)
+    study = a_study(storage_url, rungs=())
     monkeypatch.setenv("LIGHT_PAUSE", "0.15")
 
     def third_is_running(worker: Worker) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import optuna
 import pytest
 
-from search.contract import Objective, SearchError, Size, parameters
+from search.contract import Objective, Size, Unusable, parameters
 from tests.cifar_files import write_cifar100
 from tests.contexts import Context
 
@@ -81,7 +81,7 @@ def test_without_a_source(tmp_path: Path) -> None:
     found = _tiny("cnn_cifar100")
     lent = Context(tmp_path / "trial", write_cifar100(tmp_path / "data", train=500, test=100), found.sizes["quick"])
     module = importlib.import_module("objectives.cnn_cifar100")
-    with pytest.raises(SearchError, match=r"there is no source: .* fix init to 'scratch'"):
+    with pytest.raises(Unusable, match="init is 'source', but this study has none"):
         found.train(module.TRANSFER, lent)
     found.train(module.SCRATCH, lent)
     training = json.loads((lent.workdir / "model" / "training.json").read_text())
