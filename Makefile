@@ -47,6 +47,14 @@ $(call needs,refit,STUDY,cnn_digits)
 $(call needs,export,STUDY,cnn_digits)
 $(call needs,check,OBJECTIVE,cnn_digits)
 
+# One letter apart: what is meant is said, as neither would be missed.
+ifneq ($(and $(filter search worker,$(MAKECMDGOALS)),$(value TRIAL)),)
+$(error TRIAL is the number of a trial, for make status. The budget is TRIALS)
+endif
+ifneq ($(and $(filter status,$(MAKECMDGOALS)),$(value TRIAL)),)
+$(call needs,status,STUDY,cnn_digits)
+endif
+
 service = .venv/bin/python -m search
 study = $(if $(value STUDY), $(call quoted,$(value STUDY)))
 studies = $(foreach name,$(value STUDY),$(call quoted,$(name)))

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,19 +57,20 @@ def _run(parsed: argparse.Namespace) -> int:
 
 def _search(name: str, options: Options, *, refit: bool = True) -> bool:
     """Search, refit, export. False where it was interrupted or its time was up."""
-    from search import run  # noqa: PLC0415 - so that --help answers at once
+    from search import run, studies  # noqa: PLC0415 - so that --help answers at once
 
     if options.objective:
         run.objective_reference(options.objective)
     worker, screen = _worker(options)
     try:
-        study = _joined(worker, screen, name, options)
+        study, options = _joined(worker, screen, name, options)
         if study is None:
             screen.say(f"the source is not done, so {name} was not begun. Go on: the same command")
             return False
         run.unstop(worker, study)
         worker.take_signals()
         _introduce(worker, screen, study)
+        worker.limit(options.timeout)
         worker.work([study.key])
         if not worker.stopping and refit and study.definition["kind"] == "objective":
             run.refit(worker, study)
@@ -76,7 +78,9 @@ def _search(name: str, options: Options, *, refit: bool = True) -> bool:
         if worker.interrupted:
             screen.say(f"handed over. Go on, here or on another machine: make search STUDY={study.name}")
             return False
-        if refit or worker.stopping:
+        if worker.stopping and studies.best_trial(worker.storage, study) is None:
+            screen.say(f"the time was up before a trial was complete. Go on: make search STUDY={study.name}")
+        elif refit or worker.stopping:
             _finish(worker, screen, study, options)
         else:
             screen.say(
@@ -89,18 +93,23 @@ def _search(name: str, options: Options, *, refit: bool = True) -> bool:
         worker.close()
 
 
-def _joined(worker: Worker, screen: Terminal, name: str, options: Options) -> Joined | None:
-    """The study. A source without a model is searched first, with the same size; None if that was stopped."""
+def _joined(
+    worker: Worker, screen: Terminal, name: str, options: Options
+) -> tuple[Joined, Options] | tuple[None, Options]:
+    """The study. A source without a model is searched first, with the same size and time; None if that was stopped."""
     from search import run  # noqa: PLC0415
     from search.sources import NoSourceError  # noqa: PLC0415
 
     try:
-        return run.create_or_join(worker, name, options)
+        return run.create_or_join(worker, name, options), options
     except NoSourceError as missing:
         screen.say(f"{missing.name} has no model to begin from yet, so it is searched first")
-        source = run.for_source(worker, options, missing.objective)
         worker.close()
-        return run.create_or_join(worker, name, options) if _search(missing.name, source) else None
+        began = time.monotonic()
+        if not _search(missing.name, run.for_source(options, missing.objective)):
+            return None, options
+        options = run.less_time(options, time.monotonic() - began)
+        return run.create_or_join(worker, name, options), options
 
 
 def _introduce(worker: Worker, screen: Terminal, study: Joined) -> None:
@@ -148,7 +157,7 @@ def _summary(report: dict[str, Any], worker: Worker, study: Joined, target: Path
             "",
             "import keras",
             f'model = keras.models.load_model("{target}/{report["model"]["file"]}")',
-            "probabilities = model.predict(images)  # raw uint8 images, (n, height, width, channels)",
+            "probabilities = model.predict(images)  # uint8 images of 0 to 255, (n, height, width, channels)",
         ]
     return [*lines, "", f"next: {_next(study, len(rows))}"]
 
@@ -188,6 +197,7 @@ def _work(parsed: argparse.Namespace) -> int:
         if not joined:
             raise SearchError("no open study can be joined from this machine, see above.")
         worker.take_signals()
+        worker.limit(options.timeout)
         screen.say(f"working on {', '.join(study.name for study in joined)}")
         worker.work([study.key for study in joined])
         screen.say("handed over" if worker.stopping else "every budget is used up")
@@ -208,8 +218,14 @@ def _refit(parsed: argparse.Namespace) -> int:
             raise SearchError(
                 f"{study.name!r} is a refit already. Give its study: make refit STUDY={study.refit['study']}"
             )
+        if study.definition["kind"] == "function":
+            raise SearchError(
+                f"{study.name!r} is of a plain function, which has no training images. "
+                f"Its best parameters: make export STUDY={study.name}"
+            )
         worker.join(study)
         worker.take_signals()
+        worker.limit(options.timeout)
         again = run.refit(worker, study)
         screen.say(
             "handed over" if worker.stopping else f"{again.name} is done. Next: make export STUDY={study.name} TEST=1"
@@ -230,7 +246,7 @@ def _export(parsed: argparse.Namespace) -> int:
         target = Path(parsed.to) if parsed.to else Path("exports") / study.name
         report = run.export_study(worker, study, options, target, test=parsed.test, model=not parsed.no_model)
         screen.say(f"trial {report['trial']}, {report['metric']} {report['value']:.4f}, exported to {target}/")
-        if report["model"] is None and not parsed.no_model:
+        if report["model"] is None and not parsed.no_model and study.definition["kind"] == "objective":
             screen.say("without a model: it is not among this study's files")
         return 0
     finally:

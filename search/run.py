@@ -6,7 +6,6 @@ import dataclasses
 import math
 import os
 import re
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,7 +54,7 @@ def open_worker(options: Options, screen: Screen, *, readonly: bool = False) -> 
     """The database, checked, and this machine's worker on it."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = open_storage(options.storage, readonly=readonly)
-    worker = Worker(
+    return Worker(
         storage,
         launch=launch,
         devices=share(options.children, visible_gpus(), _cores()),
@@ -65,9 +64,6 @@ def open_worker(options: Options, screen: Screen, *, readonly: bool = False) -> 
         settings=options.settings,
         screen=screen,
     )
-    if options.timeout is not None:
-        worker.deadline = time.monotonic() + options.timeout
-    return worker
 
 
 def _cores() -> int:
@@ -160,18 +156,19 @@ def _source(storage: FencedStorage, definition: Mapping[str, Any], options: Opti
     return source
 
 
-def for_source(worker: Worker, options: Options, objective: str) -> Options:
-    """What the search for a missing source takes over from the one that needs it: size, machine, the time left."""
-    left = None if worker.deadline is None else max(1.0, worker.deadline - time.monotonic())
+def for_source(options: Options, objective: str) -> Options:
+    """What the search for a missing source takes over from the one that needs it: size, machine and time."""
     return dataclasses.replace(
-        options,
-        objective=objective,
-        trials=None,
-        epochs=None,
-        train_size=None,
-        source=None,
-        direction=None,
-        timeout=left,
+        options, objective=objective, trials=None, epochs=None, train_size=None, source=None, direction=None
+    )
+
+
+def less_time(options: Options, seconds: float) -> Options:
+    """With what is left of the time limit; a second, if nothing is."""
+    return (
+        options
+        if options.timeout is None
+        else dataclasses.replace(options, timeout=max(1.0, options.timeout - seconds))
     )
 
 

@@ -92,7 +92,8 @@ class Running:
         self.announced = False
         self.epoch = lease.epoch
         self.value: float | None = None
-        self.longest_epoch = 0.0
+        self.longest_epoch = self.last_epoch = 0.0
+        self.epochs_here = 0
         self.rate: float | None = None
         self.started = self.epoch_began = self._accounted = time.monotonic()
         self.handing_over = False
@@ -284,7 +285,8 @@ class Running:
 
     def _on_epoch(self, message: Message) -> None:
         now, step, values = time.monotonic(), message["step"], message["values"]
-        self.longest_epoch = max(self.longest_epoch, now - self.epoch_began)
+        self.last_epoch, self.epochs_here = now - self.epoch_began, self.epochs_here + 1
+        self.longest_epoch = max(self.longest_epoch, self.last_epoch)
         self.epoch_began = now
         self.value = values.get(self.place.study.definition["metric"], self.value)
         self.rate = values.get("images_per_second", self.rate)

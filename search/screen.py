@@ -24,6 +24,8 @@ _PRUNED_MEANS = (
 )
 _LOOK_EVERY = 2.0
 _WORTH_SAYING = 10.0
+_START, _TRIAL = 20.0, 5.0
+"""Seconds to load Keras once, and to build and trace a network for each trial."""
 
 
 class Terminal:
@@ -60,13 +62,18 @@ class Terminal:
         """Once a study: how long it takes here, now that an epoch was measured."""
         for key, place in worker.places.items():
             running = [seat.running for seat in worker.seats if seat.running and seat.running.place is place]
-            if key in self._measured or not any(one.longest_epoch for one in running):
+            if key in self._measured or not any(one.epochs_here > 1 for one in running):
                 continue
             self._measured.add(key)
             left: list[float | None] = []
             worker.reaching(lambda: left.append(seconds_left(place.study, worker.storage.leases.rows(key), running)))  # noqa: B023
             if left and left[0] is not None and left[0] > _WORTH_SAYING:
                 self.say(f"{place.study.name}: at most {duration(left[0])} left, by the first epochs measured here")
+
+    def wait(self, seconds: float) -> None:
+        """In a terminal, one line that goes away again; a log needs none."""
+        if self._console.is_terminal and seconds > 1:
+            self._console.print(f"the training process is at work ({seconds:.0f} s)", end="\r", highlight=False)
 
     def end(self) -> None:
         """Takes the table away."""
@@ -119,12 +126,12 @@ def _row(running: Running) -> tuple[str, ...]:
 
 
 def seconds_left(study: Joined, rows: list[dict[str, Any]], running: list[Running]) -> float | None:
-    """If nothing more were pruned, by the longest epoch seen here; None before one was."""
-    longest = max((one.longest_epoch for one in running if one.place.study.key == study.key), default=0.0)
-    if not longest or not running:
+    """If nothing more were pruned, by the last epochs seen here; None before one was."""
+    mine = [one.last_epoch for one in running if one.place.study.key == study.key and one.last_epoch]
+    if not mine:
         return None
     epochs = sum(max(0, study.epochs - row["epoch"]) for row in rows if row["state"] == "open")
-    return float(longest * epochs / len(running))
+    return float(sum(mine) / len(mine) * epochs / len(running))
 
 
 def duration(seconds: float) -> str:
@@ -180,4 +187,4 @@ def estimate(size: Size, study: Joined, cores: int) -> float:
     rung = next((rung for rung in size.rungs if rung < size.epochs), size.epochs)
     epochs = size.budget * (size.epochs / 3 + rung * 2 / 3)
     rate = (size.images_per_second or 500.0) * min(cores, 8) / 2
-    return (epochs * train + size.refit_epochs * refit) / rate
+    return _START + _TRIAL * size.budget + (epochs * train + size.refit_epochs * refit) / rate

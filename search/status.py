@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from search.errors import SearchError
+from search.errors import SearchError, unknown_study
 from search.tables import FILES, LEASES, clock
 
 _STUDIES = sa.text(
@@ -59,10 +59,7 @@ def study(engine: sa.Engine, name: str) -> Status:
     wanted: Status | None = next((status for status in every if status["study"] == name), None)
     if wanted is not None:
         return wanted
-    names = ", ".join(status["study"] for status in every) or "none yet"
-    raise SearchError(
-        f"there is no study {name!r} in this database (there: {names}). Create it: make search STUDY={name}"
-    )
+    raise unknown_study(name, [status["study"] for status in every])
 
 
 def _study(connection: sa.Connection, study_id: int, name: str, record: Mapping[str, Any]) -> Status:

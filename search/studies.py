@@ -27,7 +27,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.dialects import postgresql, sqlite
 
 from search.contract import Size, seed_for, size_from_json
-from search.errors import SearchError
+from search.errors import SearchError, unknown_study
 from search.fence import FencedStorage
 from search.files import Files, reading_store, store_at
 from search.pruning import make_pruner, make_sampler
@@ -130,10 +130,7 @@ def existing(engine: sa.Engine, name: str) -> Joined:
     """The study of this name, or SearchError with the names that there are."""
     study = find(engine, name)
     if study is None:
-        names = ", ".join(other.name for other in all_studies(engine)) or "none yet"
-        raise SearchError(
-            f"there is no study {name!r} in this database (there: {names}). Create it: make search STUDY={name}"
-        )
+        raise unknown_study(name, [other.name for other in all_studies(engine)])
     return study
 
 

@@ -58,6 +58,9 @@ class Screen(Protocol):
     def tick(self, worker: Worker) -> None:
         """Called a few times a second."""
 
+    def wait(self, seconds: float) -> None:
+        """Called while an objective is loaded or a model evaluated, with how long that takes already."""
+
     def end(self) -> None:
         """Nothing is drawn any more."""
 
@@ -133,8 +136,9 @@ class Worker:
 
     def _heard(self, child: Child, log: Path) -> Iterator[Message]:
         """Messages of a child with a task; what its log says of a download, which takes minutes, is shown."""
-        shown = 0
+        shown, began = 0, time.monotonic()
         while True:
+            self.screen.wait(time.monotonic() - began)
             lines = log.read_text(errors="replace").splitlines() if log.is_file() else []
             for line in lines[shown:]:
                 if line.startswith("downloading "):
@@ -229,6 +233,11 @@ class Worker:
         """Ends the children."""
         for seat in self.seats:
             self._dismiss(seat)
+
+    def limit(self, seconds: float | None) -> None:
+        """From now on so long: what is running then is handed over."""
+        if seconds is not None:
+            self.deadline = time.monotonic() + seconds
 
     def take_signals(self) -> None:
         """The first Ctrl-C, SIGTERM or SIGHUP hands over, the second ends at once."""

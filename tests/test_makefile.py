@@ -143,3 +143,11 @@ def test_no_python_is_one_line(checkout: Path) -> None:
     done = make(checkout, ".venv", PATH=str(programs))
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr.splitlines()[0].startswith("There is no Python 3.11, 3.12 or 3.13 here. Install one")
+
+
+def test_trial_is_not_taken_for_trials() -> None:
+    refused = subprocess.run(
+        ["make", "-n", "search", "STUDY=x", "TRIAL=3"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert refused.returncode != 0
+    assert "The budget is TRIALS" in refused.stderr
