@@ -23,6 +23,7 @@ _PRUNED_MEANS = (
     "where a search saves its time, and it counts as a trial of the budget.",
 )
 _LOOK_EVERY = 2.0
+_ERASED = "\r\x1b[2K"
 _WORTH_SAYING = 10.0
 _START, _TRIAL = 20.0, 5.0
 """Seconds to load Keras once, and to build and trace a network for each trial."""
@@ -35,12 +36,16 @@ class Terminal:
         self._console = console
         self._live: Live | None = None
         self._looked = 0.0
+        self._waiting = False
         self._measured: set[str] = set()
         self._rows: dict[str, list[dict[str, Any]]] = {}
         self._best: dict[str, float | None] = {}
 
     def say(self, text: str) -> None:
         """One line, above the table where there is one."""
+        if self._waiting:
+            self._waiting = False
+            self._console.file.write(_ERASED)
         (self._live.console if self._live else self._console).print(text, highlight=False, markup=False, soft_wrap=True)
 
     def tick(self, worker: Worker) -> None:
@@ -73,10 +78,15 @@ class Terminal:
     def wait(self, seconds: float) -> None:
         """In a terminal, one line that goes away again; a log needs none."""
         if self._console.is_terminal and seconds > 1:
-            self._console.print(f"the training process is at work ({seconds:.0f} s)", end="\r", highlight=False)
+            self._waiting = True
+            self._console.file.write(f"{_ERASED}the training process is at work ({seconds:.0f} s)")
+            self._console.file.flush()
 
     def end(self) -> None:
         """Takes the table away."""
+        if self._waiting:
+            self._waiting = False
+            self._console.file.write(_ERASED)
         if self._live is not None:
             self._live.stop()
             self._live = None
