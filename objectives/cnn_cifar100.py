@@ -6,34 +6,21 @@ Searched is how to go on: how much of the source stays frozen, for how long the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 
 from optuna.trial import BaseTrial
 
 from objectives.data import describe
-from objectives.training import fine_tune
+from objectives.training.fine_tune import Hyperparameters, plan
 from objectives.training.image_classifier import evaluate
 from objectives.training.image_classifier import train as train_plan
 from search.contract import Objective, Size, TrialContext, parameters
 
 
-@dataclass(frozen=True)
-class Hyperparameters:
-    init: str  # "source" or "scratch"; from scratch freeze and the head's two do nothing
-    freeze: int  # so many blocks from the input keep the source's weights: block1, block2, block3
-    learning_rate: float  # the backbone's peak, in multiples of SGD's reference rate of .1
-    head_learning_rate: float  # the new head's
-    head_warm_epochs: int  # the head learns alone
-    weight_decay: float  # in PyTorch's units
-    label_smoothing: float
-    dropout_scale: float  # 1 is the notebook's dropout
-
-
 def suggest(trial: BaseTrial) -> Hyperparameters:
     return Hyperparameters(
         init=trial.suggest_categorical("init", ["source", "scratch"]),
-        freeze=trial.suggest_int("freeze", 0, 3),
+        freeze=trial.suggest_int("freeze", 0, 3),  # block1, block2, block3
         learning_rate=trial.suggest_float("learning_rate", 0.1, 4.0, log=True),
         head_learning_rate=trial.suggest_float("head_learning_rate", 0.5, 8.0, log=True),
         head_warm_epochs=trial.suggest_int("head_warm_epochs", 0, 2),
@@ -45,7 +32,7 @@ def suggest(trial: BaseTrial) -> Hyperparameters:
 
 def train(hp: Hyperparameters, context: TrialContext) -> float:
     alone = {"builder": "cnn", "width": context.size.width, "head": 0}
-    return train_plan(fine_tune.plan(hp, context, data="cifar100", without_source=alone), hp, context)
+    return train_plan(plan(hp, context, data="cifar100", without_source=alone), hp, context)
 
 
 TRANSFER = Hyperparameters(

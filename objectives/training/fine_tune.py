@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from dataclasses import dataclass
 
 from objectives.training.architecture import Architecture
 from objectives.training.image_classifier import Plan, augmentation
@@ -13,28 +13,24 @@ from search.contract import TrialContext, Unusable
 AUGMENTATION = 0.5
 
 
-class FineTuning(Protocol):
-    """The hyperparameters of an objective with a source. Those of the source's weights mean nothing from scratch."""
+@dataclass(frozen=True)
+class Hyperparameters:
+    """What objectives with a source search, each in its own ranges.
 
-    @property
-    def init(self) -> str: ...
-    @property
-    def freeze(self) -> int: ...
-    @property
-    def learning_rate(self) -> float: ...
-    @property
-    def head_learning_rate(self) -> float: ...
-    @property
-    def head_warm_epochs(self) -> int: ...
-    @property
-    def weight_decay(self) -> float: ...
-    @property
-    def label_smoothing(self) -> float: ...
-    @property
-    def dropout_scale(self) -> float: ...
+    From scratch ``freeze`` and the head's two do nothing.
+    """
+
+    init: str  # "source" or "scratch"
+    freeze: int  # so many blocks from the input keep the source's weights
+    learning_rate: float  # the backbone's peak, in multiples of SGD's reference rate of .1
+    head_learning_rate: float  # the new head's
+    head_warm_epochs: int  # the head learns alone
+    weight_decay: float  # in PyTorch's units
+    label_smoothing: float
+    dropout_scale: float  # 1 is the notebook's dropout
 
 
-def plan(hp: FineTuning, context: TrialContext, *, data: str, without_source: Architecture) -> Plan:
+def plan(hp: Hyperparameters, context: TrialContext, *, data: str, without_source: Architecture) -> Plan:
     """The source's architecture with a new head, its weights where ``init`` is ``source``.
 
     From scratch the same architecture is trained at one rate from random weights: the control at equal budget.
