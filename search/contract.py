@@ -13,21 +13,25 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
-
-import optuna
-from optuna.trial import BaseTrial
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from search.errors import SearchError
+
+if TYPE_CHECKING:  # a second that a command which only reads has no use for
+    from optuna.trial import BaseTrial
 
 __all__ = [
     "BadCheckpointError",
     "Devices",
+    "Number",
     "Objective",
+    "Picture",
     "SearchError",
+    "Shown",
     "Size",
     "Spec",
     "Split",
+    "Table",
     "TrialContext",
     "Unusable",
     "seed_for",
@@ -120,6 +124,72 @@ class TrialContext(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class Number:
+    """One figure among what ``evaluate`` returns. ``key`` may lead into a mapping in it: ``superclass.accuracy``."""
+
+    key: str
+    title: str
+    unit: str = ""
+    """``%`` multiplies by 100; anything else follows the number."""
+    interval: str | None = None
+    """The key of its 95 % interval, [low, high]."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Something of what ``evaluate`` returns that is shown under a title of its own: figures, then rows."""
+
+    key: str
+    """Leads to a mapping of figures, or to the list of ``columns``' rows, each a mapping."""
+    title: str
+    text: str = ""
+    numbers: Sequence[Number] = ()
+    """Figures above the rows; their keys begin where ``key`` leads."""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """Title by key of a row; none: there are no rows."""
+    rows: str = ""
+    """Where the rows are, seen from where ``key`` leads; empty: there."""
+    level: int = 2
+    """Of the heading: 3 belongs to the table before it."""
+    when: str = ""
+    """A key, seen from where ``key`` leads, without whose truth ``text`` is not said."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """A file that ``evaluate`` adds to the folder."""
+
+    file: str
+    title: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """What an objective leaves and how a report shows it. Never part of what is compared with a stored study."""
+
+    numbers: Sequence[Number] = ()
+    """The first is the headline. None: every number that ``evaluate`` returns, under its own name."""
+    tables: Sequence[Table] = ()
+    pictures: Sequence[Picture] = ()
+    attached: Sequence[str] = ()
+    """More files that the dashboard is given, beside pictures and report."""
+    private: Sequence[str] = ()
+    """Files that ``train`` leaves for ``evaluate`` alone: not exported."""
+    model: str = ""
+    """The file of the model itself."""
+    usage: str = ""
+    """Lines that load it; ``{model}`` is its path."""
+    record: str = ""
+    """A JSON file of the folder that says how the model came to be: the report quotes it."""
+    training_value: str = "value on the training data"
+    """What a refit's value is, as no validation data are left."""
+    references: Mapping[str, float] = field(default_factory=dict)
+    """Scores to set the headline against, by the name a reader knows them under."""
+    then: str | None = None
+    """The objective that goes on from this one's model."""
+
+
 def _no_data(_data_dir: Path, _size: Size) -> Mapping[str, Any]:
     return {}
 
@@ -149,12 +219,13 @@ class Objective:
     source: str | None = None
     """Transfer: the objective whose best files arrive in ``context.source``."""
     without_source: Mapping[str, Any] = field(default_factory=dict)
-    """Parameters that are fixed where there is no source."""
-    references: Mapping[str, float] = field(default_factory=dict)
-    """Scores to set the test accuracy against, by the name a reader knows them under."""
+    """Parameters that are fixed where there is no source. An entry of ``first`` with these is the control."""
+    shown: Shown = field(default_factory=Shown)
 
     def __call__(self, trial: BaseTrial) -> float:
         """Plain Optuna: size ``quick``, a temporary folder, the default data folder, no resume."""
+        from optuna import TrialPruned  # noqa: PLC0415
+
         hp = self.suggest(trial)
         if self.without_source:
             # Optuna has drawn them already: what was trained instead stands beside what the trial says.
@@ -169,9 +240,9 @@ class Objective:
                 value = self.train(hp, context)
             except Unusable as reason:
                 trial.set_user_attr("reason", str(reason))
-                raise optuna.TrialPruned(str(reason)) from reason
+                raise TrialPruned(str(reason)) from reason
             if context.pruned:
-                raise optuna.TrialPruned
+                raise TrialPruned
             return value
 
 
