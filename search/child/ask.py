@@ -1,0 +1,91 @@
+"""Questions to a child that are no trial: what an objective's file declares, and what a model is worth."""
+
+from __future__ import annotations
+
+import select
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from search.child.process import Child
+from search.child.protocol import Definition, Describe, Evaluate, Failed, Message, Metrics
+from search.child.seat import Seat
+from search.contract import Split
+from search.errors import SearchError
+from search.settings import DIRECTION
+
+A = TypeVar("A", Definition, Metrics)
+
+
+class Listener(Protocol):
+    """Where somebody waits for the answer."""
+
+    def say(self, text: str) -> None:
+        """A line that stays."""
+
+    def wait(self, seconds: float) -> None:
+        """Called every second, with how long it takes already."""
+
+
+class Asker:
+    """Asks the child of one seat, which stays warm. What a child prints meanwhile goes to a log in ``folder``."""
+
+    def __init__(self, seat: Seat, folder: Path, data_dir: Path, listener: Listener) -> None:
+        self._seat, self._folder, self._data_dir, self._listener = seat, folder, data_dir, listener
+
+    def describe(
+        self,
+        reference: str,
+        *,
+        size: Mapping[str, Any] | None = None,
+        size_name: str | None = None,
+        changes: Mapping[str, int] | None = None,
+        direction: str | None = None,
+    ) -> dict[str, Any]:
+        """What the objective's file declares: the part of a study's definition that only it knows, as JSON.
+
+        Give a study's own ``size``, or the name of one and changes to it. SearchError with the one line where it fails.
+        """
+        log = self._new_log("describe")
+        order = Describe(str(log), str(self._data_dir), size, size_name, changes or {}, direction or DIRECTION)
+        return dict(self._ask(reference, order, log, Definition).definition)
+
+    def evaluate(self, reference: str, folder: Path, split: Split) -> dict[str, Any]:
+        """The metrics of the model in this folder, to which files may be added. SearchError where it fails."""
+        log = self._new_log("evaluate")
+        order = Evaluate(str(log), str(folder.resolve()), str(self._data_dir), split)
+        return dict(self._ask(reference, order, log, Metrics).metrics)
+
+    def _new_log(self, name: str) -> Path:
+        log = self._folder / f"{name}.log"
+        log.unlink(missing_ok=True)
+        return log
+
+    def _ask(self, reference: str, order: Describe | Evaluate, log: Path, wanted: type[A]) -> A:
+        child = self._seat.child_for(reference)
+        child.send(order)
+        for message in self._heard(child, log):
+            if isinstance(message, Failed):
+                where = "" if message.cause == "user" else f". The traceback is in {log}"
+                raise SearchError(f"{message.why}{where}")
+            if isinstance(message, wanted):
+                return message
+        self._seat.dismiss()
+        raise SearchError(f"the process that loads the objective {reference!r} died. Its last words are in {log}")
+
+    def _heard(self, child: Child, log: Path) -> Iterator[Message]:
+        """Messages of a child with a task; what its log says of a download, which takes minutes, is shown."""
+        shown, began = 0, time.monotonic()
+        while True:
+            self._listener.wait(time.monotonic() - began)
+            lines = log.read_text(errors="replace").splitlines() if log.is_file() else []
+            for line in lines[shown:]:
+                if line.startswith("downloading "):
+                    self._listener.say(line)
+            shown = len(lines)
+            if select.select([child.pipe], [], [], 1.0)[0]:
+                messages = child.pipe.available()
+                if messages is None:
+                    return
+                yield from messages

@@ -1,0 +1,1 @@
+"""What runs in a training process: ``python -m search.child.inside FD OBJECTIVE``. Its only way out is the pipe."""

@@ -1,0 +1,49 @@
+"""What is lent to one trial, as the training process sees it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from search.child.inside.line import Line
+from search.child.protocol import Beat, Epoch, Go
+from search.contract import Devices, Unusable, size_from_json
+
+BEAT_SECONDS = 30.0
+"""So often a training that asks between batches says that it lives: a first epoch may take longer than any limit."""
+
+
+class RemoteContext:
+    """The TrialContext of a child; ``report`` sends and never waits."""
+
+    def __init__(self, line: Line, go: Go, metric: str) -> None:
+        self._line, self._run = line, go.run
+        self._needed = set() if go.refit else {metric}
+        self.workdir, self.data_dir = Path(go.workdir), Path(go.data_dir)
+        self.source = Path(go.source) if go.source else None
+        self.resume = Path(go.resume) if go.resume else None
+        self.number, self.seed = int(go.number), int(go.seed)
+        self.size = size_from_json(go.size)
+        self.devices = Devices(int(go.cores), tuple(go.gpus))
+        self.refit = bool(go.refit)
+        self.told_to_stop = False
+        self._beat = time.monotonic()
+
+    def report(self, step: int, values: Mapping[str, float], checkpoint: Path | None = None) -> bool:
+        numbers = {name: float(value) for name, value in values.items()}
+        if missing := self._needed - set(numbers):
+            raise ValueError(f"report() of step {step} lacks {', '.join(missing)}; it has {', '.join(numbers)}")
+        if not all(math.isfinite(numbers[name]) for name in self._needed):
+            raise Unusable(f"{', '.join(self._needed)} is not finite after epoch {step}")
+        self._line.send(Epoch(int(step), numbers, str(checkpoint) if checkpoint else None))
+        return not self.stopping()
+
+    def stopping(self) -> bool:
+        now = time.monotonic()
+        if now - self._beat > BEAT_SECONDS:
+            self._beat = now
+            self._line.send(Beat())
+        self.told_to_stop = self.told_to_stop or self._line.stopped(self._run)
+        return self.told_to_stop

@@ -1,0 +1,105 @@
+"""What an objective's file declares, checked, as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.distributions import json_to_distribution
+
+from search.child.inside.load import Function
+from search.child.protocol import Describe
+from search.contract import Objective, SearchError, Size, parameters
+from search.rules.pruning import make_pruner
+from search.rules.sampling import make_sampler
+from search.settings import PLAIN_TRIALS
+
+
+def describe(objective: Objective | Function, order: Describe) -> dict[str, Any]:
+    """The part of a study's definition that only the objective's file knows, as JSON."""
+    if not isinstance(objective, Objective):
+        if unknown := {"epochs", "train_images"} & set(order.changes):
+            raise SearchError(
+                f"a plain function knows no {' or '.join(sorted(unknown))}. Leave EPOCHS and TRAIN_SIZE out."
+            )
+        size = (
+            size_fromas_json(order.size) if order.size else _changed(Size(budget=PLAIN_TRIALS, epochs=0), order.changes)
+        )
+        return {
+            "kind": "function",
+            "metric": "value",
+            "direction": order.direction,
+            "size": as_json(size),
+            "first": [],
+        }
+    size = _size(objective, order)
+    space = _space(objective)
+    _can_be_made(objective, size)
+    return {
+        "kind": "objective",
+        "metric": objective.metric,
+        "direction": objective.direction,
+        "size": as_json(size),
+        "space": space,
+        "first": [_checked(parameters(hp), space) for hp in objective.first],
+        "sampler": as_json(objective.sampler),
+        "pruner": as_json(objective.pruner),
+        "data": as_json(objective.data(Path(order.data_dir), size)),
+        "needs": objective.source,
+        "without_source": dict(objective.without_source),
+        "shown": as_json(objective.shown),
+        "sizes": {name: as_json(value) for name, value in objective.sizes.items()},
+    }
+
+
+def _size(objective: Objective, order: Describe) -> Size:
+    if order.size:
+        return size_fromas_json(order.size)
+    if order.size_name not in objective.sizes:
+        raise SearchError(f"there is no size {order['size_name']!r}. Give one of: {', '.join(objective.sizes)}")
+    return _changed(objective.sizes[order.size_name], order.changes)
+
+
+def _changed(size: Size, changes: Mapping[str, Any]) -> Size:
+    """The size with what a user asked for instead. A refit takes as many epochs as a trial, and the images in sight."""
+    extra: dict[str, Any] = {}
+    if "epochs" in changes:
+        extra["refit_epochs"] = changes["epochs"]
+    if "train_images" in changes:
+        extra["refit_images"] = changes["train_images"] + size.validation_images
+    return dataclasses.replace(size, **changes, **extra)
+
+
+def _can_be_made(objective: Objective, size: Size) -> None:
+    """A wrong name or keyword shows now and not after the first claim."""
+    try:
+        make_sampler(as_json(objective.sampler), startup=1, seed=0)
+        make_pruner(as_json(objective.pruner), size)
+    except (TypeError, ValueError) as error:
+        raise SearchError(f"the sampler or the pruner cannot be made: {error}. Correct its keywords.") from None
+
+
+def _space(objective: Objective) -> dict[str, Any]:
+    trial = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)).ask()
+    objective.suggest(trial)
+    return {name: json.loads(distribution_toas_json(value)) for name, value in trial.distributions.items()}
+
+
+def _checked(first: dict[str, Any], space: Mapping[str, Any]) -> dict[str, Any]:
+    # Optuna ignores a misspelt fixed parameter and only warns of one out of range.
+    for name, value in first.items():
+        if name not in space:
+            raise SearchError(f"`first` names {name!r}, which is not in the space: {', '.join(space)}. Correct it.")
+        distribution = json_to_distribution(json.dumps(space[name]))
+        if not distribution._contains(distribution.to_internal_repr(value)):
+            raise SearchError(f"`first` has {name}={value!r}, which lies outside {distribution}. Correct it.")
+    return first
+
+
+def as_json(value: Any) -> Any:
+    """A dataclass or a mapping as JSON gives it back."""
+    return json.loads(json.dumps(dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value))  # type: ignore[arg-type]

@@ -1,0 +1,90 @@
+"""The training process's loop: one task after another, each ending in one message."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import sys
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import optuna
+
+from search.child.inside.context import RemoteContext
+from search.child.inside.describe import as_json, describe
+from search.child.inside.line import Line
+from search.child.inside.load import Function, load
+from search.child.inside.trial import RemoteTrial
+from search.child.pipe import Pipe
+from search.child.protocol import Definition, Describe, Done, Evaluate, Failed, Go, Metrics, Pruned, Stopped
+from search.contract import Objective, SearchError, Unusable
+from search.rules.failures import cause_and_reason
+
+
+def run_trial(line: Line, objective: Objective | Function, go: Go) -> None:
+    """One trial; its last message is done, pruned, stopped or failed."""
+    trial = RemoteTrial(line, go)
+    if not isinstance(objective, Objective):
+        try:
+            line.send(Done(_number(objective(trial))))
+        except optuna.TrialPruned as reason:
+            line.send(Pruned(str(reason)))
+        return
+    context = RemoteContext(line, go, objective.metric)
+    context.workdir.mkdir(parents=True, exist_ok=True)
+    value = objective.train(objective.suggest(trial), context)
+    if context.told_to_stop:
+        line.send(Stopped())
+    else:
+        line.send(Done(_number(value)))
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"the objective returned {value!r}, not a number") from None
+
+
+@contextlib.contextmanager
+def _failures(line: Line) -> Iterator[None]:
+    """Whatever ends a task early becomes one message; a bug's traceback goes to the log."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - the boundary: reported, with its traceback, never passed over
+        if not isinstance(error, Unusable | SearchError):
+            traceback.print_exc()
+        line.send(Failed(*cause_and_reason(error)))
+
+
+def serve(end: socket.socket, reference: str) -> None:
+    """Answers one task after another until the pipe ends."""
+    line = Line(Pipe(end))
+    objective: Objective | Function | None = None
+    while True:
+        task = line.receive()
+        if not isinstance(task, Describe | Evaluate | Go):
+            raise TypeError(f"{task} is no task")
+        _log_to(Path(task.log))
+        with _failures(line):
+            objective = objective or load(reference)
+            if isinstance(task, Describe):
+                line.send(Definition(describe(objective, task)))
+            elif isinstance(task, Go):
+                run_trial(line, objective, task)
+            elif isinstance(objective, Objective):
+                metrics = objective.evaluate(Path(task.folder), Path(task.data_dir), task.split)
+                line.send(Metrics(as_json(dict(metrics))))
+
+
+def _log_to(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)

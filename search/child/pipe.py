@@ -1,0 +1,47 @@
+"""The socket between a worker and its child."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+from search.child.protocol import Message, decode, encode
+
+
+class Pipe:
+    """One end. Sending blocks while the other end's buffer is full, which a reading thread there prevents."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self._socket = end
+        self._rest = b""
+
+    def fileno(self) -> int:
+        """For ``select``."""
+        return self._socket.fileno()
+
+    def send(self, message: Message) -> None:
+        """Raises OSError where the other end is gone."""
+        self._socket.sendall(encode(message))
+
+    def messages(self) -> Iterator[Message]:
+        """All messages until the other end is gone; waits for each."""
+        while True:
+            batch = self.available()
+            if batch is None:
+                return
+            yield from batch
+
+    def available(self) -> list[Message] | None:
+        """What one read brings, perhaps nothing whole; None at the end. Waits unless ``select`` says it is readable."""
+        try:
+            data = self._socket.recv(1 << 16)
+        except ConnectionResetError:
+            data = b""
+        if not data:
+            return None
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        return [decode(line) for line in lines]
+
+    def close(self) -> None:
+        """The other end reads its end of file."""
+        self._socket.close()

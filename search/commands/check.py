@@ -1,0 +1,78 @@
+"""``check OBJECTIVE``: one minute before a night: space, data, training, report, checkpoint, evaluation, export."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from search.commands import options as typed
+from search.commands.export import export_winner
+from search.commands.machine import Machine, opened
+from search.commands.options import Options
+from search.commands.run import create_study
+from search.errors import SearchError
+from search.settings import SIZE, WORK
+from search.studies.reference import objective_reference
+from search.studies.study import Study
+from search.studies.transfer import FROM_SCRATCH
+from search.studies.trials import all_trials, attributes
+from search.studies.winner import winner_of
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Exit status."""
+    reference = objective_reference(parsed.objective)
+    with tempfile.TemporaryDirectory(prefix="search-check-") as folder:
+        parsed.storage = f"sqlite:///{folder}/check.db"
+        parsed.files = str(Path(folder) / "files")
+        options = typed.read(parsed)
+        with opened(options) as machine:
+            check(machine, reference, options)
+            machine.screen.say(f"all well. Next: make search STUDY={Path(reference).stem} OBJECTIVE={reference}")
+    return 0
+
+
+def check(machine: Machine, reference: str, options: Options) -> None:
+    """SearchError at the first thing that does not hold."""
+    say = machine.screen.say
+    declared = machine.asker.describe(reference, size_name=options.size or SIZE, direction=options.direction)
+    say(f"{reference}: loads; `first` lies in the space; the data are there")
+    study = create_study(machine, "check", _small(declared, reference, options), None)
+    if study is None:
+        raise SearchError("the check was stopped")
+    machine.worker.join(study)
+    machine.worker.work([study.key])
+    row = machine.storage.leases.rows(study.key)[0]
+    (trial,) = all_trials(machine.storage.engine, study)
+    if trial.state != "complete" or trial.value is None:
+        reason = attributes(machine.storage.engine, trial).get("reason")
+        raise SearchError(f"the short trial ended as {trial.state.upper()}: {reason}")
+    say(
+        f"a trial of {row['epoch']} epoch(s) ended with {study.definition['metric']} {trial.value:.4f} "
+        f"in {row['seconds']:.0f} s"
+    )
+    if study.definition["kind"] == "objective":
+        _check_what_is_left(machine, study, row["epoch"], options)
+
+
+def _small(declared: dict[str, Any], reference: str, options: Options) -> Options:
+    """One short trial, from scratch unless a source is named."""
+    short: dict[str, Any] = {} if declared["kind"] == "function" else {"epochs": options.epochs or 1}
+    if declared.get("data"):
+        short["train_size"] = options.train_size or 500
+    return dataclasses.replace(options, objective=reference, trials=1, source=options.source or FROM_SCRATCH, **short)
+
+
+def _check_what_is_left(machine: Machine, study: Study, epochs: int, options: Options) -> None:
+    if epochs == 0:
+        raise SearchError("train called context.report for no epoch: nothing could be pruned, watched or resumed.")
+    if not machine.worker.joined[study.key].checkpoints:
+        machine.screen.say("no checkpoint was given to context.report: a trial that is killed would begin again")
+    winner = winner_of(machine.storage, study)
+    report = export_winner(machine, winner, options.files, WORK / "check-export", test=False)
+    if report["model"] is None:
+        raise SearchError("train left nothing in context.workdir / 'model', so that there is nothing to export.")
+    machine.screen.say(f"evaluates and exports: {report['model']['file']}")

@@ -1,0 +1,79 @@
+"""What a command has at hand on this machine: database, screen, seats for children, the worker on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import optuna
+from rich.console import Console
+
+from search.child import hardware
+from search.child.ask import Asker
+from search.child.process import launch
+from search.child.seat import Seat
+from search.commands.options import Options
+from search.database.fence import FencedStorage
+from search.database.storage import open_readonly_storage, open_storage
+from search.rules.devices import share
+from search.settings import WORK
+from search.show.screen import Terminal
+from search.studies.compare import refuse_difference
+from search.studies.study import Study
+from search.worker.loop import Worker
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Made by ``opened``."""
+
+    storage: FencedStorage
+    screen: Terminal
+    seats: list[Seat]
+    asker: Asker
+    """Asks the first seat's child, which then stays for the trials."""
+    worker: Worker
+
+    def check(self, study: Study) -> None:
+        """SearchError where the objective's file here is not what the study was made with."""
+        declared = self.asker.describe(
+            study.objective, size=study.definition["size"], direction=study.definition["direction"]
+        )
+        refuse_difference(study, declared)
+
+    @property
+    def cores(self) -> int:
+        """Of all seats."""
+        return sum(seat.devices.cores for seat in self.seats)
+
+    @property
+    def has_gpus(self) -> bool:
+        """Whether one of the seats has one."""
+        return any(seat.devices.gpus for seat in self.seats)
+
+
+@contextmanager
+def opened(options: Options, *, readonly: bool = False, work: Path = WORK) -> Iterator[Machine]:
+    """The database, checked, and this machine on it; children and screen end with it."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    screen = Terminal(Console())
+    storage = open_readonly_storage(options.storage) if readonly else open_storage(options.storage)
+    devices = share(options.children, hardware.visible_gpus(), hardware.cores())
+    seats = [Seat(one, launch, options.settings.trials_per_child) for one in devices]
+    workroot, data_dir = work.resolve(), options.data_dir.resolve()
+    worker = Worker(
+        storage,
+        seats,
+        workroot=workroot,
+        data_dir=data_dir,
+        files_place=options.files,
+        settings=options.settings,
+        screen=screen,
+    )
+    try:
+        yield Machine(storage, screen, seats, Asker(seats[0], workroot, data_dir, screen), worker)
+    finally:
+        screen.end()
+        worker.close()

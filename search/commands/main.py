@@ -1,0 +1,34 @@
+"""Parses, calls the command's module, exits. What a user can mend is one line and status 1; a bug is a traceback."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+from search.commands.options import parser
+from search.errors import SearchError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """``python -m search``; returns the exit status."""
+    parsed = parser().parse_args(arguments)
+    try:
+        # Only the one that was typed: --help answers at once.
+        return int(importlib.import_module(f"search.commands.{parsed.command}").run(parsed))
+    except SearchError as error:
+        print(f"search: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("search: stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+    except Exception as error:
+        from search.database.outages import lost  # noqa: PLC0415
+
+        if (line := lost(error)) is None:
+            raise  # a bug
+        print(f"search: {line}", file=sys.stderr)
+        return 1

@@ -1,0 +1,188 @@
+"""What can be typed: commands, flags, what their values must be, and what is meant where nothing is typed."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import math
+import os
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from search.settings import DATA, DEFAULTS, DIRECTION, EXPORTS, HOST, PORT, SIZE, STORAGE, Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What a user asked for; None where nothing was said, which means what is stored, else the default."""
+
+    storage: str
+    data_dir: Path
+    files: str | None = None
+    objective: str | None = None
+    size: str | None = None
+    trials: int | None = None
+    epochs: int | None = None
+    train_size: int | None = None
+    children: int | None = None
+    timeout: float | None = None
+    """Seconds."""
+    source: str | None = None
+    direction: str | None = None
+    settings: Settings = DEFAULTS
+
+    @property
+    def changes(self) -> dict[str, int]:
+        """What is to be other than its size says."""
+        asked = {"budget": self.trials, "epochs": self.epochs, "train_images": self.train_size}
+        return {name: value for name, value in asked.items() if value is not None}
+
+    def for_source(self, objective: str) -> Options:
+        """What the search for a missing source takes over from the one that needs it: size, machine and time."""
+        nothing = dict.fromkeys(("trials", "epochs", "train_size", "source", "direction"))
+        return dataclasses.replace(self, objective=objective, **nothing)  # type: ignore[arg-type]
+
+
+_ASKED = ("objective", "size", "trials", "epochs", "train_size", "children", "timeout", "source", "direction")
+
+
+def read(parsed: argparse.Namespace) -> Options:
+    """Flags before the environment before the defaults. A password among the flags is warned of."""
+    warn_of_password(parsed)
+    times = {name: getattr(parsed, name, None) for name in ("lease", "silence")}
+    return Options(
+        storage=storage(parsed),
+        data_dir=Path(getattr(parsed, "data_dir", None) or os.environ.get("SEARCH_DATA_DIR") or DATA),
+        files=files(parsed),
+        settings=dataclasses.replace(DEFAULTS, **{name: value for name, value in times.items() if value is not None}),
+        **{name: getattr(parsed, name, None) for name in _ASKED},
+    )
+
+
+def storage(parsed: argparse.Namespace) -> str:
+    """The database's URL."""
+    return parsed.storage or os.environ.get("SEARCH_STORAGE") or STORAGE
+
+
+def files(parsed: argparse.Namespace) -> str | None:
+    """Where checkpoints and models lie; None: where the study says."""
+    return parsed.files or os.environ.get("SEARCH_FILES") or None
+
+
+def warn_of_password(parsed: argparse.Namespace) -> None:
+    """All users of a machine see the arguments of a process."""
+    from search.database.url import masked  # noqa: PLC0415 - SQLAlchemy takes longer than --help
+
+    if parsed.storage and "***" in masked(parsed.storage):
+        print("search: a password on the command line is seen by all users; use SEARCH_STORAGE", file=sys.stderr)
+
+
+# -- the parser --------------------------------------------------------------------------------------------------------
+
+
+def _count(text: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"needs a whole number of at least 1, {text!r} was given")
+    return value
+
+
+def _seconds(text: str) -> float:
+    """``90``, ``90s``, ``30m``, ``2h`` or ``1d``."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd]?)", text.strip())
+    value = float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]] if match else 0.0
+    if not math.isfinite(value) or value <= 0:
+        raise argparse.ArgumentTypeError(f"needs a time such as 90s, 30m or 2h, {text!r} was given")
+    return value
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> Any:
+        from search.database.url import without_secrets  # noqa: PLC0415 - SQLAlchemy takes longer than --help
+
+        self.exit(1, f"search: {without_secrets(message)}. See: {self.prog} --help\n")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line; the command's name is in ``parsed.command``."""
+    whole = _Parser(prog="python -m search", description="Hyperparameter search on Optuna that survives kill -9.")
+    commands = whole.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
+
+    def add(name: str, text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(command=name)
+        sub.add_argument(
+            "--storage", metavar="URL", help=f"sqlite:///FILE or postgresql://… (or SEARCH_STORAGE); default {STORAGE}"
+        )
+        sub.add_argument("--files", metavar="PLACE", help="folder for checkpoints and models, or 'database'")
+        return sub
+
+    run = add("run", "create a study or go on with it, train the winner again, export it")
+    run.add_argument("study", metavar="STUDY")
+    _searching(run)
+    run.add_argument("--trials", type=_count, metavar="N", help="the budget of the whole study")
+    run.add_argument("--timeout", type=_seconds, metavar="TIME", help="then hand over and export the best so far")
+    run.add_argument("--no-refit", action="store_true", help="leave refit and export to you")
+
+    work = add("worker", "join open studies from this machine")
+    work.add_argument("studies", metavar="STUDY", nargs="*")
+    _machine(work)
+    work.add_argument("--timeout", type=_seconds, metavar="TIME", help="then hand over")
+
+    status = add("status", "all studies, one study, or one trial with the end of its log")
+    status.add_argument("study", metavar="STUDY", nargs="?")
+    status.add_argument("trial", metavar="TRIAL", nargs="?", type=int)
+    status.add_argument("--json", action="store_true")
+
+    refit = add("refit", "train the best trial's hyperparameters on every training image")
+    refit.add_argument("study", metavar="STUDY")
+    refit.add_argument("--timeout", type=_seconds, metavar="TIME", help="then hand over")
+    _machine(refit)
+
+    export = add("export", "the best model and its report, also during a search")
+    export.add_argument("study", metavar="STUDY")
+    export.add_argument("--to", metavar="DIR", help=f"default: {EXPORTS}/STUDY")
+    export.add_argument("--test", action="store_true", help="score the test set, which is counted")
+    export.add_argument("--no-model", action="store_true", help="only what the database knows")
+    _data(export)
+
+    check = add("check", "one minute before a night: does this objective train, report, evaluate and export")
+    check.add_argument("objective", metavar="OBJECTIVE")
+    _searching(check, objective=False)
+
+    dashboard = add("dashboard", "optuna-dashboard for this storage, read-only")
+    dashboard.add_argument("--host", default=HOST)
+    dashboard.add_argument("--port", type=_count, default=PORT)
+    return whole
+
+
+def _searching(parser: argparse.ArgumentParser, *, objective: bool = True) -> None:
+    if objective:
+        parser.add_argument("--objective", metavar="OBJECTIVE", help="a name in objectives/ or a .py file")
+    parser.add_argument("--size", help=f"quick or full; default {SIZE}")
+    parser.add_argument("--epochs", type=_count, metavar="N", help="of a whole trial and of the refit")
+    parser.add_argument("--train-size", type=_count, metavar="N", help="training images of a trial")
+    parser.add_argument("--source", metavar="STUDY", help="where transfer begins; none: from scratch")
+    parser.add_argument(
+        "--direction", choices=("maximize", "minimize"), help=f"for a plain function; default {DIRECTION}"
+    )
+    _machine(parser)
+
+
+def _machine(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--children", type=_count, metavar="N", help="training processes; default one a GPU, else one")
+    parser.add_argument(
+        "--lease", type=_seconds, metavar="TIME", help=f"how long a silent worker keeps a trial; {DEFAULTS.lease:.0f}s"
+    )
+    parser.add_argument("--silence", type=_seconds, metavar="TIME", help="a training without a word so long is killed")
+    _data(parser)
+
+
+def _data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data-dir", metavar="DIR", help="holds cifar-10-batches-bin/ and cifar-100-binary/")

@@ -1,0 +1,48 @@
+"""``refit STUDY``: train the best trial's hyperparameters on all data, here or wherever somebody took it over."""
+
+from __future__ import annotations
+
+import argparse
+
+from search.commands import options as typed
+from search.commands.machine import Machine, opened
+from search.errors import SearchError
+from search.studies.refit import ensure_refit
+from search.studies.study import Study, existing
+from search.worker.signals import take_signals
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Exit status."""
+    options = typed.read(parsed)
+    with opened(options) as machine:
+        study = existing(machine.storage.engine, parsed.study)
+        _refuse(study)
+        machine.check(study)
+        take_signals(machine.worker)
+        machine.worker.limit(options.timeout)
+        again = refit_winner(machine, study)
+        machine.screen.say(
+            "handed over"
+            if machine.worker.stopping
+            else f"{again.name} is done. Next: make export STUDY={study.name} TEST=1"
+        )
+    return 0
+
+
+def refit_winner(machine: Machine, study: Study) -> Study:
+    """Works on the refit until it is done, and returns it."""
+    again = ensure_refit(machine.storage, study)
+    machine.worker.join(again)
+    machine.worker.work([again.key])
+    return again
+
+
+def _refuse(study: Study) -> None:
+    if study.refit:
+        raise SearchError(f"{study.name!r} is a refit already. Give its study: make refit STUDY={study.refit['study']}")
+    if study.definition["kind"] == "function":
+        raise SearchError(
+            f"{study.name!r} is of a plain function, which has no training images. "
+            f"Its best parameters: make export STUDY={study.name}"
+        )

@@ -1,0 +1,32 @@
+"""``status [STUDY [TRIAL]]``: all studies, one study, or one trial with the end of its log."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from search.commands import options as typed
+from search.database.engine import open_readonly
+from search.settings import WORK
+from search.show import lines, status
+from search.show.log import log_end
+from search.studies.study import existing
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Exit status."""
+    engine = open_readonly(typed.storage(parsed))
+    if parsed.trial is not None:
+        found: Any = status.trial(engine, parsed.study, parsed.trial)
+        study = existing(engine, parsed.study)
+        found["log"] = log_end(engine, study, found["number"], workroot=WORK, files_place=typed.files(parsed))
+        shown = lines.trial(found)
+    elif parsed.study is not None:
+        found = status.study(engine, parsed.study)
+        shown = lines.study(found)
+    else:
+        found = status.studies(engine)
+        shown = lines.studies(found)
+    print(json.dumps(found, indent=2) if parsed.json else "\n".join(shown))
+    return 0

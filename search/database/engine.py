@@ -1,0 +1,86 @@
+"""SQLAlchemy's engines for this service: how they are tuned, and the one that cannot write."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import sqlalchemy as sa
+
+from search.database.outages import unusable
+from search.database.schema import refuse_newer
+from search.database.url import masked, parse
+from search.errors import SearchError
+
+_BUSY_SECONDS = 30
+_OPTIONS = "-c timezone=UTC -c idle_in_transaction_session_timeout=60000"
+
+
+def engine_arguments(url: sa.URL) -> dict[str, Any]:
+    """Keywords of ``create_engine``: small pools, UTC, a dead connection noticed before it is used."""
+    if url.get_backend_name() == "sqlite":
+        return {"connect_args": {"timeout": _BUSY_SECONDS}}
+    ours: dict[str, Any] = {
+        "connect_timeout": 8,  # so that a command ends within ten seconds
+        "keepalives_idle": 30,
+        "application_name": "search",
+    }
+    # What the URL says goes before.
+    arguments = {key: value for key, value in ours.items() if key not in url.query}
+    arguments["options"] = f"{_OPTIONS} {url.query.get('options', '')}".strip()
+    return {
+        "pool_pre_ping": True,
+        "pool_size": 2,
+        "max_overflow": 2,
+        "pool_recycle": 1800,
+        "connect_args": arguments,
+    }
+
+
+def wait_for_locks(engine: sa.Engine) -> None:
+    """SQLite in WAL mode, waiting for locks instead of failing; nothing to do elsewhere."""
+    if engine.name == "sqlite":
+        sa.event.listen(engine, "connect", _pragmas)
+        # Connections that are there already were made before the listener.
+        engine.dispose()
+
+
+def _pragmas(connection: Any, _record: Any) -> None:
+    connection.execute(f"PRAGMA busy_timeout={_BUSY_SECONDS * 1000}")
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+
+
+def open_readonly(url: str) -> sa.Engine:
+    """For commands that only read: SQLite is opened ``mode=ro`` and no pragma is set (WAL would rewrite the file)."""
+    parsed = parse(url)
+    if parsed.get_backend_name() == "sqlite":
+        path = Path(str(parsed.database))
+        if not path.is_file():
+            raise SearchError(f"there is no database at {path}. Start a search first: make search STUDY=cnn_digits")
+        engine = sa.create_engine(
+            parsed,
+            # The pool hands a connection to one thread at a time, but to any: the dashboard's server has several.
+            creator=lambda: sqlite3.connect(
+                _readonly_uri(path), uri=True, timeout=_BUSY_SECONDS, check_same_thread=False
+            ),
+            poolclass=sa.pool.QueuePool,
+        )
+    else:
+        arguments = engine_arguments(parsed)
+        arguments["connect_args"]["options"] += " -c default_transaction_read_only=on"
+        engine = sa.create_engine(parsed, **arguments)
+    with unusable(parsed), engine.connect() as connection:
+        if not sa.inspect(connection).has_table("studies"):
+            raise SearchError(
+                f"there are no studies in {masked(parsed)} yet. Start a search first: make search STUDY=cnn_digits"
+            )
+        refuse_newer(connection)
+    return engine
+
+
+def _readonly_uri(path: Path) -> str:
+    # A file that is not in WAL mode opens so even where we may not write: no side file is made.
+    return f"file:{quote(str(path.resolve()))}?mode=ro"

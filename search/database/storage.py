@@ -1,0 +1,53 @@
+"""Optuna's storage at a URL, its writes fenced by leases: for a worker, or for who only reads.
+
+The fence lives in Optuna's own transactions. It relies on these private names of Optuna 5.0 (pinned; held by
+``tests/test_storage.py``): ``RDBStorage._get_prepared_new_trial``, ``._set_trial_param_without_commit``,
+``._set_trial_attr_without_commit``, ``._set_trial_intermediate_value_without_commit``, ``.scoped_session``,
+``.engine``, ``Study._study_id``, ``Study._storage``, ``Trial._trial_id``, ``Trial._cached_frozen_trial``,
+``FrozenTrial._trial_id``, ``BaseDistribution._contains`` and ``._asdict``, the models of ``storages._rdb.models``, and
+the columns of ``search/database/optuna_tables.py``.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from search.database import schema
+from search.database.engine import engine_arguments, open_readonly, wait_for_locks
+from search.database.fence import FencedStorage
+from search.database.outages import unusable
+from search.database.url import parse
+from search.errors import SearchError
+
+
+def open_storage(url: str) -> FencedStorage:
+    """The storage for a worker: tables made where missing, eight workers at once or one.
+
+    Raises SearchError within about ten seconds where the database cannot be reached.
+    """
+    parsed = parse(url)
+    if parsed.get_backend_name() == "sqlite":
+        folder = Path(str(parsed.database)).absolute().parent
+        if not folder.is_dir():
+            raise SearchError(f"there is no folder {folder} for the database. Make it: mkdir -p {folder}")
+        if sqlite3.sqlite_version_info < (3, 35):
+            raise SearchError(f"SQLite 3.35 or newer is needed, this Python carries {sqlite3.sqlite_version}.")
+    text, arguments = parsed.render_as_string(hide_password=False), engine_arguments(parsed)
+    engine = sa.create_engine(parsed, **arguments)
+    with unusable(parsed):
+        schema.ensure(engine, lambda: FencedStorage(text, engine_kwargs=engine_arguments(parsed)))
+        engine.dispose()
+        storage = FencedStorage(text, engine_kwargs=arguments, skip_table_creation=True)
+        wait_for_locks(storage.engine)
+        return storage
+
+
+def open_readonly_storage(url: str) -> FencedStorage:
+    """The same over connections on which the database refuses to write."""
+    engine = open_readonly(url)
+    with unusable(engine.url):
+        text = engine.url.render_as_string(hide_password=False)
+        return FencedStorage(text, engine_kwargs={"pool": engine.pool}, skip_table_creation=True)

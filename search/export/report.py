@@ -1,0 +1,125 @@
+"""``report.json``: what was searched, how the winner was chosen, what it is worth, and where it all comes from."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from search.database.leases import Leases
+from search.export.scores import Scores
+from search.studies.provenance import revision
+from search.studies.study import Study
+from search.studies.trials import TrialRow, all_trials, attributes, parameters
+from search.studies.winner import Winner
+
+
+def report(engine: sa.Engine, winner: Winner, scores: Scores, looks: int) -> dict[str, Any]:
+    """As JSON. ``looks``: how often the test set was looked at."""
+    study, best, refit = winner.study, winner.trial, winner.refit
+    leases = Leases(engine).rows(study.key) + (Leases(engine).rows(refit.key) if refit else [])
+    return {
+        "study": study.name,
+        "objective": study.objective,
+        "size": {"name": study.size_name, **study.definition["size"]},
+        "trial": best.number,
+        "metric": study.definition["metric"],
+        "direction": study.definition["direction"],
+        "value": best.value,
+        "exported": scores.exported,
+        "hyperparameters": parameters(engine, best),
+        "validation": _without_model(scores.validation),
+        "test": _without_model(scores.test),
+        "model": dict(scores.model) if scores.model else None,
+        "test_openings": looks,
+        "chosen": _chosen(engine, study),
+        "data": study.definition.get("data"),
+        "source": study.definition.get("source"),
+        "references": dict(study.shown.references),
+        "curves": {"search": _curve(engine, best), "refit": _refit_curve(engine, refit)},
+        "seeds": {"study": study.seed, "trial": study.trial_seed(best.number)}
+        | ({"refit": refit.trial_seed(0)} if refit else {}),
+        "cost": _cost(leases),
+        "training": scores.training,
+        "environment": environment(),
+    }
+
+
+def _chosen(engine: sa.Engine, study: Study) -> dict[str, Any]:
+    trials = all_trials(engine, study)
+    states, by_lease = Counter(trial.state for trial in trials), {trial.lease: trial for trial in trials}
+    first = [_brief(engine, by_lease.get(lease)) for lease in range(len(study.definition["first"]))]
+    return {
+        "from": len(trials),
+        "states": {state: states[state] for state in ("complete", "pruned", "fail")},
+        "how": f"the best {study.definition['metric']} of a trial's best epoch, among complete trials",
+        "first": first,
+        "control": _control(first, study.definition.get("without_source") or {}),
+    }
+
+
+def _control(first: Sequence[Mapping[str, Any] | None], without_source: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The trial from scratch at equal budget: the entry of ``first`` with what goes without a source."""
+    if not without_source:
+        return None
+    return next((one for one in first if one and without_source.items() <= one["params"].items()), None)
+
+
+def _brief(engine: sa.Engine, trial: TrialRow | None) -> dict[str, Any] | None:
+    if trial is None:
+        return None
+    return {
+        "number": trial.number,
+        "state": trial.state,
+        "value": trial.value,
+        "params": parameters(engine, trial),
+    }
+
+
+def _curve(engine: sa.Engine, trial: TrialRow) -> Any:
+    return attributes(engine, trial).get("epochs")
+
+
+def _refit_curve(engine: sa.Engine, refit: Study | None) -> Any:
+    trials = all_trials(engine, refit) if refit else []
+    return _curve(engine, trials[0]) if trials else None
+
+
+def _cost(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Seconds as recorded at each epoch and at each end; lost are those of epochs that had to be repeated."""
+    lost = sum(r["seconds"] * r["repeated"] / (r["epoch"] + r["repeated"]) for r in rows if r["repeated"])
+    return {
+        "seconds": round(sum(row["seconds"] for row in rows), 1),
+        "seconds_lost": round(lost, 1),
+        "epochs": sum(row["epoch"] + row["repeated"] for row in rows),
+        "epochs_repeated": sum(row["repeated"] for row in rows),
+        "interruptions": sum(len(json.loads(row["resumed_from"])) for row in rows),
+    }
+
+
+def _without_model(metrics: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    return None if metrics is None else {key: value for key, value in metrics.items() if key != "model"}
+
+
+def environment() -> dict[str, Any]:
+    """Versions, machine and revision, for the record."""
+    names = ("optuna", "keras", "tensorflow", "jax", "torch", "numpy", "scikit-learn", "sqlalchemy")
+    versions: dict[str, str] = {}
+    for name in names:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cores": os.cpu_count(),
+        "versions": versions,
+        "revision": revision(),
+    }

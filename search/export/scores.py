@@ -1,0 +1,83 @@
+"""Which of the winner's models is exported, and what it is worth."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from search.contract import Shown, Split
+from search.export import looks
+from search.files.records import Files
+from search.studies.winner import Winner
+
+Evaluate = Callable[[Path, Split], Mapping[str, Any]]
+"""(what train left, split) -> metrics, computed in a child."""
+
+
+@dataclass
+class Scores:
+    """What was measured for a report; None where it was not."""
+
+    validation: Mapping[str, Any] | None = None
+    test: Mapping[str, Any] | None = None
+    model: Mapping[str, Any] | None = None
+    training: Mapping[str, Any] | None = None
+    """How the exported model came to be, in its objective's own words."""
+    refit: bool = False
+    """Whether the exported model is the refit."""
+
+    @property
+    def exported(self) -> str:
+        """What the export holds, in words."""
+        if self.model is None:
+            return "without a model"
+        return "refit" if self.refit else "best trial"
+
+
+def score(winner: Winner, files: Files, folder: Path, evaluate: Evaluate, *, shown: Shown, test: bool) -> Scores:
+    """The model that is exported lies in ``folder`` afterwards: with its test scores the refit, else the best trial's.
+
+    A refit has seen the validation data, so that without a look at the test set there is no figure of its own.
+    """
+    scores, kept = Scores(), folder.parent / "look"
+    refitted, searched = winner.refitted, winner.searched
+    seen = None if refitted is None else looks.earlier(files, winner.study, refitted, kept)
+    scores.refit = refitted is not None and (test or seen is not None or searched is None)
+    if searched is not None:
+        own = folder.parent / "searched" if scores.refit else folder
+        files.fetch(searched, own)
+        scores.validation = dict(evaluate(own, "validation"))
+    exported = refitted if scores.refit else searched
+    if exported is None:
+        return scores
+    if scores.refit:
+        files.fetch(exported, folder)
+    else:
+        seen = looks.earlier(files, winner.study, exported, kept)
+    if seen is None and test:
+        seen = looks.take(files, winner.study, exported, folder, kept, lambda: evaluate(folder, "test"))
+    if seen is not None:
+        looks.add_files(kept, folder)
+    scores.test = seen
+    scores.training = _record(folder, shown)
+    scores.model = (seen or (None if scores.refit else scores.validation) or {}).get("model")
+    scores.model = scores.model or _unevaluated(folder, shown, scores.training)
+    return scores
+
+
+def _record(folder: Path, shown: Shown) -> Mapping[str, Any] | None:
+    path = folder / shown.record
+    return dict(json.loads(path.read_text())) if shown.record and path.is_file() else None
+
+
+def _unevaluated(folder: Path, shown: Shown, training: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """The identity of a model that no child has loaded for this report."""
+    model = folder / shown.model
+    if not (shown.model and model.is_file()):
+        return None
+    digest = hashlib.sha256(model.read_bytes()).hexdigest()
+    return {"file": model.name, "sha256": digest, "parameters": (training or {}).get("parameters")}

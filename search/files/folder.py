@@ -1,0 +1,58 @@
+"""A folder that all workers see, or the one beside a SQLite file."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import BinaryIO
+
+import sqlalchemy as sa
+
+from search.errors import SearchError
+from search.files.packing import chunks
+from search.files.stores import Beat, no_beat
+
+
+class Store:
+    """Files below a folder, each written under a temporary name and renamed."""
+
+    def __init__(self, place: str, _engine: sa.Engine) -> None:
+        self.folder = Path(place).absolute()
+
+    def prepare(self) -> None:
+        """Makes the folder. SearchError where it cannot be written."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=self.folder, prefix=".writable-"):
+                pass
+        except OSError as error:
+            raise SearchError(
+                f"files cannot be kept in {self.folder}: {error.strerror}. Give another folder: --files"
+            ) from None
+
+    def open_reader(self, name: str, beat: Beat = no_beat) -> BinaryIO:  # noqa: ARG002 - opening takes no time
+        return (self.folder / name).open("rb")
+
+    def write(self, name: str, content: BinaryIO, beat: Beat) -> None:
+        target = self.folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.with_name(target.name + ".part")
+        try:
+            with part.open("wb") as file:
+                for chunk in chunks(content):
+                    file.write(chunk)
+                    beat()
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(target)
+        except OSError:
+            part.unlink(missing_ok=True)
+            raise
+
+    def remove(self, name: str) -> None:
+        (self.folder / name).unlink(missing_ok=True)
+
+    def names(self, prefix: str) -> list[str]:
+        base = self.folder / prefix
+        return [path.relative_to(self.folder).as_posix() for path in base.rglob("*") if path.is_file()]

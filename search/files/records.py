@@ -1,0 +1,189 @@
+"""What a study's trials left: a row a file, the bytes in a store.
+
+The order is always store, then record, so that what is recorded is there; what was stored and never recorded is swept.
+Optuna's artifact records cannot be removed from a finished trial, hence a table of our own over a store with the three
+methods of Optuna's artifact stores.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from typing import Any, BinaryIO, Unpack
+
+import sqlalchemy as sa
+
+from search.database.leases import Entry, Lease, Leases
+from search.database.tables import FILES, clock
+from search.errors import SearchError
+from search.files.packing import chunks, packed, unpack
+from search.files.packing import digest as digest_of
+from search.files.stores import Beat, FileStore, no_beat
+from search.rules import keeping
+from search.settings import DEFAULTS
+
+OF_THE_STUDY = -1
+"""The number under which a study keeps what belongs to none of its leases."""
+
+
+class Files:
+    """What a study's trials left, recorded: kinds ``checkpoint``, ``model``, ``log``, ``source``."""
+
+    def __init__(
+        self,
+        engine: sa.Engine,
+        store: FileStore,
+        leases: Leases,
+        *,
+        maximize: bool = True,
+        kept_models: int = DEFAULTS.kept_models,
+    ) -> None:
+        self.store = store
+        self._engine, self._leases = engine, leases
+        self._maximize, self._kept_models = maximize, kept_models
+        self.beat: Beat = no_beat
+        """Called between pieces of a transfer, so that a long one lets no lease run out."""
+
+    def keep(
+        self,
+        lease: Lease,
+        kind: str,
+        path: Path,
+        *,
+        step: int | None = None,
+        value: float | None = None,
+        **entry: Unpack[Entry],
+    ) -> None:
+        """Stores a file or a folder (as a tar) and records it in place of the lease's last one of that kind.
+
+        The record is fenced by the lease, which gets ``entry`` in the same transaction. Raises LeaseLost, OSError.
+        """
+        name = f"{lease.study_key}/{lease.number}/{kind}-{lease.token}-{step or 0}{path.suffix}"
+        with closing(packed(path)) as content:
+            digest, size = digest_of(content), content.tell()
+            content.seek(0)
+            self.store.write(name, content, self.beat)
+        row = {"name": name, "step": step, "value": value, "sha256": digest, "size": size}
+        with self._engine.begin() as connection:
+            self._leases.prove(connection, lease, **entry)
+            before = _record(connection, lease.study_key, lease.number, kind, row)
+        if before is not None and before != name:
+            self.store.remove(before)
+
+    def keep_for_study(self, study_key: str, kind: str, content: BinaryIO) -> str:
+        """What belongs to the study and to none of its leases, such as its copy of a source. Returns its SHA-256."""
+        digest, size = digest_of(content), content.tell()
+        content.seek(0)
+        name = f"{study_key}/study/{kind}-{digest[:16]}"
+        self.store.write(name, content, lambda: None)
+        with self._engine.begin() as connection:
+            row = {"name": name, "sha256": digest, "size": size}
+            before = _record(connection, study_key, OF_THE_STUDY, kind, row)
+        if before is not None and before != name:
+            self.store.remove(before)
+        return digest
+
+    def of_kind(self, study_key: str, prefix: str) -> list[sa.Row[Any]]:
+        """Records whose kind begins so, oldest first."""
+        query = sa.select(FILES).where(FILES.c.study_key == study_key, FILES.c.kind.startswith(prefix))
+        with self._engine.connect() as connection:
+            return list(connection.execute(query.order_by(FILES.c.created)))
+
+    def find(self, study_key: str, number: int, kind: str) -> sa.Row[Any] | None:
+        """The record, or None."""
+        own = (FILES.c.study_key == study_key, FILES.c.number == number, FILES.c.kind == kind)
+        with self._engine.connect() as connection:
+            return connection.execute(sa.select(FILES).where(*own)).first()
+
+    def open(self, record: sa.Row[Any]) -> BinaryIO:
+        """The bytes as they were stored. SearchError where they are not in the store."""
+        try:
+            return self.store.open_reader(record.name, self.beat)
+        except FileNotFoundError:
+            where = f" from {self.store.folder}" if self.store.folder else ""
+            raise SearchError(
+                f"the stored {record.kind} {record.name} is gone{where}. Restore it, or say where it is: --files"
+            ) from None
+
+    def fetch(self, record: sa.Row[Any], target: Path) -> Path:
+        """A stored file at ``target``, a stored folder in it. SearchError where the content is not what was stored."""
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with self.open(record) as content:
+            if digest_of(content) != record.sha256:
+                raise SearchError(
+                    f"the stored {record.kind} {record.name} is damaged: its checksum is not {record.sha256[:12]}…. "
+                    "Restore the files' folder or the database from a backup."
+                )
+            content.seek(0)
+            if record.kind not in {"checkpoint", "log"}:
+                unpack(content, target)
+            else:
+                part = target.with_name(target.name + ".part")
+                with part.open("wb") as file:
+                    for chunk in chunks(content):
+                        file.write(chunk)
+                        self.beat()
+                part.replace(target)
+        return target
+
+    def is_worth_keeping(self, study_key: str, value: float) -> bool:
+        """Whether a model of this value would be one of the best that are kept."""
+        with self._engine.connect() as connection:
+            others = _models(connection, study_key).values()
+        return keeping.is_worth_keeping(value, others, maximize=self._maximize, at_most=self._kept_models)
+
+    def sweep(self, study_key: str) -> None:
+        """Removes what nobody needs: models beyond the best, checkpoints of closed leases, files never recorded."""
+        with self._engine.begin() as connection:
+            models = _models(connection, study_key)
+            extra = keeping.too_many(models, maximize=self._maximize, at_most=self._kept_models)
+            connection.execute(
+                sa.delete(FILES).where(
+                    FILES.c.study_key == study_key,
+                    sa.or_(
+                        sa.and_(FILES.c.kind == "model", FILES.c.number.in_(extra)),
+                        sa.and_(FILES.c.kind == "checkpoint", FILES.c.number.in_(self._leases.closed(study_key))),
+                    ),
+                )
+            )
+        self._sweep_unrecorded(study_key)
+
+    def _sweep_unrecorded(self, study_key: str) -> None:
+        # In this order: what a lease that is closed by then has recorded is seen.
+        names = set(self.store.names(f"{study_key}/"))
+        tokens = self._leases.tokens(study_key)
+        with self._engine.connect() as connection:
+            recorded = set(connection.execute(sa.select(FILES.c.name).where(FILES.c.study_key == study_key)).scalars())
+        for name in names - recorded:
+            _, number, file = name.split("/", 2)
+            token, is_open = tokens.get(int(number), (0, True)) if number.isdigit() else (0, True)
+            # A file of the token that holds the lease may be on its way to being recorded.
+            if not is_open or int(file.split("-")[1]) < token:
+                self.store.remove(name)
+
+    def forget(self, study_key: str) -> None:
+        """For a study that was deleted with Optuna's tools."""
+        with self._engine.begin() as connection:
+            connection.execute(sa.delete(FILES).where(FILES.c.study_key == study_key))
+        for name in self.store.names(f"{study_key}/"):
+            self.store.remove(name)
+
+
+def study_keys(engine: sa.Engine, *, recorded_before: float) -> set[str]:
+    """Of all studies that have old enough files on record, deleted ones too."""
+    query = sa.select(FILES.c.study_key).where(FILES.c.created < recorded_before).distinct()
+    with engine.connect() as connection:
+        return set(connection.execute(query).scalars())
+
+
+def _models(connection: sa.Connection, study_key: str) -> dict[int, float]:
+    query = sa.select(FILES.c.number, FILES.c.value).where(FILES.c.study_key == study_key, FILES.c.kind == "model")
+    return {row.number: row.value for row in connection.execute(query)}
+
+
+def _record(connection: sa.Connection, study_key: str, number: int, kind: str, row: dict[str, Any]) -> str | None:
+    own = {"study_key": study_key, "number": number, "kind": kind}
+    is_own = [FILES.c[column] == value for column, value in own.items()]
+    before = connection.execute(sa.delete(FILES).where(*is_own).returning(FILES.c.name)).scalar_one_or_none()
+    connection.execute(sa.insert(FILES).values(**own, **row, created=clock()))
+    return before

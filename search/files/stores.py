@@ -1,0 +1,73 @@
+"""Where a study's files lie, and what a store is: a module of this folder with a class ``Store``, found by its scheme.
+
+``FILES=/a/folder`` is ``folder.py``, ``FILES=database`` is ``database.py``, ``FILES=s3://…`` would be ``s3.py``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+import sqlalchemy as sa
+
+from search.database.url import without_secrets
+from search.errors import SearchError
+
+IN_DATABASE = "database"
+
+Beat = Callable[[], None]
+"""Called between pieces of a transfer, so that a long one lets no lease run out."""
+
+
+def no_beat() -> None:
+    """For who holds no lease."""
+
+
+class FileStore(Protocol):
+    """Named bytes. Names look like paths; a name is written once. Errors are OSError or SQLAlchemy's."""
+
+    folder: Path | None
+    """Where a person may look for them."""
+
+    def prepare(self) -> None:
+        """Makes sure that it can be written. SearchError otherwise."""
+
+    def open_reader(self, name: str, beat: Beat = ...) -> BinaryIO: ...
+    def write(self, name: str, content: BinaryIO, beat: Beat) -> None: ...
+    def remove(self, name: str) -> None: ...
+    def names(self, prefix: str) -> list[str]: ...
+
+
+def default_place(url: sa.URL) -> str:
+    """Where files go unless somebody says: a folder beside a SQLite file, else the database itself."""
+    if url.get_backend_name() == "sqlite":
+        return f"{Path(str(url.database)).absolute()}.files"
+    return IN_DATABASE
+
+
+def shared_place(files: str | None) -> str | None:
+    """What FILES says, as every machine understands it."""
+    return files if files is None or files == IN_DATABASE or "://" in files else str(Path(files).resolve())
+
+
+def store_at(place: str | None, engine: sa.Engine) -> FileStore:
+    """The store at this place, ready to be written; None: the database's default. SearchError where it cannot be."""
+    store = reading_store(place, engine)
+    store.prepare()
+    return store
+
+
+def reading_store(place: str | None, engine: sa.Engine) -> FileStore:
+    """The same for those who only read: nothing is made or tried out."""
+    place = place or default_place(engine.url)
+    scheme = place.partition("://")[0] if "://" in place else IN_DATABASE if place == IN_DATABASE else "folder"
+    name = f"search.files.{scheme}"
+    found = scheme.isidentifier() and importlib.util.find_spec(name) is not None
+    kind = getattr(importlib.import_module(name), "Store", None) if found else None
+    if kind is None:
+        raise SearchError(f"files cannot be kept at {without_secrets(place)!r}. Give a folder, or {IN_DATABASE!r}.")
+    store: FileStore = kind(place, engine)
+    return store

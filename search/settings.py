@@ -1,0 +1,70 @@
+"""Every default of the service, each once: help texts, README and tests read or check what stands here.
+
+What a search costs is an objective's to say: its sizes, rungs, sampler and pruner.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+STORAGE = "sqlite:///studies.db"
+DATA = Path("data")
+EXPORTS = Path("exports")
+WORK = Path(".search")
+"""Below the folder where a command is typed: what this machine's trials write."""
+SIZE = "quick"
+DIRECTION = "minimize"
+"""Of a plain function, as in Optuna."""
+PLAIN_TRIALS = 20
+"""The budget of a plain function's study."""
+HOST, PORT = "127.0.0.1", 8080
+"""Of the dashboard."""
+LOG_LINES = 40
+"""So many of a trial's log are shown."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a worker goes by. Times in seconds."""
+
+    lease: float = 60.0
+    """A worker that says nothing for so long loses its trials to others."""
+    renew: float | None = None
+    """How often leases are renewed; None: four times in a lease's length."""
+    silence: float | None = None
+    """Without a message for so long a child is killed; None: ``silence_at_most``, and never for a plain function, which
+    may say nothing until its end. A training that asks ``stopping()`` after each batch is heard from all the time."""
+    silence_at_most: float = 600.0
+    silent_epochs: float = 10.0
+    """A child may be silent for so many times its longest epoch, whatever ``silence`` says."""
+    grace: float = 20.0
+    """Told to stop, a worker waits for the end of an epoch if no more than this is left of it; else it ends the batch."""
+    poll: float = 0.5
+    """How often a worker without a trial looks for one."""
+    attempts: int = 3
+    """So many claims without a new checkpoint, and the trial is ended as FAIL."""
+    failures: int = 3
+    """So many failed trials before any finished an epoch, and the study is stopped."""
+    trials_per_child: int = 20
+    """A training process ends after so many trials: what it leaks goes with it."""
+    upload_share: float = 0.02
+    """Checkpoints go to where other machines find them as long as that costs less than this share of a trial's time."""
+    kept_models: int = 3
+    """Of each study, the best."""
+    startup: int = 10
+    """TPE draws so many trials at random first, or a third of the budget where that is less."""
+    reduction: int = 3
+    """At a rung, one trial in so many goes on."""
+    log_bytes: int = 1 << 20
+    """A trial's log on this machine; the end of a longer one is kept."""
+    log_stored: int = 64 << 10
+    """Bytes of its end that are stored when the trial ends."""
+
+    @property
+    def renew_every(self) -> float:
+        """Seconds between two renewals of a lease."""
+        return self.lease / 4 if self.renew is None else self.renew
+
+
+DEFAULTS = Settings()

@@ -1,0 +1,78 @@
+"""A status as lines for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def studies(found: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A line a study."""
+    if not found:
+        return ["no studies yet. Create one: make search STUDY=cnn_digits"]
+    rows = [("study", "objective", "size", "state", "trials", "best")]
+    for one in found:
+        refit = one["refit"]
+        state = one["state"] + (f", refit {refit['state']}" if refit else "")
+        rows.append((one["study"], one["objective"], one["size"], state, _counts(one), _best(one)))
+    return _aligned(rows)
+
+
+def study(found: Mapping[str, Any]) -> list[str]:
+    """One study with its trials, and its refit under it."""
+    epochs = found["epochs"]
+    lines = [
+        f"{found['study']}: {found['state']}, objective {found['objective']}, size {found['size']}",
+        f"trials: {_counts(found)}",
+        f"epochs: {epochs['run']} run, {epochs['saved_by_pruning']} saved by pruning, {epochs['repeated']} repeated",
+        f"best: {_best(found)}",
+    ]
+    if found["stopped"]:
+        lines.append(f"stopped: {found['stopped']}")
+    if found["best"]:
+        lines += [f"  {name} = {value}" for name, value in found["best"]["params"].items()]
+    rows: list[tuple[str, ...]] = [("trial", "state", "epoch", "value", "host", "resumed from", "lease")]
+    rows += [_lease(lease) for lease in found["leases"]]
+    lines += ["", *_aligned(rows)] if len(rows) > 1 else []
+    if found["refit"]:
+        lines += ["", *study(found["refit"])]
+    return lines
+
+
+def trial(found: dict[str, Any]) -> list[str]:
+    """One trial: what it is, its reports, the end of its log."""
+    lines = [f"{found['study']} trial {found['trial']}: {found['state']}, epoch {found['epoch']}, host {found['host']}"]
+    if reason := found["attributes"].get("reason"):
+        lines.append(f"reason: {reason}")
+    lines += [f"  {name} = {value}" for name, value in found["params"].items()]
+    lines += [f"  epoch {step}: {value:.4f}" for step, value in found["reports"].items() if value is not None]
+    log: list[str] = found["log"] or ["no log on this machine, and none stored yet"]
+    return [*lines, "", "end of the log:", *log]
+
+
+def _counts(found: Mapping[str, Any]) -> str:
+    trials = found["trials"]
+    parts = [f"{count} {state}" for state, count in trials.items() if count]
+    return f"{', '.join(parts) or 'none begun'} of {found['budget']}"
+
+
+def _best(found: Mapping[str, Any]) -> str:
+    best = found["best"]
+    return f"{found['metric']} {best['value']:.4f} (trial {best['number']})" if best else "none yet"
+
+
+def _lease(lease: Mapping[str, Any]) -> tuple[str, ...]:
+    return (
+        "…" if lease["trial"] is None else str(lease["trial"]),
+        lease["state"],
+        str(lease["epoch"]),
+        "" if lease["value"] is None else f"{lease['value']:.4f}",
+        lease["host"] or "",
+        ", ".join(map(str, lease["resumed_from"])),
+        "" if lease["expires_in"] is None else f"{lease['expires_in']:.0f} s",
+    )
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -1,0 +1,38 @@
+"""What came of a search, in the lines that it ends with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from search.export.markdown import headline, headline_title, percent
+from search.studies.reference import is_shipped
+from search.studies.study import Study
+
+
+def outcome(report: Mapping[str, Any], study: Study, status: Mapping[str, Any], target: Path) -> list[str]:
+    """``report`` is the export's, which lies at ``target``."""
+    lines = ["", f"best: trial {report['trial']}, {report['metric']} {report['value']:.4f}"]
+    if study.epochs:
+        epochs = status["epochs"]
+        lines.append(f"epochs: {epochs['run']} run, {epochs['saved_by_pruning']} saved by pruning")
+    if report["test"]:
+        title, score = headline_title(report["test"], study.shown), headline(report["test"], study.shown)
+        lines.append(f"test {title} of the refit: {score}, look no. {report['test_openings']}")
+    elif study.epochs:
+        lines.append("test: not opened (the best trial was not trained again yet)")
+    lines += [f"{name}: {percent(score)}" for name, score in report["references"].items()]
+    lines.append(f"exported to {target}/ (report.md)")
+    if report["model"] and study.shown.usage:
+        model = str(target / report["model"]["file"])
+        lines += ["", *study.shown.usage.replace("{model}", model).splitlines()]
+    return [*lines, "", f"next: {_next(study, status['budget'])}"]
+
+
+def _next(study: Study, budget: int) -> str:
+    then = study.shown.then
+    if then and is_shipped(then):
+        source = "" if study.name == study.objective else f" SOURCE={study.name}"
+        return f"make search STUDY={then}{source} (starts from this model)"
+    return f"make search STUDY={study.name} TRIALS={2 * budget} (goes on searching)"

@@ -1,0 +1,37 @@
+"""What a search is about to do: what its size means, how long it takes here, what to type next."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from search.contract import Size, size_from_json
+from search.show.time_left import duration, estimate, images
+from search.studies.study import Study
+
+
+def introduction(study: Study, budget: int, cores: int, gpus: bool) -> list[str]:
+    """What the size means, how long it takes here, what to type for the real thing, how to watch."""
+    if study.definition["kind"] == "function":
+        return [f"{study.name}: {budget} trials of {study.objective}"]
+    sizes = {name: size_from_json(data) for name, data in study.definition["sizes"].items()}
+    sizes[study.size_name] = dataclasses.replace(study.size, budget=budget)
+    lines = [f"study {study.name}, objective {study.objective}, size {study.size_name}", "", _SIZE_HEAD]
+    for name, size in sizes.items():
+        guess = size.images_per_second and not gpus
+        here = f"about {duration(estimate(size, study, cores))}" if guess else "measured once it runs"
+        lines.append(_size_line(name, size, study, here))
+    if study.size_name != "full" and "full" in sizes:
+        lines += ["", f"For the real thing: make search STUDY={study.name}_full OBJECTIVE={study.objective} SIZE=full"]
+    return [
+        *lines,
+        f"Watch: make dashboard, or make status STUDY={study.name}. Ctrl-C hands over; the same command goes on.",
+        "",
+    ]
+
+
+_SIZE_HEAD = f"{'size':8}{'trials':>7}{'epochs':>8}{'images':>9}{'refit epochs':>14}{'refit images':>14}  here"
+
+
+def _size_line(name: str, size: Size, study: Study, here: str) -> str:
+    train, refit = images(size, study)
+    return f"{name:8}{size.budget:>7}{size.epochs:>8}{train:>9,}{size.refit_epochs:>14}{refit:>14,}  {here}"

@@ -1,0 +1,131 @@
+"""What a person sees while a worker runs: one live table in a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from search.show.time_left import duration, seconds_left
+from search.studies.study import Study
+from search.studies.trials import best_trial
+from search.worker.loop import Worker
+from search.worker.trial import LeasedTrial
+
+_PRUNED_MEANS = (
+    "pruned: stopped at a rung, as its value was not among the best there. That is no failure: it is",
+    "where a search saves its time, and it counts as a trial of the budget.",
+)
+_LOOK_EVERY = 2.0
+_ERASED = "\r\x1b[2K"
+_WORTH_SAYING = 10.0
+
+
+class Terminal:
+    """The screen of a worker. ``say`` lines stay; the table is drawn anew below them."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live: Live | None = None
+        self._looked = 0.0
+        self._waiting = False
+        self._measured: set[str] = set()
+        self._rows: dict[str, list[dict[str, Any]]] = {}
+        self._best: dict[str, float | None] = {}
+
+    def say(self, text: str) -> None:
+        """One line, above the table where there is one."""
+        if self._waiting:
+            self._waiting = False
+            self._console.file.write(_ERASED)
+        (self._live.console if self._live else self._console).print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def tick(self, worker: Worker) -> None:
+        """Draws; the database is asked every two seconds at most."""
+        if not self._console.is_terminal:
+            self._say_measured(worker)
+            return
+        now = time.monotonic()
+        if now - self._looked < _LOOK_EVERY:
+            return
+        self._looked = now
+        if self._live is None:
+            self._live = Live(console=self._console, refresh_per_second=2, transient=True)
+            self._live.start()
+        worker.outage.attempt(lambda: self._look(worker))
+        self._live.update(self._drawn(worker))
+
+    def _say_measured(self, worker: Worker) -> None:
+        """Once a study: how long it takes here, now that an epoch was measured."""
+        for key, joined in worker.joined.items():
+            running = [trial for trial in worker.trials.values() if trial.joined is joined]
+            if key in self._measured or not any(one.epochs_here > 1 for one in running):
+                continue
+            self._measured.add(key)
+            left: list[float | None] = []
+            worker.outage.attempt(
+                lambda: left.append(seconds_left(joined.study, worker.storage.leases.rows(key), running))  # noqa: B023
+            )
+            if left and left[0] is not None and left[0] > _WORTH_SAYING:
+                self.say(f"{joined.study.name}: at most {duration(left[0])} left, by the first epochs measured here")
+
+    def wait(self, seconds: float) -> None:
+        """In a terminal, one line that goes away again; a log needs none."""
+        if self._console.is_terminal and seconds > 1:
+            self._waiting = True
+            self._console.file.write(f"{_ERASED}the training process is at work ({seconds:.0f} s)")
+            self._console.file.flush()
+
+    def end(self) -> None:
+        """Takes the table away."""
+        if self._waiting:
+            self._waiting = False
+            self._console.file.write(_ERASED)
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _look(self, worker: Worker) -> None:
+        for key, joined in worker.joined.items():
+            self._rows[key] = worker.storage.leases.rows(key)
+            best = best_trial(worker.storage.engine, joined.study)
+            self._best[key] = None if best is None else best.value
+
+    def _drawn(self, worker: Worker) -> Group:
+        table = Table(box=None, padding=(0, 2, 0, 0))
+        for title in ("study", "trial", "epoch", "value", "images/s"):
+            table.add_column(title, justify="left" if title == "study" else "right")
+        for trial in worker.trials.values():
+            table.add_row(*_row(trial))
+        lines = [Text(line) for joined in worker.joined.values() if (line := self._summary(worker, joined.study))]
+        return Group(table, *lines, *[Text(line, style="dim") for line in _PRUNED_MEANS])
+
+    def _summary(self, worker: Worker, study: Study) -> str:
+        rows = self._rows.get(study.key, [])
+        if not rows or all(row["state"] != "open" for row in rows):
+            return ""
+        counts = Counter(row["state"] for row in rows)
+        best = self._best.get(study.key)
+        parts = [
+            f"{study.name}: {counts['complete']} complete, {counts['pruned']} pruned, {counts['fail']} failed "
+            f"of {len(rows)}"
+        ]
+        if best is not None and not study.refit:
+            parts.append(f"best {study.definition['metric']} {best:.4f}")
+        left = seconds_left(study, rows, list(worker.trials.values()))
+        if left is not None:
+            parts.append(f"at most {duration(left)} left")
+        return ", ".join(parts)
+
+
+def _row(trial: LeasedTrial) -> tuple[str, ...]:
+    number = "…" if trial.number is None else str(trial.number)
+    value = "" if trial.value is None else f"{trial.value:.4f}"
+    rate = "" if trial.rate is None else f"{trial.rate:,.0f}"
+    study = trial.joined.study
+    return study.name, number, f"{trial.epoch}/{study.epochs}", value, rate

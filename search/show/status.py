@@ -1,0 +1,127 @@
+"""What a database says of its studies, as plain data."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from search.database.leases import Leases
+from search.errors import SearchError
+from search.rules.best import best
+from search.studies.study import REFIT, Study, all_studies, existing, find, stopped
+from search.studies.trials import TrialRow, all_trials, attributes, parameters, reports
+
+Status = dict[str, Any]
+
+
+def studies(engine: sa.Engine) -> list[Status]:
+    """Every study of ours, oldest first, each refit under its study's ``refit``; one whose study is gone by itself."""
+    found = {study.name: study for study in all_studies(engine)}
+    refits = {study.refit["study"] for study in found.values() if study.refit}
+    return [
+        _with_refit(engine, study, found.get(study.name + REFIT) if study.name in refits else None)
+        for study in found.values()
+        if not study.refit or study.refit["study"] not in found
+    ]
+
+
+def study(engine: sa.Engine, name: str) -> Status:
+    """One study, or SearchError with the names that there are."""
+    wanted = existing(engine, name)
+    return _with_refit(engine, wanted, None if wanted.refit else find(engine, name + REFIT))
+
+
+def _with_refit(engine: sa.Engine, wanted: Study, refit: Study | None) -> Status:
+    return {**_study(engine, wanted), "refit": _study(engine, refit) if refit else None}
+
+
+def _study(engine: sa.Engine, wanted: Study) -> Status:
+    leases, trials = Leases(engine).rows(wanted.key), all_trials(engine, wanted)
+    by_id = {trial.trial_id: trial for trial in trials}
+    counts = Counter(_state(lease) for lease in leases)
+    why = stopped(engine, wanted).get("why")
+    winner = best(trials, maximize=wanted.maximize)
+    return {
+        "study": wanted.name,
+        "objective": wanted.objective,
+        "size": wanted.size_name,
+        "state": _study_state(counts, why),
+        "stopped": why,
+        "budget": len(leases),
+        "metric": wanted.shown_metric,
+        "direction": wanted.definition["direction"],
+        "trials": {state: counts[state] for state in ("complete", "pruned", "fail", "running", "waiting")},
+        "best": winner and {"number": winner.number, "value": winner.value, "params": parameters(engine, winner)},
+        "epochs": epochs(leases, wanted.epochs),
+        "leases": [
+            _lease(lease, by_id.get(lease["trial_id"]))
+            for lease in leases
+            if lease["trial_id"] is not None or lease["token"]
+        ],
+        "source": wanted.definition.get("source"),
+        "refit": None,
+    }
+
+
+def epochs(leases: Sequence[Mapping[str, Any]], whole_trial: int) -> dict[str, int]:
+    """Those run, those that pruning spared, and those run twice; a lease a row."""
+    pruned = [lease for lease in leases if lease["state"] == "pruned"]
+    return {
+        "run": sum(lease["epoch"] + lease["repeated"] for lease in leases),
+        "saved_by_pruning": sum(max(0, whole_trial - lease["epoch"]) for lease in pruned),
+        "repeated": sum(lease["repeated"] for lease in leases),
+        "whole_trial": whole_trial,
+    }
+
+
+def _state(lease: Mapping[str, Any]) -> str:
+    if lease["state"] != "open":
+        return str(lease["state"])
+    if lease["expires"] > lease["now"]:
+        return "running"
+    return "waiting" if lease["trial_id"] is not None else "unbegun"
+
+
+def _study_state(counts: Mapping[str, int], why_stopped: str | None) -> str:
+    if why_stopped:
+        return "stopped"
+    if not any(counts.get(state) for state in ("running", "waiting", "unbegun")):
+        return "finished"
+    return "running" if counts.get("running") else "open"
+
+
+def _lease(lease: Mapping[str, Any], its: TrialRow | None) -> dict[str, Any]:
+    live = _state(lease) == "running"
+    return {
+        "number": lease["number"],
+        "trial": its.number if its else None,
+        "state": _state(lease),
+        "value": its.value if its else None,
+        "holder": lease["holder"] if live else None,
+        "host": lease["host"],
+        "epoch": lease["epoch"],
+        "resumed_from": json.loads(lease["resumed_from"]),
+        "attempts": lease["attempts"],
+        "seconds": round(lease["seconds"], 1),
+        "expires_in": round(lease["expires"] - lease["now"], 1) if live else None,
+    }
+
+
+def trial(engine: sa.Engine, name: str, number: int) -> Status:
+    """One trial: what the study's status says of it, its parameters, reports and attributes."""
+    wanted = existing(engine, name)
+    lease = next((one for one in _study(engine, wanted)["leases"] if one["trial"] == number), None)
+    if lease is None:
+        raise SearchError(f"the study {name!r} has no trial {number}. Its trials: make status STUDY={name}")
+    row = next(one for one in all_trials(engine, wanted) if one.number == number)
+    return {
+        "study": name,
+        **lease,
+        "params": parameters(engine, row),
+        "reports": reports(engine, row),
+        "attributes": attributes(engine, row),
+    }

@@ -1,0 +1,47 @@
+"""How long a search takes: before it begins, by its size's guide; while it runs, by the epochs seen here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from search.contract import Size
+from search.studies.study import Study
+from search.worker.trial import LeasedTrial
+
+_START, _TRIAL = 20.0, 5.0
+"""Seconds to load Keras once, and to build and trace a network for each trial."""
+
+
+def estimate(size: Size, study: Study, cores: int) -> float:
+    """Seconds, by the size's guide for two cores. Two trials in three are pruned at the first rung, if there is one."""
+    train, refit = images(size, study)
+    rung = next((rung for rung in size.rungs if rung < size.epochs), size.epochs)
+    epochs = size.budget * (size.epochs / 3 + rung * 2 / 3)
+    rate = (size.images_per_second or 500.0) * min(cores, 8) / 2
+    return _START + _TRIAL * size.budget + (epochs * train + size.refit_epochs * refit) / rate
+
+
+def images(size: Size, study: Study) -> tuple[int, int]:
+    """Those of a trial, and those of the refit."""
+    data = study.definition.get("data") or {}
+    every = int(data.get("images", 0))
+    train = size.train_images or max(0, every - size.validation_images)
+    return min(train, every) if every else train, size.refit_images or every
+
+
+def seconds_left(study: Study, rows: Sequence[Mapping[str, Any]], running: Sequence[LeasedTrial]) -> float | None:
+    """If nothing more were pruned, by the last epochs seen here; None before one was."""
+    mine = [one.last_epoch for one in running if one.joined.study.key == study.key and one.last_epoch]
+    if not mine:
+        return None
+    epochs = sum(max(0, study.epochs - row["epoch"]) for row in rows if row["state"] == "open")
+    return float(sum(mine) / len(mine) * epochs / len(running))
+
+
+def duration(seconds: float) -> str:
+    """``40 s``, ``25 min``, ``3.5 h``, ``2.1 days``."""
+    for limit, unit, name in ((90, 1, "s"), (5400, 60, "min")):
+        if seconds < limit:
+            return f"{seconds / unit:.0f} {name}"
+    return f"{seconds / 3600:.1f} h" if seconds < 86400 else f"{seconds / 86400:.1f} days"

@@ -1,0 +1,67 @@
+"""What a study is, held against what its objective's file says here and against what was asked for."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from search.errors import SearchError
+from search.studies.study import Study
+
+_NOT_COMPARED = {"references", "shown", "sizes"}
+
+
+def refuse_difference(study: Study, fresh: Mapping[str, Any]) -> None:
+    """SearchError with both values where the objective's file here says other than the study's definition."""
+    stored = {**study.definition, "size": {**study.definition["size"], "budget": None}}
+    own = {**fresh, "size": {**fresh["size"], "budget": None}}
+    if "source" in stored:
+        own["source"] = stored["source"]
+    differences = list(_differences(_plain(stored), _plain(own)))
+    if differences:
+        path, before, now = differences[0]
+        more = f" (and {len(differences) - 1} more)" if len(differences) > 1 else ""
+        raise SearchError(
+            f"the study {study.name!r} was created with {path} = {before}, here it is {now}{more}. "
+            "Go back to what it was, or give a new STUDY."
+        )
+
+
+def _plain(definition: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in definition.items() if key not in _NOT_COMPARED}
+
+
+def _differences(one: Any, other: Any, path: str = "") -> Iterator[tuple[str, str, str]]:
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        for key in sorted({*one, *other}):
+            yield from _differences(one.get(key), other.get(key), f"{path}.{key}" if path else str(key))
+    elif one != other:
+        yield path, json.dumps(one)[:80], json.dumps(other)[:80]
+
+
+def refuse_other_flags(
+    study: Study,
+    *,
+    objective: str | None = None,
+    size: str | None = None,
+    epochs: int | None = None,
+    train_size: int | None = None,
+    source: str | None = None,
+    direction: str | None = None,
+) -> None:
+    """SearchError with both values where a flag that was given contradicts the study; None: it was not given."""
+    for flag, asked, there in (
+        ("OBJECTIVE", objective and os.path.normpath(objective), study.objective),
+        ("SIZE", size, study.size_name),
+        ("EPOCHS", epochs, study.size.epochs),
+        ("TRAIN_SIZE", train_size, study.size.train_images),
+        ("SOURCE", source, (study.definition.get("source") or {}).get("study", "none")),
+        ("DIRECTION", direction, study.definition["direction"]),
+    ):
+        if asked is not None and asked != there:
+            raise SearchError(
+                f"the study {study.name!r} was created with {flag}={there}, {flag}={asked} was given. "
+                f"Go on without {flag}, or give a new STUDY."
+            )

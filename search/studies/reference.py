@@ -1,0 +1,28 @@
+"""An objective by what a person types: a name in ``objectives/`` or the path of a file. Nothing is loaded."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from search.errors import SearchError
+from search.studies.provenance import OBJECTIVES
+
+
+def objective_reference(wanted: str) -> str:
+    """A name in ``objectives/`` or the path of a file, checked to exist without loading it."""
+    if wanted.endswith(".py"):
+        if Path(wanted).is_file():
+            return os.path.normpath(wanted)
+        raise SearchError(f"there is no file {wanted}. Give a name in objectives/ or the path of a .py file.")
+    if is_shipped(wanted):
+        return wanted
+    names = ", ".join(sorted(path.stem for path in OBJECTIVES.glob("*.py") if path.stem != "__init__"))
+    raise SearchError(
+        f"there is no objective {wanted!r} (there: {names}). Give one: OBJECTIVE=cnn_digits, or a .py file"
+    )
+
+
+def is_shipped(name: str) -> bool:
+    """Whether ``objectives/`` has an objective of this name."""
+    return name != "__init__" and (OBJECTIVES / f"{name}.py").is_file()

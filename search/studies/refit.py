@@ -1,0 +1,52 @@
+"""A refit: the best trial's hyperparameters trained again on all data, as a study of one trial, ``STUDY.refit``."""
+
+from __future__ import annotations
+
+from search.database.fence import FencedStorage
+from search.errors import SearchError
+from search.studies.create import create, let_go_on
+from search.studies.study import REFIT, Study, find
+from search.studies.trials import TrialRow, best_trial, parameters
+
+
+def ensure_refit(storage: FencedStorage, study: Study) -> Study:
+    """The refit of the best trial, ready to be worked on; that of an earlier best makes way. SearchError without a best."""
+    best = best_trial(storage.engine, study)
+    if best is None:
+        raise SearchError(
+            f"no trial of {study.name!r} was completed, so there is nothing to train again. "
+            f"See why: make status STUDY={study.name}"
+        )
+    refit = refit_of(storage, study, best) or _create(storage, study, best)
+    let_go_on(storage, refit)
+    return refit
+
+
+def refit_of(storage: FencedStorage, study: Study, trial: TrialRow) -> Study | None:
+    """The refit of this very trial; not that of another, nor of a deleted study that had the same name."""
+    refit = find(storage.engine, study.name + REFIT)
+    if refit is None or not refit.refit:
+        return None
+    return refit if (refit.refit["key"], refit.refit["trial"]) == (study.key, trial.number) else None
+
+
+def _create(storage: FencedStorage, study: Study, best: TrialRow) -> Study:
+    old = find(storage.engine, study.name + REFIT)
+    if old is not None:
+        storage.delete_study(old.study_id)  # by its id: the name may by now be a newer one's
+    again = {
+        "study": study.name,
+        "key": study.key,
+        "trial": best.number,
+        "value": best.value,
+        "params": parameters(storage.engine, best),
+    }
+    return create(
+        storage,
+        study.name + REFIT,
+        study.objective,
+        study.definition,
+        size_name=study.size_name,
+        files_place=study.files_place,
+        refit=again,
+    )

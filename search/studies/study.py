@@ -1,0 +1,122 @@
+"""A study as its database describes it, found by its name. Reads without Optuna."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+
+from search.contract import Shown, Size, seed_for, shown_from_json, size_from_json
+from search.database.optuna_tables import STUDIES, STUDY_ATTRIBUTES
+from search.errors import unknown_study
+from search.rules.first import first_parameters
+
+ATTRIBUTE = "search"
+STOPPED = "stopped"
+REFIT = ".refit"
+"""A refit's name is its study's with this behind it."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """One study as its database describes it. ``definition`` is what the objective's file said when it was created."""
+
+    name: str
+    study_id: int
+    key: str
+    objective: str
+    definition: Mapping[str, Any]
+    seed: int
+    startup: int
+    files_place: str | None
+    code: str
+    size_name: str
+    refit: Mapping[str, Any] | None = field(default=None)
+    """For a refit: study, key, trial, value and params of what is trained again."""
+
+    @property
+    def size(self) -> Size:
+        """The stored size; its budget is the one at creation."""
+        return size_from_json(self.definition["size"])
+
+    @property
+    def epochs(self) -> int:
+        """What one whole trial of this study takes; 0 for a plain function."""
+        return self.size.refit_epochs if self.refit else self.size.epochs
+
+    @property
+    def maximize(self) -> bool:
+        """The direction."""
+        return bool(self.definition["direction"] == "maximize")
+
+    @property
+    def shown_metric(self) -> str:
+        """What the value of a trial is; a refit has no validation images left."""
+        return self.shown.training_value if self.refit else str(self.definition["metric"])
+
+    @property
+    def shown(self) -> Shown:
+        """How its reports show what its objective leaves."""
+        return shown_from_json(self.definition.get("shown"))
+
+    def fixed(self, number: int) -> dict[str, Any]:
+        """The parameters that lease ``number`` does not ask the sampler for."""
+        if self.refit:
+            return dict(self.refit["params"])
+        return first_parameters(self.definition, number)
+
+    def is_first(self, number: int) -> bool:
+        """Whether lease ``number`` is never stopped."""
+        return bool(self.refit) or number < len(self.definition["first"])
+
+    def trial_seed(self, trial_number: int) -> int:
+        """For data order and weights; the sampler has its own."""
+        return seed_for(self.seed, "trial", trial_number)
+
+
+def all_studies(engine: sa.Engine) -> list[Study]:
+    """Every study of ours, oldest first."""
+    return _read(engine)
+
+
+def find(engine: sa.Engine, name: str) -> Study | None:
+    """The study of this name, if it is one of ours."""
+    return next(iter(_read(engine, STUDIES.c.study_name == name)), None)
+
+
+def existing(engine: sa.Engine, name: str) -> Study:
+    """The study of this name, or SearchError with the names that there are."""
+    study = find(engine, name)
+    if study is None:
+        raise unknown_study(name, [other.name for other in all_studies(engine)])
+    return study
+
+
+def still_there(engine: sa.Engine, study: Study) -> bool:
+    """False once somebody deleted it with Optuna's tools, even if SQLite has given its id to another."""
+    return any(other.key == study.key for other in _read(engine, STUDIES.c.study_id == study.study_id))
+
+
+def _read(engine: sa.Engine, *which: sa.ColumnElement[bool]) -> list[Study]:
+    query = (
+        sa.select(STUDIES.c.study_id, STUDIES.c.study_name, STUDY_ATTRIBUTES.c.value_json)
+        .join(STUDY_ATTRIBUTES, STUDY_ATTRIBUTES.c.study_id == STUDIES.c.study_id)
+        .where(STUDY_ATTRIBUTES.c.key == ATTRIBUTE, *which)
+        .order_by(STUDIES.c.study_id)
+    )
+    with engine.connect() as connection:
+        rows = connection.execute(query).all()
+    return [Study(name=row.study_name, study_id=row.study_id, **json.loads(row.value_json)) for row in rows]
+
+
+def stopped(engine: sa.Engine, study: Study) -> dict[str, Any]:
+    """What is known of its last stop: ``why`` until it goes on, and ``fails``, the failed trials by then."""
+    query = sa.select(STUDY_ATTRIBUTES.c.value_json).where(
+        STUDY_ATTRIBUTES.c.study_id == study.study_id, STUDY_ATTRIBUTES.c.key == STOPPED
+    )
+    with engine.connect() as connection:
+        found = connection.execute(query).scalar_one_or_none()
+    return json.loads(found) or {} if found else {}

@@ -1,0 +1,67 @@
+"""Transfer: the model that a study begins from, copied from another study when it is created."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from search.database.fence import FencedStorage
+from search.errors import SearchError
+from search.files.records import OF_THE_STUDY, Files
+from search.files.stores import store_at
+from search.studies.files import files_of
+from search.studies.study import Study
+from search.studies.winner import find_winner
+
+FROM_SCRATCH = "none"
+"""What SOURCE says for no source at all."""
+
+
+def wanted_source(declared: Mapping[str, Any], asked: str | None) -> str | None:
+    """The study that a new one of this definition begins from; None: from scratch. ``asked`` is what SOURCE says."""
+    needed = declared.get("needs")
+    if asked == FROM_SCRATCH or (needed is None and asked is None):
+        return None
+    if needed is None:
+        raise SearchError(f"this objective takes no source, {asked!r} was given. Leave SOURCE out.")
+    return asked or str(needed)
+
+
+def copy_source(storage: FencedStorage, source: Study, key: str, place: str | None) -> dict[str, Any]:
+    """The source's model among the files of the study with this key. Returns what the definition says of it.
+
+    SearchError where the source has no model.
+    """
+    found = find_winner(storage, source)
+    if found is None or found.record is None:
+        raise SearchError(
+            f"the source study {source.name!r} has no model. Build it: make search STUDY={source.name}, "
+            f"or train from scratch: SOURCE={FROM_SCRATCH}"
+        )
+    files = Files(storage.engine, store_at(place, storage.engine), storage.leases)
+    with files_of(storage, source).open(found.record) as content:
+        digest = files.keep_for_study(key, "source", content)
+    return {"study": source.name, "trial": found.trial.number, "refit": found.refitted is not None, "sha256": digest}
+
+
+def source_folder(study: Study, files: Files, workroot: Path) -> Path | None:
+    """The source's model on this machine's disk, fetched once."""
+    source = study.definition.get("source")
+    if not source:
+        return None
+    folder = workroot / study.key / f"source-{source['sha256'][:16]}"
+    if not folder.is_dir():
+        owner = study.refit["key"] if study.refit else study.key
+        record = files.find(owner, OF_THE_STUDY, "source")
+        if record is None:
+            raise SearchError(f"the source model of {study.name!r} is gone from its files. Restore them.")
+        part = folder.with_name(f"{folder.name}.part-{secrets.token_hex(4)}")
+        files.fetch(record, part)
+        try:
+            part.rename(folder)
+        except OSError:  # another worker of this machine was first
+            if not folder.is_dir():
+                raise
+    return folder

@@ -1,0 +1,63 @@
+"""A study's winner: its best trial, and the models that are kept of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from search.database.fence import FencedStorage
+from search.errors import SearchError
+from search.studies.files import reading_files_of
+from search.studies.refit import refit_of
+from search.studies.study import Study
+from search.studies.trials import TrialRow, best_trial
+
+Record = sa.Row[Any]
+
+
+@dataclass(frozen=True)
+class Winner:
+    """What a transfer begins from and an export gives away."""
+
+    study: Study
+    trial: TrialRow
+    searched: Record | None
+    """The record of the best trial's own model."""
+    refit: Study | None
+    """The refit of this trial, however far."""
+    refitted: Record | None
+    """The record of its model, once it is complete."""
+
+    @property
+    def record(self) -> Record | None:
+        """The better of the two."""
+        return self.refitted or self.searched
+
+
+def winner_of(storage: FencedStorage, study: Study) -> Winner:
+    """For an export. SearchError where no trial is complete, and for a refit, which has no winner of its own."""
+    if study.refit:
+        raise SearchError(f"{study.name!r} is a refit. Export its study: make export STUDY={study.refit['study']}")
+    winner = find_winner(storage, study)
+    if winner is None:
+        raise SearchError(f"no trial of {study.name!r} is complete yet. See how far: make status STUDY={study.name}")
+    return winner
+
+
+def find_winner(storage: FencedStorage, study: Study) -> Winner | None:
+    """None where no trial is complete."""
+    best = best_trial(storage.engine, study)
+    if best is None:
+        return None
+    refit = refit_of(storage, study, best)
+    again = best_trial(storage.engine, refit) if refit else None
+    refitted = _model_of(storage, refit, again) if refit and again else None
+    return Winner(study, best, _model_of(storage, study, best), refit, refitted)
+
+
+def _model_of(storage: FencedStorage, study: Study, trial: TrialRow) -> Record | None:
+    if trial.lease is None:
+        return None
+    return reading_files_of(storage, study).find(study.key, trial.lease, "model")

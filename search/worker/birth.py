@@ -1,0 +1,38 @@
+"""A lease's trial comes into being: adopted from somebody's queue, or born in the transaction that gives it its lease."""
+
+from __future__ import annotations
+
+import socket
+
+from optuna.trial import TrialState, create_trial
+
+from search.database.leases import Lease
+from search.studies.provenance import code_hash, revision
+from search.worker.joined import JoinedStudy
+
+
+def trial_of(joined: JoinedStudy, lease: Lease) -> int:
+    """The id of the lease's one trial. Raises LeaseLost."""
+    if lease.trial_id is not None:
+        return lease.trial_id
+    storage, study = joined.storage, joined.study
+    row = storage.leases.current(lease)
+    if row is not None and row.trial_id is not None:
+        return int(row.trial_id)  # born already; the answer was lost
+    if not study.is_first(lease.number):
+        adopted = storage.adopt_waiting(study.study_id, lease)
+        if adopted is not None:
+            return adopted
+    template = create_trial(
+        state=TrialState.RUNNING,
+        user_attrs=_facts(study.code, lease),
+        system_attrs={"fixed_params": study.fixed(lease.number)},  # Optuna suggests these before it asks the sampler
+    )
+    return storage.bear(study.study_id, template, lease, through=joined.cached)
+
+
+def _facts(code: str, lease: Lease) -> dict[str, object]:
+    facts: dict[str, object] = {"lease": lease.number, "host": socket.gethostname(), "revision": revision()}
+    if code_hash() != code:
+        facts["code"] = f"objectives/ is {code_hash()} here, {code} where the study was created"
+    return facts

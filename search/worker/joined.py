@@ -1,0 +1,77 @@
+"""A study as this machine takes part in it: its files, its folder, the source model on this disk."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from optuna.storages import BaseStorage
+
+from search.database.fence import FencedStorage
+from search.files.records import Files
+from search.settings import Settings
+from search.studies.files import files_of
+from search.studies.forget import forget_deleted
+from search.studies.study import Study
+from search.studies.transfer import source_folder
+from search.worker.folder import clear
+
+
+@dataclass
+class JoinedStudy:
+    """What a study's trials need here."""
+
+    study: Study
+    storage: FencedStorage
+    cached: BaseStorage
+    """The same storage behind Optuna's cache."""
+    files: Files
+    folder: Path
+    data_dir: Path
+    source: Path | None
+    settings: Settings
+    say: Callable[[str], None]
+    checkpoints: int = 0
+    """So many were handed over by trials here."""
+
+
+def join(
+    study: Study,
+    storage: FencedStorage,
+    cached: BaseStorage,
+    *,
+    workroot: Path,
+    data_dir: Path,
+    files_place: str | None,
+    settings: Settings,
+    say: Callable[[str], None],
+    beat: Callable[[], None],
+) -> JoinedStudy:
+    """Takes part from here on, after what dead workers left was tidied away. ``beat`` as in ``Files``."""
+    files = files_of(storage, study, files_place)
+    files.beat = beat
+    joined = JoinedStudy(
+        study=study,
+        storage=storage,
+        cached=cached,
+        files=files,
+        folder=workroot / study.key,
+        data_dir=data_dir,
+        source=source_folder(study, files, workroot),
+        settings=settings,
+        say=say,
+    )
+    _tidy(joined, workroot)
+    return joined
+
+
+def _tidy(joined: JoinedStudy, workroot: Path) -> None:
+    """What dead workers and deleted studies left on this machine and in the database."""
+    for key in forget_deleted(joined.storage):
+        shutil.rmtree(workroot / key, ignore_errors=True)
+    for row in joined.storage.leases.rows(joined.study.key):
+        if row["state"] != "open":
+            clear(joined.folder, row["number"])
+    joined.files.sweep(joined.study.key)

@@ -1,0 +1,303 @@
+"""The worker's loop: while there is budget, claim a lease, give it to a child, and handle what the children say."""
+
+from __future__ import annotations
+
+import math
+import os
+import secrets
+import select
+import selectors
+import socket
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import optuna
+
+from search.child.hardware import out_of_memory_kills
+from search.child.protocol import Stopped
+from search.child.seat import Seat
+from search.database.fence import FencedStorage
+from search.errors import SearchError
+from search.rules.failures import study_is_broken
+from search.settings import DEFAULTS, Settings
+from search.studies.study import STOPPED, Study, still_there, stopped
+from search.worker.joined import JoinedStudy, join
+from search.worker.outage import DatabaseBrokenError, Outage
+from search.worker.trial import Died, LeasedTrial, drop_stale_checkpoints
+
+
+class Screen(Protocol):
+    """Where a worker shows what it does."""
+
+    def say(self, text: str) -> None:
+        """A line that stays."""
+
+    def tick(self, worker: Worker) -> None:
+        """Called a few times a second."""
+
+    def end(self) -> None:
+        """Nothing is drawn any more."""
+
+
+class Worker:
+    """This machine's part in some studies."""
+
+    def __init__(
+        self,
+        storage: FencedStorage,
+        seats: Sequence[Seat],
+        *,
+        workroot: Path,
+        data_dir: Path,
+        files_place: str | None = None,
+        settings: Settings = DEFAULTS,
+        screen: Screen,
+        kernel_kills: Callable[[], int] = out_of_memory_kills,
+    ) -> None:
+        self.storage, self.seats, self.settings, self.screen = storage, list(seats), settings, screen
+        storage.leases.seconds = settings.lease
+        self.cached = optuna.storages.get_storage(storage)
+        self.holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
+        self.joined: dict[str, JoinedStudy] = {}
+        """By the study's key."""
+        self.trials: dict[Seat, LeasedTrial] = {}
+        """What runs; a seat that is not in it is free."""
+        self.outage = Outage(screen.say)
+        self.working = False
+        self.stopping = False
+        """Told to stop by a signal or a time limit: nothing new is claimed, trials are handed over."""
+        self.interrupted = False
+        """A signal, not a time limit."""
+        self.deadline: float | None = None
+        self._workroot, self._data_dir, self._files_place = workroot, data_dir, files_place
+        self._kernel_kills = kernel_kills
+        self._stop_asked = 0.0
+        self._renewed = self._looked = self._claim_at = 0.0
+        self._closed: dict[str, SearchError] = {}
+        """Why nothing more of a study, by its key, can be run."""
+
+    # -- what a command calls -----------------------------------------------------------------------------------------
+
+    def join(self, study: Study) -> None:
+        """Takes part in a study from here on."""
+        if study.key not in self.joined:
+            self.joined[study.key] = join(
+                study,
+                self.storage,
+                self.cached,
+                workroot=self._workroot,
+                data_dir=self._data_dir,
+                files_place=self._files_place,
+                settings=self.settings,
+                say=self.screen.say,
+                beat=self._renew_due,
+            )
+
+    def work(self, keys: Sequence[str]) -> None:
+        """Until the budgets of these joined studies are used up, or this worker is told to stop.
+
+        Raises SearchError where a study was stopped or deleted, or this machine cannot go on; what was running is
+        handed over first.
+        """
+        error: SearchError | None = None
+        self.working = True
+        while True:
+            try:
+                self._check_time()
+                if not self.outage.lasts and not self.stopping:
+                    self._fill(keys)
+                if not self.trials and (self.stopping or self._is_done(keys)):
+                    break
+                self._read()
+                self._advance()
+                self._look_after()
+                self.screen.tick(self)
+            except DatabaseBrokenError as reason:
+                error = error or (None if self.stopping else reason)
+                self._abandon()
+            except SearchError as reason:
+                error = error or reason
+                self.stop()
+        self.working = False
+        if error is None and not self.stopping:
+            error = next((self._closed[key] for key in keys if key in self._closed), None)
+        if error is not None:
+            raise error
+
+    def stop(self) -> None:
+        """Hands over what is running and claims nothing more."""
+        if self.stopping:
+            return
+        self.stopping, self._stop_asked = True, time.monotonic()
+        for seat, trial in self.trials.items():
+            if trial.over:
+                continue
+            if trial.joined.study.definition["kind"] == "function":
+                self._bury(seat, silent=0.0)  # it has no batches to stop between
+            else:
+                trial.ask_hand_over()
+
+    def interrupt(self) -> None:
+        """A signal: stops at the next turn."""
+        self.deadline, self.interrupted = 0.0, True
+
+    def limit(self, seconds: float | None) -> None:
+        """From now on so long: what is running then is handed over."""
+        if seconds is not None:
+            self.deadline = time.monotonic() + seconds
+
+    def close(self) -> None:
+        """Ends the children."""
+        for seat in self.seats:
+            seat.dismiss()
+
+    # -- claiming -----------------------------------------------------------------------------------------------------
+
+    def _check_time(self) -> None:
+        if self.deadline is not None and time.monotonic() >= self.deadline:
+            self.stop()
+
+    def _is_done(self, keys: Sequence[str]) -> bool:
+        """Whether nothing is left to wait for: a lease of a dead worker comes back when it expires."""
+        now = time.monotonic()
+        if now - self._looked < self.settings.poll:
+            return False
+        self._looked = now
+        left: list[bool] = []
+        self.outage.attempt(
+            lambda: left.append(any(self.storage.leases.unfinished(key) for key in keys if key not in self._closed))
+        )
+        return left == [False]
+
+    def _fill(self, keys: Sequence[str]) -> None:
+        if time.monotonic() < self._claim_at:
+            return
+        for seat in self.seats:
+            if seat not in self.trials:
+                self.outage.attempt(lambda seat=seat: self._claim(seat, keys))  # type: ignore[misc]
+
+    def _claim(self, seat: Seat, keys: Sequence[str]) -> None:
+        for key in keys:
+            joined = self.joined[key]
+            if key in self._closed or not self._goes_on(joined.study):
+                continue
+            lease = self.storage.leases.claim(key, self.holder, socket.gethostname())
+            if lease is not None:
+                child = seat.child_for_trial(joined.study.objective)
+                self.trials[seat] = LeasedTrial(joined, lease, child, seat.devices, self._kernel_kills)
+                return
+        self._claim_at = time.monotonic() + self.settings.poll
+
+    def _goes_on(self, study: Study) -> bool:
+        """False, and the reason kept, where the study was deleted or stopped."""
+        if not still_there(self.storage.engine, study):
+            self._closed[study.key] = SearchError(
+                f"the study {study.name!r} was deleted. Begin anew: make search STUDY={study.name}"
+            )
+        elif why := stopped(self.storage.engine, study).get("why"):
+            self._closed[study.key] = SearchError(why)
+        return study.key not in self._closed
+
+    # -- listening ----------------------------------------------------------------------------------------------------
+
+    def _read(self) -> None:
+        with selectors.DefaultSelector() as selector:
+            for seat in self.seats:
+                if seat.child is not None:
+                    selector.register(seat.child.pipe, selectors.EVENT_READ, seat)
+            wait = min(self.settings.poll, 0.2)
+            if not selector.get_map():
+                time.sleep(wait)
+                return
+            for key, _ in selector.select(wait):
+                self._receive(key.data)
+
+    def _receive(self, seat: Seat) -> None:
+        if seat.child is None:
+            return
+        messages, trial = seat.child.receive(), self.trials.get(seat)
+        if messages is None:
+            self._bury(seat, silent=0.0)
+        elif trial is not None:
+            trial.inbox.extend(messages)
+            drop_stale_checkpoints(trial.inbox)
+
+    def _bury(self, seat: Seat, silent: float) -> None:
+        """The child is gone or must go: its trial learns of it as of any other message."""
+        child, trial = seat.give_up(), self.trials.get(seat)
+        if child is None:
+            return
+        status = None if silent or self.stopping else child.ended()
+        if status is None:
+            child.kill()
+        if trial is not None:
+            trial.inbox.append(Stopped() if self.stopping else Died(status, silent))
+
+    def _drain(self, seat: Seat) -> None:
+        """What a child said before it went, then that it is gone."""
+        while seat.child is not None and select.select([seat.child.pipe], [], [], 0)[0]:
+            self._receive(seat)
+        self._bury(seat, silent=0.0)
+
+    # -- what runs ----------------------------------------------------------------------------------------------------
+
+    def _advance(self) -> None:
+        for seat, trial in list(self.trials.items()):
+            if trial.inbox:
+                self.outage.attempt(trial.advance)
+            if trial.over and trial.outcome is not None:
+                self._announce(trial)
+            if trial.free and trial.over and trial.announced:
+                del self.trials[seat]
+
+    def _announce(self, trial: LeasedTrial) -> None:
+        if trial.announced or self.outage.lasts:
+            return
+        trial.announced = True
+        self.screen.say(trial.sentence())
+        if trial.raised:
+            self.outage.attempt(lambda: self._stop_if_broken(trial))
+
+    def _stop_if_broken(self, trial: LeasedTrial) -> None:
+        """The study, where its first trials show that it is its objective that fails."""
+        study, engine = trial.joined.study, self.storage.engine
+        rows = self.storage.leases.rows(study.key)
+        failed = sum(row["state"] == "fail" for row in rows)
+        before = stopped(engine, study).get("fails", 0)
+        progressed = any(row["epoch"] > 0 or row["state"] in {"complete", "pruned"} for row in rows)
+        if study_is_broken(failed, before, progressed, self.settings.failures):
+            why = (
+                f"the study {study.name!r} is stopped: {failed - before} trials failed before any finished "
+                f"an epoch, last: {trial.reason}. The traceback is in {trial.folder.log}; mend the objective, then "
+                "type the command again"
+            )
+            self.storage.set_study_user_attr(study.study_id, STOPPED, {"why": why, "fails": failed})
+
+    def _look_after(self) -> None:
+        now = time.monotonic()
+        self._renew_due()
+        late = self.stopping and now - self._stop_asked > 2 * self.settings.grace
+        for seat, trial in list(self.trials.items()):
+            if seat.child is not None and not trial.free and seat.child.gone():
+                self._drain(seat)
+            if seat.child is not None and (late or trial.is_silent()):
+                self._bury(seat, silent=now - seat.child.heard)
+            if late and self.outage.lasts:
+                self.screen.say(f"the database is away: trial {trial.number} goes on when its lease has expired")
+                del self.trials[seat]
+
+    def _renew_due(self) -> None:
+        """All leases held here, if it is time; also called between the pieces of a long transfer."""
+        now = time.monotonic()
+        if now - self._renewed < self.settings.renew_every or self.outage.lasts:
+            return
+        self._renewed = now
+        for trial in list(self.trials.values()):
+            self.outage.attempt(trial.renew)
+            trial.folder.bound_log(self.settings.log_bytes)
+
+    def _abandon(self) -> None:
+        """Nothing can be handed over to a database that is broken: the leases run out by themselves."""
+        self.stopping, self._stop_asked = True, -math.inf

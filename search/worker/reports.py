@@ -1,0 +1,148 @@
+"""What a child says of its trial, written into the database: each write fenced by the lease.
+
+Optuna's own Trial does the writing: suggest, report, should_prune and tell are what they are under ``study.optimize``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from optuna.distributions import CategoricalDistribution, json_to_distribution
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from search.child.protocol import Answer, Constraint, Report, Suggest, UserAttr
+from search.database.leases import Lease, LeaseLost
+from search.rules import pruning
+from search.studies.as_optuna import as_optuna
+from search.worker.birth import trial_of
+from search.worker.joined import JoinedStudy
+
+
+class Reports:
+    """One lease's trial in the database."""
+
+    def __init__(self, joined: JoinedStudy, lease: Lease) -> None:
+        self.trial_id = lease.trial_id
+        self.number: int | None = None
+        """Optuna's, once it is known."""
+        self._joined, self._lease = joined, lease
+        self._study = as_optuna(joined.study, joined.cached, lease.number)
+        self._trial: Trial | None = None
+
+    # -- its life -----------------------------------------------------------------------------------------------------
+
+    def begin(self) -> FrozenTrial:
+        """Born, adopted or taken over, and held from here on. Can be done again."""
+        self.trial_id = self.trial_id or trial_of(self._joined, self._lease)
+        self._joined.storage.hold(self.trial_id, self._lease)
+        self.trial()  # so that its number is known
+        return self.frozen()
+
+    def trial(self) -> Trial:
+        """Optuna's Trial."""
+        if self._trial is None:
+            if self.trial_id is None:
+                raise LeaseLost("no trial yet")
+            self._study.get_trials(deepcopy=False)  # Optuna's cache must have seen the trial
+            self._trial = Trial(self._study, self.trial_id)
+            self.number = self._trial.number
+        return self._trial
+
+    def frozen(self) -> FrozenTrial:
+        """The trial as it is stored."""
+        return self._joined.cached.get_trial(self.trial()._trial_id)
+
+    def forget(self) -> None:
+        """After the database was away: Optuna's Trial may know less than is stored, and is read anew."""
+        self._trial = None
+
+    def release(self) -> None:
+        """Nothing more is written."""
+        if self.trial_id is not None:
+            self._joined.storage.release(self.trial_id)
+
+    def ended_as(self) -> str | None:
+        """The state of a trial that is finished and whose lease is closed: the answer to our tell was lost.
+
+        Raises UpdateFinishedTrialError where somebody else finished it with Optuna's tools.
+        """
+        state = self.frozen().state
+        row = self._joined.storage.leases.current(self._lease)
+        if not state.is_finished() or row is None:
+            return None
+        if row.state == "open":
+            raise UpdateFinishedTrialError
+        return state.name.lower()
+
+    def tell(self, state: TrialState, reason: str, value: float | None, seconds: float) -> None:
+        """The last word; its transaction closes the lease."""
+        trial = self.trial()
+        if reason:
+            trial.set_user_attr("reason", reason)
+        with self._joined.storage.entering(trial._trial_id, seconds=seconds):
+            self._study.tell(trial, value, state=state)
+
+    # -- a child's messages -------------------------------------------------------------------------------------------
+
+    def suggest(self, message: Suggest) -> Answer:
+        """The sampler's value, or what is fixed; Optuna's complaint where the distribution contradicts an earlier one."""
+        distribution, trial = json_to_distribution(message.distribution), self.trial()
+        keywords = dict(distribution._asdict())
+        methods: dict[str, Any] = {
+            "FloatDistribution": trial.suggest_float,
+            "IntDistribution": trial.suggest_int,
+            "CategoricalDistribution": trial.suggest_categorical,
+        }
+        suggest = methods[type(distribution).__name__]
+        try:
+            if isinstance(distribution, CategoricalDistribution):
+                return Answer(suggest(message.name, distribution.choices))
+            low, high = keywords.pop("low"), keywords.pop("high")
+            return Answer(suggest(message.name, low, high, **keywords))
+        except ValueError as error:
+            return Answer(error=str(error))
+
+    def should_prune(self) -> Answer:
+        """For a plain function, which asks for itself."""
+        return Answer(bool(self.trial().should_prune()))  # a pruner may answer in NumPy
+
+    def report(self, message: Report) -> None:
+        """A plain function's."""
+        self.trial().report(message.value, message.step)
+
+    def user_attr(self, message: UserAttr) -> None:
+        """As Optuna's."""
+        self.trial().set_user_attr(message.key, message.value)
+
+    def constraint(self, message: Constraint) -> None:
+        """As Optuna's, which takes each but once."""
+        if message.key not in self.trial().constraints:
+            self.trial().set_constraint(message.key, message.value)
+
+    def epoch(self, step: int, values: Mapping[str, float], seconds: float) -> None:
+        """A finished epoch: the metric as an intermediate value, all values as a history, the step in the lease."""
+        trial, metric = self.trial(), self._joined.study.definition["metric"]
+        if metric in values and step not in trial._cached_frozen_trial.intermediate_values:
+            trial.report(values[metric], step)
+        history = {name: list(row) for name, row in trial.user_attrs.get("epochs", {}).items()}
+        for name, value in values.items():
+            row = history.setdefault(name, [])
+            row += [None] * (step - len(row))
+            row[step - 1] = value
+        with self._joined.storage.entering(trial._trial_id, epoch=step, seconds=seconds):
+            trial.set_user_attr("epochs", history)
+
+    # -- decisions ----------------------------------------------------------------------------------------------------
+
+    def is_pruned_at(self, step: int) -> bool:
+        """Whether the trial is to stop after this epoch; for ``first`` the pruner is asked, and not obeyed."""
+        study = self._joined.study
+        if study.refit or not pruning.is_asked(step, study.definition.get("pruner"), study.size):
+            return False
+        return bool(self.trial().should_prune()) and not study.is_first(self._lease.number)
+
+    def is_feasible(self) -> bool:
+        """Whether all constraints hold."""
+        return all(limit <= 0.0 for limit in self.trial().constraints.values())

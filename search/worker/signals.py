@@ -1,0 +1,26 @@
+"""What a signal does to a worker."""
+
+from __future__ import annotations
+
+import os
+import signal
+from types import FrameType
+
+from search.worker.loop import Worker
+
+
+def take_signals(worker: Worker) -> None:
+    """The first Ctrl-C, SIGTERM or SIGHUP hands over, the second ends at once."""
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        if worker.interrupted:
+            worker.screen.end()
+            worker.close()
+            os._exit(130)
+        if not worker.working:
+            raise KeyboardInterrupt  # during an evaluation, say: nothing is held that could be handed over
+        worker.interrupt()
+        worker.screen.say("stopping: trials are handed over at their last checkpoint (again to stop at once)")
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, handle)

@@ -1,0 +1,384 @@
+"""One trial under its lease: from the claim to the tell, whatever dies on the way.
+
+Each message can be handled again after the database was away: what was done before is found done. The order is report,
+record, store, tell; a death anywhere leaves a lease that the next holder goes on with.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from optuna.distributions import distribution_to_json
+from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
+from optuna.trial import TrialState
+
+from search.child import protocol as said
+from search.child.process import Child
+from search.contract import Devices
+from search.database.leases import Lease, LeaseLost
+from search.errors import SearchError
+from search.rules import failures, pruning
+from search.rules.failures import Verdict
+from search.studies.study import still_there
+from search.worker.checkpoints import Checkpoints
+from search.worker.folder import LocalCheckpoint, TrialFolder
+from search.worker.joined import JoinedStudy
+from search.worker.reports import Reports
+
+
+@dataclass
+class Begin(said.Message):
+    """The worker's own: the first of each trial."""
+
+
+@dataclass
+class Died(said.Last):
+    """The worker's own: the child is gone, or was killed after ``silent`` seconds without a word."""
+
+    status: int | None
+    silent: float
+
+
+class LeasedTrial:
+    """A claimed lease, its trial and the child that trains it."""
+
+    def __init__(
+        self, joined: JoinedStudy, lease: Lease, child: Child, devices: Devices, kernel_kills: Callable[[], int]
+    ) -> None:
+        self.joined, self.lease, self.child, self.devices = joined, lease, child, devices
+        self.folder = TrialFolder(joined.folder, lease.number, lease.token)
+        self.reports = Reports(joined, lease)
+        self.checkpoints = Checkpoints(joined, lease, self.folder)
+        self.inbox: deque[said.Message] = deque([Begin()])
+        self._done: dict[str, bool] = {}
+        """What of the message at hand is done already, should it be handled again."""
+        self.over = False
+        """The lease is closed, handed over or lost; only the child's last message is waited for."""
+        self.free = False
+        """The child can take another trial, or is gone."""
+        self.training = False
+        self.handing_over = False
+        self.outcome: str | None = None
+        self.reason = ""
+        self.raised = False
+        """Whether its objective's code did."""
+        self.announced = False
+        self.epoch = lease.epoch
+        self.value: float | None = None
+        self.rate: float | None = None
+        """Images a second, where they are reported."""
+        self.epochs_here = 0
+        self.longest_epoch = self.last_epoch = 0.0
+        self._epoch_began = self._accounted = self._ended = time.monotonic()
+        self._kernel_kills, self._killed_before = kernel_kills, kernel_kills()
+
+    # -- what the worker calls ----------------------------------------------------------------------------------------
+
+    def advance(self) -> None:
+        """Handles what has come. An unreachable database raises; the message stays and is handled again later."""
+        while self.inbox:
+            message = self.inbox[0]
+            if not self.over:
+                self._handle_or_end(message)
+            self.inbox.popleft()
+            self._done.clear()
+            self.free = self.free or isinstance(message, said.Last)
+
+    def renew(self) -> None:
+        """Keeps the lease for another while; finds out that it is lost."""
+        if not self.over:
+            try:
+                self.joined.storage.leases.renew(self.lease)
+            except LeaseLost as reason:
+                self._lost(reason)
+
+    def ask_hand_over(self) -> None:
+        """The worker is to stop: end the epoch if little is left of it, else the batch."""
+        self.handing_over = True
+        left = self.longest_epoch - (time.monotonic() - self._epoch_began)
+        if self.longest_epoch == 0.0 or left > self.joined.settings.grace:
+            self._stop("hand over")
+
+    def is_silent(self) -> bool:
+        """Whether the child should be killed: without a word while training, or not ending when told to."""
+        settings, now = self.joined.settings, time.monotonic()
+        if self.over:
+            return now - self._ended > settings.grace
+        plain = self.joined.study.definition["kind"] == "function"
+        limit = settings.silence or (math.inf if plain else settings.silence_at_most)
+        return not self.inbox and now - self.child.heard > max(limit, settings.silent_epochs * self.longest_epoch)
+
+    @property
+    def number(self) -> int | None:
+        """The trial's number, once it is known."""
+        return self.reports.number
+
+    def sentence(self) -> str:
+        """How it ended, in a line."""
+        what = f"{self.joined.study.name} trial {self.number if self.number is not None else '?'}"
+        value = ""
+        if self.value is not None and self.outcome in {"complete", "pruned"}:
+            value = f", {self.joined.study.shown_metric} {self.value:.4f}"
+        return f"{what}: {self.outcome}{value}{': ' if self.reason else ''}{self.reason}"
+
+    # -- messages -----------------------------------------------------------------------------------------------------
+
+    def _handle_or_end(self, message: said.Message) -> None:
+        try:
+            self._handle(message)
+        except (LeaseLost, UpdateFinishedTrialError) as reason:
+            self._lost(reason)
+        except StorageInternalError:
+            self.reports.forget()
+            raise
+        except SearchError as reason:
+            if self.over:  # given back already
+                raise
+            self._give_back_for(str(reason))
+        except OSError as error:
+            self._give_back_for(f"trial {self.number} cannot go on here: {error}")
+        except KeyError:
+            if still_there(self.joined.storage.engine, self.joined.study):
+                raise
+            self._end("lost", "the study was deleted")
+            self._stop("fenced")
+
+    def _handle(self, message: said.Message) -> None:  # noqa: PLR0912 - a line a message
+        match message:
+            case Begin():
+                self._begin()
+            case said.Suggest():
+                self.child.send(self.reports.suggest(message))
+            case said.ShouldPrune():
+                self.child.send(self.reports.should_prune())
+            case said.Report():
+                self.reports.report(message)
+                self.value = message.value
+            case said.UserAttr():
+                self.reports.user_attr(message)
+            case said.Constraint():
+                self.reports.constraint(message)
+            case said.Epoch():
+                self._finish_epoch(message)
+            case said.Done():
+                self._complete(message.value)
+            case said.Pruned():
+                self._tell(TrialState.PRUNED, message.why or pruning.why_pruned(self.epoch))
+            case said.Stopped():
+                self._hand_over()
+            case said.Failed():
+                self._failed(message)
+            case Died():
+                self._died(message)
+            case said.Beat():
+                pass
+            case _:
+                raise TypeError(f"a child says {message}")
+
+    def _begin(self) -> None:
+        """Birth, adoption or continuation; then the child is told to go."""
+        if self.handing_over:  # it was told to stop while the database was away
+            self._hand_over()
+            return
+        frozen = self.reports.begin()
+        self.checkpoints.trial = self.number
+        used_up = failures.attempts_used_up(self.lease.attempts, self.joined.settings.attempts)
+        if frozen.state.is_finished():
+            self.joined.storage.leases.close(self.lease, frozen.state.name.lower())
+            self._end(frozen.state.name.lower(), "ended by somebody else")
+        elif used_up:
+            self._tell(TrialState.FAIL, used_up)
+        elif self.reports.is_pruned_at(self.epoch):
+            self._tell(TrialState.PRUNED, pruning.why_pruned(self.epoch))
+        else:
+            checkpoint = self.checkpoints.find(self.epoch)
+            if self.lease.trial_id is not None:
+                resumed = [*self.lease.resumed_from, checkpoint.step if checkpoint else 0]
+                self.joined.storage.leases.renew(self.lease, resumed_from=resumed)
+            self._go(checkpoint)
+
+    def _go(self, checkpoint: LocalCheckpoint | None) -> None:
+        joined, study, trial = self.joined, self.joined.study, self.reports.trial()
+        started = trial._cached_frozen_trial.datetime_start
+        self.folder.path.mkdir(parents=True, exist_ok=True)
+        self._epoch_began = self._accounted = self.child.heard = time.monotonic()
+        self.training = True
+        self.child.send(
+            said.Go(
+                run=self.folder.path.name,
+                log=str(self.folder.log),
+                number=trial.number,
+                seed=study.trial_seed(trial.number),
+                workdir=str(self.folder.path),
+                data_dir=str(joined.data_dir),
+                source=str(joined.source) if joined.source else None,
+                resume=str(checkpoint.path) if checkpoint else None,
+                size=dataclasses.asdict(study.size),
+                cores=self.devices.cores,
+                gpus=self.devices.gpus,
+                refit=bool(study.refit),
+                params=trial.params,
+                distributions={name: distribution_to_json(value) for name, value in trial.distributions.items()},
+                user_attrs=trial.user_attrs,
+                constraints=trial.constraints,
+                reported=list(trial._cached_frozen_trial.intermediate_values),
+                datetime_start=started.isoformat() if started else None,
+            )
+        )
+
+    def _finish_epoch(self, message: said.Epoch) -> None:
+        self._time_epoch()
+        self.value = message.values.get(self.joined.study.definition["metric"], self.value)
+        self.rate = message.values.get("images_per_second", self.rate)
+        is_new = self._done.setdefault("is new", message.step > self.epoch)
+        if message.step > self.epoch:
+            self.reports.epoch(message.step, message.values, self._unaccounted())
+            self.epoch, self._accounted = message.step, time.monotonic()
+        elif not is_new and not self._done.get("counted"):
+            self.joined.storage.leases.renew(self.lease, repeated=1, seconds=self._unaccounted())
+            self._done["counted"], self._accounted = True, time.monotonic()
+        if message.checkpoint:
+            self.checkpoints.take(message.step, Path(message.checkpoint))
+        if self.handing_over:
+            self._stop("hand over")
+        elif is_new and self.reports.is_pruned_at(message.step):
+            self._stop("pruned")
+            self._tell(TrialState.PRUNED, pruning.why_pruned(self.epoch))
+
+    def _time_epoch(self) -> None:
+        if self._done.setdefault("timed", False):
+            return
+        now = time.monotonic()
+        self.last_epoch, self.epochs_here = now - self._epoch_began, self.epochs_here + 1
+        self.longest_epoch = max(self.longest_epoch, self.last_epoch)
+        self._epoch_began = now
+        self._done["timed"] = True
+
+    # -- ends ---------------------------------------------------------------------------------------------------------
+
+    def _complete(self, value: float) -> None:
+        if self._is_told():
+            return
+        if nowhere := pruning.leads_nowhere(value):
+            self._tell(TrialState.PRUNED, nowhere)
+            return
+        self._keep_model(value)
+        self._tell(TrialState.COMPLETE, "", value)
+
+    def _hand_over(self) -> None:
+        """The child ended its batch: checkpoint and lease go to whoever claims next. Not an attempt."""
+        self.checkpoints.upload(last=True)
+        self._give_back(counted=False)
+        self._end("handed over", f"after epoch {self.epoch}")
+
+    def _failed(self, message: said.Failed) -> None:
+        verdict = failures.after_failure(message.cause, resumed_from_local=self.checkpoints.is_local)
+        if verdict == Verdict.PRUNED:
+            self._tell(TrialState.PRUNED, message.why)
+        elif verdict == Verdict.FAILED:
+            self._tell(TrialState.FAIL, message.why)
+            self.raised = True
+        elif verdict == Verdict.AGAIN:
+            self.folder.clear()
+            self._give_back(counted=True)
+            self._end("waiting", f"{message.why}; it was removed, the stored one is next")
+        else:
+            self._give_back_for(message.why)
+
+    def _died(self, message: Died) -> None:
+        kernel_killed = self._kernel_kills() > self._killed_before
+        if memory := pruning.was_killed_for_memory(message.status, message.silent, kernel_killed):
+            self._tell(TrialState.PRUNED, memory)
+            return
+        self.checkpoints.upload(last=True)
+        self._give_back(counted=True)
+        how = failures.how_it_died(message.status, message.silent)
+        self._end("waiting", f"its process {how}; it goes on from epoch {self.epoch}")
+
+    def _tell(self, state: TrialState, reason: str, value: float | None = None) -> None:
+        """The last word on the trial: its log, its reason, then the state that closes the lease with it."""
+        if self._is_told():
+            return
+        self._keep_log()
+        self.reports.tell(state, reason, value, self._unaccounted())
+        if value is not None:
+            self.value = value
+        self._close(state.name.lower(), reason)
+
+    def _is_told(self) -> bool:
+        state = self.reports.ended_as()
+        if state is not None:
+            self._close(state, "")
+        return state is not None
+
+    def _close(self, outcome: str, reason: str) -> None:
+        self._end(outcome, reason)
+        self.joined.files.sweep(self.joined.study.key)
+        self.folder.clear()
+
+    def _give_back_for(self, why: str) -> None:
+        """This machine's fault, not the trial's: somebody else goes on with it, and this worker ends with one line."""
+        self._give_back(counted=False)
+        self._end("waiting", why)
+        raise SearchError(why)
+
+    def _give_back(self, *, counted: bool) -> None:
+        self.joined.storage.leases.give_back(self.lease, counted=counted, seconds=self._unaccounted())
+
+    def _lost(self, reason: Exception) -> None:
+        if isinstance(reason, UpdateFinishedTrialError) and self.reports.trial_id is not None:
+            state = self.joined.cached.get_trial(self.reports.trial_id).state.name.lower()
+            self.joined.storage.leases.close(self.lease, state)
+            self._end(state, "ended by somebody else")
+        else:
+            self._end("lost", "another worker goes on with it")
+        self._stop("fenced")
+
+    def _end(self, outcome: str, reason: str) -> None:
+        self.over, self.outcome, self.reason, self._ended = True, outcome, reason, time.monotonic()
+        self.free = self.free or not self.training
+        self.reports.release()
+
+    # -- small parts --------------------------------------------------------------------------------------------------
+
+    def _keep_model(self, value: float) -> None:
+        """If it is one of the best."""
+        files, study = self.joined.files, self.joined.study
+        model = self.folder.path / "model"
+        if not (model.is_dir() and self.reports.is_feasible() and files.is_worth_keeping(study.key, value)):
+            return
+        try:
+            files.keep(self.lease, "model", model, value=value)
+        except OSError as error:
+            self._give_back_for(f"the model of trial {self.number} cannot be stored: {error.strerror or error}")
+
+    def _keep_log(self) -> None:
+        try:
+            tail = self.folder.log_tail(self.joined.settings.log_stored)
+            if tail is not None:
+                self.joined.files.keep(self.lease, "log", tail)
+        except OSError as error:
+            self.joined.say(f"the log of trial {self.number} cannot be stored: {error.strerror or error}")
+
+    def _stop(self, reason: Literal["pruned", "hand over", "fenced"]) -> None:
+        if self.training:
+            self.child.send(said.Stop(self.folder.path.name, reason))
+
+    def _unaccounted(self) -> float:
+        """Seconds of this claim that are not in the lease's row yet."""
+        return time.monotonic() - self._accounted
+
+
+def drop_stale_checkpoints(inbox: deque[Any]) -> None:
+    """While epochs queue for a database that is away, only the newest checkpoints are worth their space."""
+    for message in [one for one in inbox if isinstance(one, said.Epoch)][:-2]:
+        if message.checkpoint:
+            Path(message.checkpoint).unlink(missing_ok=True)
+            message.checkpoint = None
