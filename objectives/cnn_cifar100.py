@@ -10,7 +10,7 @@ from functools import partial
 
 from optuna.trial import BaseTrial
 
-from objectives.data import describe
+from objectives.data import identity
 from objectives.training.fine_tune import Hyperparameters, plan
 from objectives.training.image_classifier import evaluate
 from objectives.training.image_classifier import train as train_plan
@@ -62,7 +62,7 @@ OBJECTIVE = Objective(
     evaluate=evaluate,
     metric="val_accuracy",
     first=(parameters(TRANSFER), parameters(SCRATCH)),
-    data=partial(describe, "cifar100"),
+    data=partial(identity, "cifar100"),
     source="cnn_cifar10",
     without_source={"init": "scratch"},
     references={"the hand-tuned notebook": 0.4508},

@@ -10,7 +10,7 @@ from functools import partial
 
 from optuna.trial import BaseTrial
 
-from objectives.data import describe
+from objectives.data import identity
 from objectives.training.augment import Ranges
 from objectives.training.image_classifier import Plan, evaluate
 from objectives.training.image_classifier import train as train_plan
@@ -59,7 +59,7 @@ OBJECTIVE = Objective(
     evaluate=evaluate,
     metric="val_accuracy",
     first=({"learning_rate": 1.0, "weight_decay": 5e-4, "dropout_scale": 0.25, "augmentation": 0.5},),
-    data=partial(describe, "digits"),
+    data=partial(identity, "digits"),
     sizes={
         "quick": Size(
             budget=8,

@@ -12,7 +12,8 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from objectives.data import Batches, Cut, Dataset, cut, load, statistics
+from objectives.data import Cut, Dataset, cut, load, statistics
+from objectives.data.batches import Batches
 from objectives.models import deploy, transfer
 from objectives.training import architecture, keep
 from objectives.training.architecture import Architecture
