@@ -1,1 +1,5 @@
-"""A file here is an objective: a search space and how one trial of it is trained. The folders are what they share."""
+"""A file here is an objective: a search space, what a trial of it trains, and what is declared of it.
+
+The folders are what they share. Files may use all folders, ``training/`` uses ``models/`` and ``data/``, those two use
+neither; of the service all know ``search.contract`` alone. No folder knows a file.
+"""

@@ -7,16 +7,20 @@ notebook's width of 32, on 45,000 images.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from optuna.trial import BaseTrial
 
-from objectives.data import describe
-from objectives.training.image_classifier import Plan, augmentation, evaluate
-from objectives.training.image_classifier import train as train_plan
+from objectives.data import identity
+from objectives.training.augmentation import by_magnitude
+from objectives.training.evaluate import evaluate
+from objectives.training.plan import Plan
 from objectives.training.recipe import Recipe
+from objectives.training.shown import shown
+from objectives.training.sizes import FULL, QUICK
+from objectives.training.trial import train_plan
 from search.contract import Objective, Size, TrialContext, parameters
 
 
@@ -60,7 +64,7 @@ def train(hp: Hyperparameters, context: TrialContext) -> float:
         warm_up=hp.warm_up,
     )
     architecture = network(hp, context.size)
-    plan = Plan(data="cifar10", architecture=architecture, recipe=recipe, augmentation=augmentation(hp.augmentation))
+    plan = Plan(data="cifar10", architecture=architecture, recipe=recipe, augmentation=by_magnitude(hp.augmentation))
     return train_plan(plan, hp, context)
 
 
@@ -91,19 +95,10 @@ OBJECTIVE = Objective(
     evaluate=evaluate,
     metric="val_accuracy",
     first=(parameters(MODERN), parameters(NOTEBOOK)),
-    data=partial(describe, "cifar10"),
-    references={"the hand-tuned notebook": 0.7776},
+    data=partial(identity, "cifar10"),
     sizes={
-        "quick": Size(
-            budget=10,
-            epochs=5,
-            rungs=(2,),
-            train_images=6_000,
-            validation_images=2_000,
-            width=16,
-            refit_epochs=8,
-            images_per_second=1_200,
-        ),
-        "full": Size(budget=100, epochs=30, rungs=(3, 9, 27), width=32, refit_epochs=30, images_per_second=300),
+        "quick": replace(QUICK, width=16, refit_epochs=8, images_per_second=1_200),
+        "full": replace(FULL, width=32, images_per_second=300),
     },
+    shown=shown(references={"the hand-tuned notebook": 0.7776}, then="cnn_cifar100"),
 )

@@ -6,15 +6,18 @@ Searched is how to go on: how much of the source stays frozen, for how long the 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from optuna.trial import BaseTrial
 
-from objectives.data import describe
+from objectives.data import identity
+from objectives.training.evaluate import evaluate
 from objectives.training.fine_tune import Hyperparameters, plan
-from objectives.training.image_classifier import evaluate
-from objectives.training.image_classifier import train as train_plan
-from search.contract import Objective, Size, TrialContext, parameters
+from objectives.training.shown import shown
+from objectives.training.sizes import FULL, QUICK
+from objectives.training.trial import train_plan
+from search.contract import Objective, TrialContext, parameters
 
 
 def suggest(trial: BaseTrial) -> Hyperparameters:
@@ -45,16 +48,7 @@ TRANSFER = Hyperparameters(
     label_smoothing=0.1,
     dropout_scale=0.0,
 )
-SCRATCH = Hyperparameters(
-    init="scratch",
-    freeze=0,
-    learning_rate=1.0,
-    head_learning_rate=2.0,
-    head_warm_epochs=0,
-    weight_decay=5e-4,
-    label_smoothing=0.1,
-    dropout_scale=0.0,
-)
+SCRATCH = replace(TRANSFER, init="scratch", learning_rate=1.0, head_warm_epochs=0)
 
 OBJECTIVE = Objective(
     suggest=suggest,
@@ -62,21 +56,12 @@ OBJECTIVE = Objective(
     evaluate=evaluate,
     metric="val_accuracy",
     first=(parameters(TRANSFER), parameters(SCRATCH)),
-    data=partial(describe, "cifar100"),
+    data=partial(identity, "cifar100"),
     source="cnn_cifar10",
     without_source={"init": "scratch"},
-    references={"the hand-tuned notebook": 0.4508},
     sizes={
-        "quick": Size(
-            budget=10,
-            epochs=5,
-            rungs=(2,),
-            train_images=6_000,
-            validation_images=2_000,
-            width=16,
-            refit_epochs=8,
-            images_per_second=1_200,
-        ),
-        "full": Size(budget=100, epochs=35, rungs=(3, 9, 27), width=32, refit_epochs=35, images_per_second=300),
+        "quick": replace(QUICK, width=16, refit_epochs=8, images_per_second=1_200),
+        "full": replace(FULL, epochs=35, width=32, refit_epochs=35, images_per_second=300),
     },
+    shown=shown(references={"the hand-tuned notebook": 0.4508}),
 )

@@ -5,17 +5,20 @@ The shortest whole objective: a space, a training, a declaration. Copy it to beg
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from optuna.trial import BaseTrial
 
-from objectives.data import describe
-from objectives.training.augment import Ranges
-from objectives.training.image_classifier import Plan, evaluate
-from objectives.training.image_classifier import train as train_plan
+from objectives.data import identity
+from objectives.training.augmentation import Ranges
+from objectives.training.evaluate import evaluate
+from objectives.training.plan import Plan
 from objectives.training.recipe import Recipe
-from search.contract import Objective, Size, TrialContext
+from objectives.training.shown import shown
+from objectives.training.sizes import FULL, QUICK
+from objectives.training.trial import train_plan
+from search.contract import Objective, TrialContext
 
 
 @dataclass(frozen=True)
@@ -59,27 +62,20 @@ OBJECTIVE = Objective(
     evaluate=evaluate,
     metric="val_accuracy",
     first=({"learning_rate": 1.0, "weight_decay": 5e-4, "dropout_scale": 0.25, "augmentation": 0.5},),
-    data=partial(describe, "digits"),
+    data=partial(identity, "digits"),
     sizes={
-        "quick": Size(
+        "quick": replace(
+            QUICK,
             budget=8,
             epochs=8,
-            rungs=(2,),
+            train_images=None,
             validation_images=280,
             width=8,
             refit_epochs=12,
             batch=32,
             images_per_second=4_000,
         ),
-        "full": Size(
-            budget=50,
-            epochs=30,
-            rungs=(3, 9, 27),
-            validation_images=280,
-            width=16,
-            refit_epochs=30,
-            batch=32,
-            images_per_second=2_000,
-        ),
+        "full": replace(FULL, budget=50, validation_images=280, width=16, batch=32, images_per_second=2_000),
     },
+    shown=shown(),
 )

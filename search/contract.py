@@ -126,7 +126,10 @@ class TrialContext(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Number:
-    """One figure among what ``evaluate`` returns. ``key`` may lead into a mapping in it: ``superclass.accuracy``."""
+    """One figure among what ``evaluate`` returns. Every ``key`` here may lead into a mapping: ``superclass.accuracy``.
+
+    What the metrics do not hold is not shown.
+    """
 
     key: str
     title: str
@@ -138,22 +141,20 @@ class Number:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """Something of what ``evaluate`` returns that is shown under a title of its own: figures, then rows."""
+    """Something of what ``evaluate`` returns that is shown under a title of its own: figures, rows, or more tables."""
 
-    key: str
-    """Leads to a mapping of figures, or to the list of ``columns``' rows, each a mapping."""
     title: str
     text: str = ""
-    numbers: Sequence[Number] = ()
-    """Figures above the rows; their keys begin where ``key`` leads."""
-    columns: Mapping[str, str] = field(default_factory=dict)
-    """Title by key of a row; none: there are no rows."""
-    rows: str = ""
-    """Where the rows are, seen from where ``key`` leads; empty: there."""
-    level: int = 2
-    """Of the heading: 3 belongs to the table before it."""
     when: str = ""
-    """A key, seen from where ``key`` leads, without whose truth ``text`` is not said."""
+    """A key without whose truth ``text`` is not said."""
+    numbers: Sequence[Number] = ()
+    """A list or, above rows, one line."""
+    rows: str = ""
+    """The key of a list of mappings."""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """Title by key of a row."""
+    tables: Sequence[Table] = ()
+    """Those that belong to this one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,6 +183,10 @@ class Shown:
     """Lines that load it; ``{model}`` is its path."""
     record: str = ""
     """A JSON file of the folder that says how the model came to be: the report quotes it."""
+    trained_on: str = ""
+    """The key in ``record`` of the number of examples that the model was trained on."""
+    examples: str = "examples"
+    """What the data are counted in, in the plural."""
     training_value: str = "value on the training data"
     """What a refit's value is, as no validation data are left."""
     references: Mapping[str, float] = field(default_factory=dict)
@@ -285,6 +290,33 @@ def seed_for(*parts: int | str) -> int:
 def size_from_json(data: Mapping[str, Any]) -> Size:
     """The inverse of ``dataclasses.asdict`` behind JSON, which has no tuples."""
     return Size(**{**data, "rungs": tuple(data["rungs"])})
+
+
+def shown_from_json(data: Mapping[str, Any] | None) -> Shown:
+    """The inverse of ``dataclasses.asdict`` behind JSON. What is missing is not declared; what is unknown is left out,
+    as another version may have stored it."""
+    known = _known(Shown, data or {})
+    return Shown(
+        **{
+            **known,
+            "numbers": tuple(Number(**_known(Number, one)) for one in known.get("numbers", ())),
+            "tables": tuple(_table(one) for one in known.get("tables", ())),
+            "pictures": tuple(Picture(**_known(Picture, one)) for one in known.get("pictures", ())),
+            "attached": tuple(known.get("attached", ())),
+            "private": tuple(known.get("private", ())),
+        }
+    )
+
+
+def _table(data: Mapping[str, Any]) -> Table:
+    known = _known(Table, data)
+    numbers = tuple(Number(**_known(Number, one)) for one in known.get("numbers", ()))
+    return Table(**{**known, "numbers": numbers, "tables": tuple(_table(one) for one in known.get("tables", ()))})
+
+
+def _known(kind: type[Any], data: Mapping[str, Any]) -> dict[str, Any]:
+    names = {one.name for one in dataclasses.fields(kind)}
+    return {name: value for name, value in data.items() if name in names}
 
 
 def parameters(hp: Hyperparameters) -> dict[str, Any]:

@@ -7,17 +7,18 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from objectives.data.cifar import CIFAR10, CIFAR100, SUPERCLASS, Layout
+from objectives.data import cifar10, cifar100
+from objectives.data.cifar import Layout
 
 
 def write_cifar10(data_dir: Path, *, train: int = 500, test: int = 100, seed: int = 0) -> Path:
     """Write train images (a multiple of 5) and test images, all classes equally common; return the data folder."""
-    return _write(CIFAR10, data_dir, train, test, seed)
+    return _write(cifar10.LAYOUT, data_dir, train, test, seed)
 
 
 def write_cifar100(data_dir: Path, *, train: int = 500, test: int = 200, seed: int = 0) -> Path:
     """The same with 100 classes and their superclasses; at least 100 images each."""
-    return _write(CIFAR100, data_dir, train, test, seed)
+    return _write(cifar100.LAYOUT, data_dir, train, test, seed)
 
 
 def records(layout: Layout, labels: npt.NDArray[np.int64], seed: int = 0) -> npt.NDArray[np.uint8]:
@@ -27,8 +28,8 @@ def records(layout: Layout, labels: npt.NDArray[np.int64], seed: int = 0) -> npt
     noisy = clean + np.random.default_rng(seed).normal(0, 25, clean.shape)
     pixels = noisy.clip(0, 255).astype(np.uint8).reshape(len(labels), -1)
     heads = [labels[:, None].astype(np.uint8)]
-    if layout.coarse_names:
-        heads.insert(0, np.array(SUPERCLASS, dtype=np.uint8)[labels][:, None])
+    if layout.superclass_of:
+        heads.insert(0, np.array(layout.superclass_of, dtype=np.uint8)[labels][:, None])
     return np.concatenate([*heads, pixels], axis=1)
 
 

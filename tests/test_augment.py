@@ -8,10 +8,11 @@ import numpy.typing as npt
 import pytest
 from keras import ops
 
-from objectives.training.augment import SHIFT_AND_FLIP, Augment, Ranges, gather, transforms
+from objectives.training.augmentation import Augment, Ranges, by_magnitude, gather, transforms
 
 Array = npt.NDArray[np.float32]
 
+SHIFT_AND_FLIP = by_magnitude(0.5)
 NOTHING = Ranges(rotation=0, shift=0, zoom=0, shear=0, brightness=0, flip=False)
 IMAGES = np.random.default_rng(0).random((64, 12, 16, 3), dtype=np.float32)
 
@@ -52,6 +53,13 @@ def test_the_gather_compiles_under_xla_and_says_so() -> None:
     assert whole.shape == IMAGES.shape and np.abs(whole - IMAGES).max() > 0.1
     assert layer.supports_jit and not Augment(1.0, seed=1, native=True).supports_jit
     assert not Augment(1.0, seed=1).supports_jit  # these tests run on TensorFlow's CPU
+
+
+def test_augmentation_begins_with_shifts_of_two_pixels_and_flips() -> None:
+    half, whole = by_magnitude(0.5), by_magnitude(1.0)
+    assert (half.shift * 32, half.whole_pixels, half.flip) == (2.0, True, True)
+    assert half.rotation == half.zoom == half.shear == half.brightness == 0.0
+    assert (whole.rotation, whole.zoom, whole.brightness, whole.whole_pixels) == (10.0, 0.1, 0.1, False)
 
 
 def test_magnitude_0_and_inference_change_nothing() -> None:

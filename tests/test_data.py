@@ -20,7 +20,10 @@ import pytest
 
 from objectives import data
 from objectives.data import download
-from objectives.data.cifar import CIFAR10, CIFAR100, CLASS_NAMES, SUPERCLASS
+from objectives.data.batches import Batches
+from objectives.data.cifar10 import LAYOUT as CIFAR10
+from objectives.data.cifar100 import FINE_NAMES, SUPERCLASS
+from objectives.data.cifar100 import LAYOUT as CIFAR100
 from search.contract import SearchError, Size
 from tests.cifar_files import records, write_cifar10, write_cifar100
 
@@ -56,7 +59,7 @@ def test_cifar100_has_superclasses_and_names_from_the_files(tmp_path: Path) -> N
     assert (dataset.coarse == np.array(SUPERCLASS)[dataset.labels]).all()
     assert dataset.class_names[0] == "apple" and dataset.coarse_names[4] == "fruit_and_vegetables"
     assert np.bincount(SUPERCLASS).tolist() == [5] * 20 and SUPERCLASS[0] == 4
-    names = CLASS_NAMES["fine_label_names.txt"].replace("apple", "pomme").split()
+    names = FINE_NAMES.replace("apple", "pomme").split()
     (tmp_path / CIFAR100.folder / "fine_label_names.txt").write_text("\n".join(names))
     assert data.load("cifar100", tmp_path, "test").class_names[0] == "pomme"
     (tmp_path / CIFAR100.folder / "fine_label_names.txt").write_text("apple\n")
@@ -65,11 +68,11 @@ def test_cifar100_has_superclasses_and_names_from_the_files(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100"])
-def test_the_train_part_and_its_description_never_open_the_test_file(tmp_path: Path, name: str) -> None:
+def test_the_train_part_and_its_identity_never_open_the_test_file(tmp_path: Path, name: str) -> None:
     (write_cifar10 if name == "cifar10" else write_cifar100)(tmp_path, train=200, test=100)
     OPENED.clear()
     dataset = data.load(name, tmp_path, "train")
-    data.describe(name, tmp_path, Size(budget=1, epochs=1))
+    data.identity(name, tmp_path, Size(budget=1, epochs=1))
     data.statistics(dataset, np.arange(200))
     assert any("batch_5.bin" in path or "train.bin" in path for path in OPENED)
     assert not any("test" in Path(path).name for path in OPENED)
@@ -107,7 +110,7 @@ def test_a_torn_test_file_is_refused_before_the_search(tmp_path: Path) -> None:
     write_cifar10(tmp_path, train=50, test=10)
     _torn(tmp_path / CIFAR10.folder / "test_batch.bin")
     with pytest.raises(SearchError, match=r"test_batch\.bin holds 30729 bytes"):
-        data.describe("cifar10", tmp_path, Size(budget=1, epochs=1))
+        data.identity("cifar10", tmp_path, Size(budget=1, epochs=1))
 
 
 def test_a_wrong_superclass_is_refused(tmp_path: Path) -> None:
@@ -128,8 +131,10 @@ def test_a_folder_that_is_not_whole_is_not_downloaded_over(tmp_path: Path) -> No
 
 
 def test_an_unknown_data_set_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SearchError, match="'cifar11': there are digits, cifar10, cifar100"):
+    with pytest.raises(SearchError, match="'cifar11': there are cifar10, cifar100, digits"):
         data.load("cifar11", tmp_path, "train")
+    with pytest.raises(SearchError, match="'batches': there are cifar10"):  # a file of the folder, but no data set
+        data.load("batches", tmp_path, "train")
 
 
 def test_digits_come_whole_and_with_a_test_part_apart() -> None:
@@ -181,15 +186,15 @@ def test_the_cut_is_the_same_for_ever() -> None:
     assert checksum == "94ab1f2e8f9d2e0e3402cf3f0981b14fd9cfbf144ee910fc3d935753bff3928e"
 
 
-def test_a_description_is_json_and_records_what_was_taken(tmp_path: Path) -> None:
+def test_the_identity_is_json_and_records_what_was_taken(tmp_path: Path) -> None:
     write_cifar10(tmp_path, train=500, test=100)
     size = Size(budget=1, epochs=1, train_images=6_000, validation_images=2_000)
-    described = data.describe("cifar10", tmp_path, size)
-    assert json.loads(json.dumps(described)) == described
-    assert (described["train"], described["validation"], described["images"]) == (400, 100, 500)
-    smaller = data.describe("cifar10", tmp_path, dataclasses.replace(size, train_images=100))
-    assert smaller["data_sha256"] == described["data_sha256"]
-    assert smaller["split_sha256"] != described["split_sha256"]
+    identity = data.identity("cifar10", tmp_path, size)
+    assert json.loads(json.dumps(identity)) == identity
+    assert (identity["train"], identity["validation"], identity["images"]) == (400, 100, 500)
+    smaller = data.identity("cifar10", tmp_path, dataclasses.replace(size, train_images=100))
+    assert smaller["data_sha256"] == identity["data_sha256"]
+    assert smaller["split_sha256"] != identity["split_sha256"]
 
 
 def test_statistics_are_those_of_the_chosen_images(tmp_path: Path) -> None:
@@ -207,13 +212,13 @@ def test_batches_are_a_pure_function_of_seed_and_epoch(tmp_path: Path) -> None:
     dataset = data.load("cifar10", tmp_path, "train")
     indices = np.arange(10, 100)
 
-    def epoch(batches: data.Batches, number: int) -> list[bytes]:
+    def epoch(batches: Batches, number: int) -> list[bytes]:
         batches.epoch = number
         return [batches[i][0].tobytes() for i in range(batches.num_batches)]
 
-    batches, other = (data.Batches(dataset, indices, batch=32, seed=s, shuffle=True) for s in (7, 8))
+    batches, other = (Batches(dataset, indices, batch=32, seed=s, shuffle=True) for s in (7, 8))
     first, second = epoch(batches, 0), epoch(batches, 1)
-    resumed = data.Batches(dataset, indices, batch=32, seed=7, shuffle=True)
+    resumed = Batches(dataset, indices, batch=32, seed=7, shuffle=True)
     resumed[2], resumed.on_epoch_end()  # fit peeks, and says that an epoch ended when none did
     assert epoch(resumed, 1) == second
     assert epoch(batches, 0) == first
@@ -224,17 +229,17 @@ def test_batches_are_a_pure_function_of_seed_and_epoch(tmp_path: Path) -> None:
 def test_batches_hold_uint8_images_and_one_hot_labels(tmp_path: Path) -> None:
     write_cifar10(tmp_path, train=100, test=10)
     dataset = data.load("cifar10", tmp_path, "train")
-    batches = data.Batches(dataset, np.arange(70), batch=32, seed=0, shuffle=False)
+    batches = Batches(dataset, np.arange(70), batch=32, seed=0, shuffle=False)
     images, one_hot = batches[2]
     assert batches.num_batches == 3 and len(images) == 6 and images.dtype == np.uint8
     assert one_hot.dtype == np.float32 and (one_hot == np.eye(10)[dataset.labels[64:70]]).all()
-    assert data.Batches(dataset, np.arange(70), batch=32, seed=0, shuffle=False, drop_last=True).num_batches == 2
-    only = data.Batches(dataset, np.arange(20), batch=32, seed=0, shuffle=False, drop_last=True)
+    assert Batches(dataset, np.arange(70), batch=32, seed=0, shuffle=False, drop_last=True).num_batches == 2
+    only = Batches(dataset, np.arange(20), batch=32, seed=0, shuffle=False, drop_last=True)
     assert only.num_batches == 1 and len(only[0][0]) == 20
 
 
-def test_describing_data_does_not_load_keras() -> None:
-    script = "import sys, objectives.data as d; d.describe; sys.exit('keras' in sys.modules)"
+def test_the_identity_of_data_does_not_load_keras() -> None:
+    script = "import sys, objectives.data as d; d.identity; sys.exit('keras' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 
@@ -281,10 +286,10 @@ def test_several_processes_download_once(
     here = tmp_path / "data"
     (here / ".download-left-over").mkdir(parents=True)  # by a process that was killed
     script = (
-        "import dataclasses, pathlib, sys; from objectives.data import cifar, download\n"
-        "layout = dataclasses.replace(cifar.CIFAR10, md5=sys.argv[2])\n"
+        "import dataclasses, pathlib, sys; from objectives.data import cifar, cifar10, download\n"
+        "layout = dataclasses.replace(cifar10.LAYOUT, md5=sys.argv[2])\n"
         "download.find_or_download(layout, pathlib.Path(sys.argv[1]))\n"
-        "print(len(cifar.load(layout, pathlib.Path(sys.argv[1]), 'train')))"
+        "print(len(cifar.read(layout, pathlib.Path(sys.argv[1]), 'train')))"
     )
     command = [sys.executable, "-c", script, str(here), md5]
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]

@@ -15,11 +15,12 @@ from sklearn.metrics import (
     top_k_accuracy_score,
 )
 
-from objectives.data.cifar import CLASS_NAMES, SUPERCLASS
-from objectives.training.metrics import calibration_error, metrics, superclass, top_classes, wilson
+from objectives.data.cifar100 import COARSE_NAMES, FINE_NAMES, SUPERCLASS
+from objectives.training.by_class import superclass, top_classes
+from objectives.training.metrics import calibration_error, metrics, wilson
 
-NAMES = tuple(CLASS_NAMES["fine_label_names.txt"].split())
-COARSE = tuple(CLASS_NAMES["coarse_label_names.txt"].split())
+NAMES = tuple(FINE_NAMES.split())
+COARSE = tuple(COARSE_NAMES.split())
 
 
 def _predictions(n: int, classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

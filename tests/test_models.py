@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from objectives.data import load
-from objectives.models import cnn, deploy, resnet, transfer
-from objectives.training.augment import SHIFT_AND_FLIP, Augment
-from objectives.training.evaluate import evaluate_model, record_predictions
+from objectives.models import architecture, cnn, deploy, resnet, transfer
+from objectives.training.augmentation import Augment, by_magnitude
+from objectives.training.evaluate import evaluate_model
+from objectives.training.model_folder import record_predictions
 from search.contract import SearchError
 
 CIFAR = (32, 32, 3)
@@ -33,6 +34,15 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (6, *CIFAR), dtype=np.uint8)
 )
 def test_the_networks_are_the_notebooks(network, parameters: int) -> None:  # type: ignore[no-untyped-def]
     assert network().count_params() == parameters
+
+
+def test_a_network_is_found_by_its_files_name() -> None:
+    """The format is that of models which are stored already."""
+    found = architecture.network({"builder": "cnn", "width": 4, "blocks": 2, "head": 0}, (8, 8, 1), 10, l2=0.1)
+    assert found.count_params() == cnn.build((8, 8, 1), 10, width=4, blocks=2, head=0).count_params() and found.losses
+    for name in ("vit", "transfer", "architecture", "../cnn"):
+        with pytest.raises(ValueError, match=f"^no network is called '{name}': there are cnn, resnet$"):
+            architecture.network({"builder": name}, CIFAR, 10)
 
 
 def test_every_layer_is_named_by_its_block() -> None:
@@ -75,7 +85,7 @@ def test_the_exported_model_takes_raw_images_and_loads_with_keras_alone(tmp_path
 
 def test_the_trained_model_shares_the_network_and_augments_in_training_only() -> None:
     network = resnet.build(CIFAR, 10, width=4, dropout_scale=0.0)
-    model = deploy.trained(network, MEAN, STD, Augment(1.0, SHIFT_AND_FLIP, seed=1))
+    model = deploy.trained(network, MEAN, STD, Augment(1.0, by_magnitude(0.5), seed=1))
     given_away = deploy.exported(network, MEAN, STD)
     np.testing.assert_array_equal(np.asarray(model(IMAGES)), np.asarray(given_away(IMAGES)))
     assert model.get_layer("network") is given_away.get_layer("network") is network

@@ -48,7 +48,7 @@ def test_sizes_can_be_run_as_they_are_declared(name: str) -> None:
         assert size.budget > len(found.first)
         assert size.images_per_second
     assert found.metric == "val_accuracy"
-    json.dumps({**found.references, **found.without_source, "first": list(found.first)})
+    json.dumps({**found.shown.references, **found.without_source, "first": list(found.first)})
 
 
 def test_those_with_a_source_try_from_scratch_at_equal_budget() -> None:

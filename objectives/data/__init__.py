@@ -1,24 +1,14 @@
-"""Images, their train/validation cut and their batches. The test part is a file that nothing here opens unasked."""
+"""Images, their train/validation cut and their batches. Nothing here knows of networks or trainings.
+
+A file with ``load`` and ``check_test`` is a data set, found by its name: ``digits.py`` is the shortest. The test part
+is a file that nothing opens unasked.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-from objectives.data.dataset import Dataset
+from objectives.data.dataset import Dataset, load
+from objectives.data.identity import identity
 from objectives.data.normalise import statistics
-from objectives.data.sources import describe, load
 from objectives.data.split import Cut, cut
 
-if TYPE_CHECKING:
-    from objectives.data.batches import Batches
-
-__all__ = ["Batches", "Cut", "Dataset", "cut", "describe", "load", "statistics"]
-
-
-def __getattr__(name: str) -> Any:
-    """Import Keras when batches are wanted, not when a study's data are only described: it takes five seconds."""
-    if name == "Batches":
-        from objectives.data.batches import Batches  # noqa: PLC0415
-
-        return Batches
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__all__ = ["Cut", "Dataset", "cut", "identity", "load", "statistics"]

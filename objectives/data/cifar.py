@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100 in their official binary version, read through memory maps.
+"""The reader that CIFAR-10 and CIFAR-100 share: their official binary version, through memory maps.
 
 A record is one label byte (CIFAR-100: coarse, then fine) and 3,072 bytes, the red, green and blue planes of a 32x32
 image, row by row. A file holds any whole number of records. Source: https://www.cs.toronto.edu/~kriz/cifar.html
@@ -22,7 +22,7 @@ SHAPE = (32, 32, 3)
 PIXELS = 32 * 32 * 3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Layout:
     """Where the files of one data set lie under the data folder, and what one record begins with."""
 
@@ -31,72 +31,27 @@ class Layout:
     folder: str
     train: tuple[str, ...]
     test: tuple[str, ...]
-    names: str
-    coarse_names: str | None
-    classes: int
+    names_file: str
+    class_names: tuple[str, ...]
+    """Where there is no ``names_file``."""
+    coarse_file: str | None = None
+    """None: there are no superclasses."""
+    coarse_names: tuple[str, ...] = ()
+    superclass_of: tuple[int, ...] = ()
     archive: str
     md5: str
 
     @property
+    def classes(self) -> int:
+        return len(self.class_names)
+
+    @property
     def labels(self) -> int:
         """Label bytes of a record; the fine label is the last."""
-        return 1 if self.coarse_names is None else 2
+        return 1 if self.coarse_file is None else 2
 
     def files(self, part: Part) -> tuple[str, ...]:
         return self.train if part == "train" else self.test
-
-
-CIFAR10 = Layout(
-    name="cifar10",
-    title="CIFAR-10",
-    folder="cifar-10-batches-bin",
-    train=tuple(f"data_batch_{i}.bin" for i in range(1, 6)),
-    test=("test_batch.bin",),
-    names="batches.meta.txt",
-    coarse_names=None,
-    classes=10,
-    archive="cifar-10-binary.tar.gz",
-    md5="c32a1d4ab5d03f1284b67883e8d87530",
-)
-CIFAR100 = Layout(
-    name="cifar100",
-    title="CIFAR-100",
-    folder="cifar-100-binary",
-    train=("train.bin",),
-    test=("test.bin",),
-    names="fine_label_names.txt",
-    coarse_names="coarse_label_names.txt",
-    classes=100,
-    archive="cifar-100-binary.tar.gz",
-    md5="03b5dce01913d631647c71ecec9e9cb8",
-)
-LAYOUTS = {layout.name: layout for layout in (CIFAR10, CIFAR100)}
-
-# fmt: off
-SUPERCLASS = (
-    4, 1, 14, 8, 0, 6, 7, 7, 18, 3, 3, 14, 9, 18, 7, 11, 3, 9, 7, 11, 6, 11, 5, 10, 7, 6, 13, 15, 3, 15, 0, 11, 1, 10,
-    12, 14, 16, 9, 11, 5, 5, 19, 8, 8, 15, 13, 14, 17, 18, 10, 16, 4, 17, 4, 2, 0, 17, 4, 18, 17, 10, 3, 2, 12, 12, 16,
-    12, 1, 9, 19, 2, 10, 0, 1, 16, 12, 9, 13, 15, 13, 16, 19, 2, 4, 6, 19, 5, 5, 8, 19, 18, 1, 2, 15, 6, 0, 17, 8, 14,
-    13,
-)
-"""CIFAR-100's superclass of each fine class: every file is checked against it."""
-CLASS_NAMES = {
-    "batches.meta.txt": "airplane automobile bird cat deer dog frog horse ship truck",
-    "fine_label_names.txt":
-        "apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can "
-        "castle caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur dolphin "
-        "elephant flatfish forest fox girl hamster house kangaroo keyboard lamp lawn_mower leopard lion lizard lobster "
-        "man maple_tree motorcycle mountain mouse mushroom oak_tree orange orchid otter palm_tree pear pickup_truck "
-        "pine_tree plain plate poppy porcupine possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk "
-        "skyscraper snail snake spider squirrel streetcar sunflower sweet_pepper table tank telephone television tiger "
-        "tractor train trout tulip turtle wardrobe whale willow_tree wolf woman worm",
-    "coarse_label_names.txt":
-        "aquatic_mammals fish flowers food_containers fruit_and_vegetables household_electrical_devices "
-        "household_furniture insects large_carnivores large_man-made_outdoor_things large_natural_outdoor_scenes "
-        "large_omnivores_and_herbivores medium_mammals non-insect_invertebrates people reptiles small_mammals trees "
-        "vehicles_1 vehicles_2",
-}
-# fmt: on
 
 
 class PlanarImages:
@@ -122,20 +77,21 @@ class PlanarImages:
         return np.ascontiguousarray(images).reshape(*chosen.shape, *SHAPE)
 
 
-def load(layout: Layout, data_dir: Path, part: Part) -> Dataset:
+def read(layout: Layout, data_dir: Path, part: Part) -> Dataset:
     """Map the files of one part, and no other; refuse torn, empty and wrong ones by name."""
     folder = data_dir / layout.folder
     records = [_records(folder / file, layout) for file in layout.files(part)]
     heads = np.concatenate([np.asarray(part_records[:, : layout.labels]) for part_records in records])
+    coarse = layout.coarse_file
     return Dataset(
         name=layout.name,
         images=PlanarImages(records),
         labels=heads[:, -1].astype(np.int64),
-        coarse=heads[:, 0].astype(np.int64) if layout.coarse_names else None,
-        class_names=_names(folder / layout.names, layout.classes),
-        coarse_names=_names(folder / layout.coarse_names, 20) if layout.coarse_names else None,
+        coarse=heads[:, 0].astype(np.int64) if coarse else None,
+        class_names=_names(folder / layout.names_file, layout.class_names),
+        coarse_names=_names(folder / coarse, layout.coarse_names) if coarse else None,
         checksum=_checksum([folder / file for file in layout.files(part)]),
-        superclass_of=SUPERCLASS if layout.coarse_names else None,
+        superclass_of=layout.superclass_of if coarse else None,
     )
 
 
@@ -145,8 +101,14 @@ def missing(layout: Layout, data_dir: Path) -> list[Path]:
     return [folder / file for file in (*layout.train, *layout.test) if not (folder / file).is_file()]
 
 
-def refuse_torn(path: Path, layout: Layout) -> None:
-    """Raise SearchError unless ``path`` holds a whole number of records. Looks at its size, and does not open it."""
+def refuse_torn_test(layout: Layout, data_dir: Path) -> None:
+    """Raise SearchError unless the test files hold whole records. Opens none of them."""
+    for file in layout.test:
+        _refuse_torn(data_dir / layout.folder / file, layout)
+
+
+def _refuse_torn(path: Path, layout: Layout) -> None:
+    """By its size."""
     length, size = layout.labels + PIXELS, path.stat().st_size
     if size == 0 or size % length:
         raise SearchError(
@@ -156,13 +118,13 @@ def refuse_torn(path: Path, layout: Layout) -> None:
 
 
 def _records(path: Path, layout: Layout) -> npt.NDArray[np.uint8]:
-    refuse_torn(path, layout)
+    _refuse_torn(path, layout)
     records = np.memmap(path, dtype=np.uint8, mode="r").reshape(-1, layout.labels + PIXELS)
     fine = records[:, layout.labels - 1]
     if fine.max() >= layout.classes:
         raise _wrong(path, layout, f"label {fine.max()} of record {fine.argmax()} is not below {layout.classes}")
-    if layout.coarse_names:
-        differ = np.flatnonzero(records[:, 0] != np.array(SUPERCLASS, dtype=np.uint8)[fine])
+    if layout.superclass_of:
+        differ = np.flatnonzero(records[:, 0] != np.array(layout.superclass_of, dtype=np.uint8)[fine])
         if len(differ):
             raise _wrong(path, layout, f"record {differ[0]} has another superclass than its class {fine[differ[0]]}")
     return records
@@ -172,12 +134,14 @@ def _wrong(path: Path, layout: Layout, why: str) -> SearchError:
     return SearchError(f"{path} is no {layout.title} file ({why}): put the file of {layout.archive} in its place")
 
 
-def _names(path: Path, count: int) -> tuple[str, ...]:
+def _names(path: Path, usual: tuple[str, ...]) -> tuple[str, ...]:
     if not path.is_file():
-        return tuple(CLASS_NAMES[path.name].split())
+        return usual
     names = tuple(path.read_text().split())
-    if len(names) != count:
-        raise SearchError(f"{path} holds {len(names)} class names instead of {count}: remove it to use the usual ones")
+    if len(names) != len(usual):
+        raise SearchError(
+            f"{path} holds {len(names)} class names instead of {len(usual)}: remove it to use the usual ones"
+        )
     return names
 
 

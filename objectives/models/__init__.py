@@ -1,5 +1,6 @@
-"""Networks as plain functions, ``build(shape, classes, *, width, ...) -> keras.Model``, and what is done with them.
+"""Networks, and what is done with them. Keras alone enters here.
 
-Every network takes normalised float images and ends in float32 softmax probabilities. Its layers are named by block,
-``stem_*``, ``block1_*`` ..., ``neck_*``, ``head``, so that transfer can freeze and load by name.
+A file with ``build(shape, classes, *, width, ..., l2) -> keras.Model`` is a network, found by its name. Every network
+takes normalised float images and ends in float32 softmax probabilities. Its layers are named by block, ``stem_*``,
+``block1_*`` ..., ``neck_*``, ``head``, so that transfer can freeze and load by name.
 """

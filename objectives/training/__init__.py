@@ -1,1 +1,1 @@
-"""From a network and a recipe to a trained, kept and measured model."""
+"""From a plan to a trained, kept and measured model. It knows ``models/`` and ``data/``, and no objective's file."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,33 +13,32 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from objectives.data import Dataset
-from objectives.training import figures
+from objectives.data import Dataset, cut, load
+from objectives.training import model_folder, pictures
 from objectives.training.metrics import metrics
-from search.contract import SearchError
+from objectives.training.model_folder import predict
+from search.contract import SearchError, Split
 
-MODEL = "model.keras"
-PREDICTIONS = "predictions.npz"
-HISTORY = "history.json"
 BATCH = 500
-TOLERANCE = 1e-2
-"""Of a probability, absolute: a model may be trained on a GPU, whose convolutions keep 10 bits, and loaded without one.
-On one machine the difference is about 1e-6."""
 
 Indices = npt.NDArray[np.int64]
 
 
-def record_predictions(folder: Path, model: keras.Model, dataset: Dataset, indices: Indices) -> None:
-    """Write what ``model`` says, in the process that trained it, of a few images: ``folder / "predictions.npz"``.
-
-    Holds ``indices`` (n,), the uint8 ``images`` themselves (n, h, w, c), so that the check needs no data set, and
-    float32 ``probabilities`` (n, classes).
-    """
-    images = dataset.images[indices]
-    part = folder / f".{PREDICTIONS}"
-    with part.open("wb") as file:
-        np.savez(file, indices=indices, images=images, probabilities=predict(model, images))
-    part.replace(folder / PREDICTIONS)
+def evaluate(folder: Path, data_dir: Path, split: Split) -> Mapping[str, Any]:
+    """Metrics of the model in ``folder`` on the whole test part, or on the validation images that its trial had."""
+    training = model_folder.read_training(folder)
+    if split == "test":
+        return evaluate_model(folder, load(training["data"], data_dir, "test"), None)
+    if training["refit"]:
+        raise SearchError(f"{folder} was trained on the validation images too: evaluate it on the test part")
+    dataset = load(training["data"], data_dir, "train")
+    size = training["size"]
+    parts = cut(dataset.labels, train=size["train_images"], validation=size["validation_images"])
+    if (dataset.checksum, parts.checksum) != (training["data_sha256"], training["split_sha256"]):
+        raise SearchError(
+            f"{data_dir} holds other {training['data']} data than {folder} was trained on: give that folder"
+        )
+    return evaluate_model(folder, dataset, parts.validation)
 
 
 def evaluate_model(folder: Path, dataset: Dataset, indices: Indices | None = None) -> dict[str, Any]:
@@ -48,44 +48,28 @@ def evaluate_model(folder: Path, dataset: Dataset, indices: Indices | None = Non
     model_summary.txt to the folder. Raises RuntimeError where the loaded model does not predict what the training
     process recorded for the same images.
     """
-    model = load_checked(folder)
+    model = model_folder.load_checked(folder)
     chosen = np.arange(len(dataset)) if indices is None else indices
     y_true = dataset.labels[chosen]
     probabilities = np.concatenate(
         [predict(model, dataset.images[chosen[i : i + BATCH]]) for i in range(0, len(chosen), BATCH)]
     )
     result = metrics(y_true, probabilities, dataset.class_names, dataset.superclass_of, dataset.coarse_names)
-    _write_report(folder / "classification_report.csv", y_true, probabilities.argmax(axis=1), dataset.class_names)
-    figures.confusion_matrix(result["confusion_matrix"], dataset.class_names, folder / "confusion_matrix.png")
-    if (folder / HISTORY).is_file():
-        figures.learning_curve(json.loads((folder / HISTORY).read_text()), folder / "learning_curve.png")
-    _write_summary(folder / "model_summary.txt", model)
-    content = (folder / MODEL).read_bytes()
-    identity = {"file": MODEL, "sha256": hashlib.sha256(content).hexdigest(), "parameters": int(model.count_params())}
-    return {**result, "data_sha256": dataset.checksum, "model": identity}
+    _write_report(
+        folder / model_folder.CLASSIFICATION_REPORT, y_true, probabilities.argmax(axis=1), dataset.class_names
+    )
+    pictures.confusion_matrix(result["confusion_matrix"], dataset.class_names, folder)
+    history = folder / model_folder.HISTORY
+    if history.is_file():
+        pictures.learning_curve(json.loads(history.read_text()), folder)
+    _write_summary(folder / model_folder.SUMMARY, model)
+    return {**result, "data_sha256": dataset.checksum, "model": _model(folder / model_folder.MODEL, model)}
 
 
-def load_checked(folder: Path) -> keras.Model:
-    """The model of ``folder``, loaded with Keras alone in safe mode, after it has repeated its recorded predictions."""
-    for name in (MODEL, PREDICTIONS):
-        if not (folder / name).is_file():
-            raise SearchError(f"{folder} holds no {name}: it is written when a trial's training ends")
-    model = keras.models.load_model(folder / MODEL, compile=False)
-    with np.load(folder / PREDICTIONS, allow_pickle=False) as recorded:
-        images, expected = recorded["images"], recorded["probabilities"]
-    found = predict(model, images)
-    difference = float(np.abs(found - expected).max()) if found.shape == expected.shape else float("inf")
-    if not difference <= TOLERANCE:
-        raise RuntimeError(
-            f"{folder / MODEL} does not predict what its training process predicted for the same {len(images)} images: "
-            f"probabilities differ by {difference:.2g}, more than {TOLERANCE}"
-        )
-    return model
-
-
-def predict(model: keras.Model, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """Probabilities (n, classes) of one batch of images (n, h, w, c)."""
-    return np.asarray(model.predict_on_batch(images), dtype=np.float32)
+def _model(path: Path, model: keras.Model) -> dict[str, Any]:
+    """Which file this is, for whoever holds another of the same name."""
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return {"file": path.name, "sha256": digest, "parameters": int(model.count_params())}
 
 
 def _write_report(path: Path, y_true: Indices, predicted: Indices, class_names: tuple[str, ...]) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from objectives.training.architecture import Architecture
-from objectives.training.image_classifier import Plan, augmentation
-from objectives.training.keep import read_training
+from objectives.models.architecture import Architecture
+from objectives.training.augmentation import by_magnitude
+from objectives.training.model_folder import read_training
+from objectives.training.plan import Plan
 from objectives.training.recipe import Recipe
 from search.contract import TrialContext, Unusable
 
@@ -51,7 +52,7 @@ def plan(hp: Hyperparameters, context: TrialContext, *, data: str, without_sourc
         data=data,
         architecture={**architecture, "dropout_scale": hp.dropout_scale},
         recipe=recipe,
-        augmentation=augmentation(AUGMENTATION),
+        augmentation=by_magnitude(AUGMENTATION),
         source=context.source if transferred else None,
         freeze=hp.freeze if transferred else 0,
     )

@@ -12,8 +12,9 @@ from typing import Any
 import keras
 
 from objectives.training import checkpoint
-from objectives.training.callbacks import Best, Epochs
-from objectives.training.recipe import Recipe, compile_model, patience_epochs
+from objectives.training.early_stopping import Best, patience_epochs
+from objectives.training.epochs import Epochs
+from objectives.training.recipe import Recipe, compile_model
 from search.contract import TrialContext, Unusable
 
 

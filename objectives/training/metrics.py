@@ -1,19 +1,36 @@
-"""Everything a report says about predictions, as plain JSON: no NaN, no NumPy."""
+"""Every score of a set of predictions, as plain JSON (no NaN, no NumPy), and the title under which a report shows it.
+
+What is said class by class is computed in ``by_class.py``.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-Labels = npt.NDArray[np.int64]
-Probabilities = npt.NDArray[np.floating[Any]]
+from objectives.training import by_class
+from objectives.training.by_class import Labels, Probabilities
+from search.contract import Number
 
 BINS = 15
-TOP = 20
+
+NUMBERS = (
+    Number(key="accuracy", title="accuracy", unit="%", interval="accuracy_ci95"),
+    Number(key="top5_accuracy", title="top-5 accuracy", unit="%"),
+    Number(key="macro_precision", title="macro precision"),
+    Number(key="macro_recall", title="macro recall"),
+    Number(key="macro_f1", title="macro F1"),
+    Number(key="weighted_precision", title="weighted precision"),
+    Number(key="weighted_recall", title="weighted recall"),
+    Number(key="weighted_f1", title="weighted F1"),
+    Number(key="nll", title="negative log-likelihood"),
+    Number(key="ece", title="calibration error"),
+    Number(key="n", title="images"),
+)
+"""Those of ``metrics`` that a report shows, the headline first."""
 
 
 def metrics(
@@ -34,24 +51,24 @@ def metrics(
         raise ValueError("metrics need at least one image and finite probabilities")
     probabilities = np.asarray(probabilities, dtype=np.float64)
     predicted = probabilities.argmax(axis=1)
-    matrix = _confusion(y_true, predicted, len(class_names))
+    matrix = by_class.confusion(y_true, predicted, len(class_names))
     correct = int(np.trace(matrix))
-    per_class = _per_class(matrix, class_names)
+    rows = by_class.per_class(matrix, class_names)
     result: dict[str, Any] = {
         "n": len(y_true),
         "accuracy": correct / len(y_true),
         "accuracy_ci95": wilson(correct, len(y_true)),
         "top5_accuracy": top_k_accuracy(y_true, probabilities, 5),
-        **_averages(per_class),
+        **by_class.averages(rows),
         **_probabilistic(y_true, probabilities),
-        "never_predicted": sum(row["predicted"] == 0 for row in per_class),
-        "per_class": per_class,
+        "never_predicted": sum(row["predicted"] == 0 for row in rows),
+        "per_class": rows,
         "confusion_matrix": matrix.tolist(),
     }
-    if len(class_names) > TOP:
-        result["top_classes"] = top_classes(y_true, predicted, class_names)
+    if len(class_names) > by_class.TOP:
+        result["top_classes"] = by_class.top_classes(y_true, predicted, class_names)
     if superclass_of is not None and coarse_names is not None:
-        result["superclass"] = superclass(y_true, probabilities, superclass_of, coarse_names)
+        result["superclass"] = by_class.superclass(y_true, probabilities, superclass_of, coarse_names)
     return result
 
 
@@ -75,89 +92,6 @@ def calibration_error(y_true: Labels, probabilities: Probabilities, bins: int = 
     bin_of = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
     gaps = np.bincount(bin_of, weights=confidence - right, minlength=bins)
     return float(np.abs(gaps).sum() / len(y_true))
-
-
-def superclass(
-    y_true: Labels, probabilities: Probabilities, superclass_of: Sequence[int], coarse_names: Sequence[str]
-) -> dict[str, Any]:
-    """Superclass scores from fine predictions: of the predicted class, and of the summed probabilities.
-
-    ``errors_inside`` is the share of wrong fine predictions whose superclass is right.
-    """
-    mapping = np.asarray(superclass_of, dtype=np.int64)
-    predicted, coarse = probabilities.argmax(axis=1), mapping[y_true]
-    by_class = mapping[predicted]
-    by_sum = (probabilities @ np.eye(len(coarse_names))[mapping]).argmax(axis=1)
-    wrong = predicted != y_true
-    return {
-        "accuracy_of_predicted_class": float((by_class == coarse).mean()),
-        "accuracy_of_summed_probabilities": float((by_sum == coarse).mean()),
-        "errors_inside": float((by_class == coarse)[wrong].mean()) if wrong.any() else 0.0,
-        "confusion_matrix": _confusion(coarse, by_class, len(coarse_names)).tolist(),
-        "names": list(coarse_names),
-    }
-
-
-def top_classes(y_true: Labels, predicted: Labels, class_names: Sequence[str]) -> dict[str, Any]:
-    """The 20 most common classes, by support and by predictions, scored on all images; and the notebooks' table.
-
-    Ties go by class index: where all classes are equally common, support ranks nothing, and ``balanced`` says so.
-    ``conditional_on_true_class`` keeps only the images of the 20 classes whose first image comes first among the most
-    common, before it scores: the others' false positives vanish, so its precision and F1 are too high.
-    """
-    matrix = _confusion(y_true, predicted, len(class_names))
-    support, guesses = matrix.sum(axis=1), matrix.sum(axis=0)
-    first_seen = np.full(len(class_names), len(y_true))
-    np.minimum.at(first_seen, y_true, np.arange(len(y_true)))
-    met = np.lexsort((first_seen, -support))[:TOP]
-    kept = np.isin(y_true, met)
-    rows = _per_class(matrix, class_names)
-    filtered = _per_class(_confusion(y_true[kept], predicted[kept], len(class_names)), class_names)
-    return {
-        "balanced": bool((support == support[0]).all()),
-        "ties_broken_by": "class_index",
-        "support": _table([rows[i] for i in np.argsort(-support, kind="stable")[:TOP]]),
-        "predicted": _table([rows[i] for i in np.argsort(-guesses, kind="stable")[:TOP]]),
-        "conditional_on_true_class": _table([filtered[i] for i in met]),
-    }
-
-
-def _table(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"classes": rows, **_averages(rows)}
-
-
-def _confusion(y_true: Labels, predicted: Labels, classes: int) -> Labels:
-    """Counts (true, predicted)."""
-    return np.bincount(y_true * classes + predicted, minlength=classes**2).reshape(classes, classes)
-
-
-def _per_class(matrix: Labels, class_names: Sequence[str]) -> list[dict[str, Any]]:
-    rows = []
-    for i, name in enumerate(class_names):
-        hits, support, predicted = int(matrix[i, i]), int(matrix[i].sum()), int(matrix[:, i].sum())
-        rows.append(
-            {
-                "name": name,
-                "precision": hits / predicted if predicted else 0.0,
-                "recall": hits / support if support else 0.0,
-                "f1": 2 * hits / (support + predicted) if support + predicted else 0.0,
-                "support": support,
-                "predicted": predicted,
-            }
-        )
-    return rows
-
-
-def _averages(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Macro and weighted means. Balanced accuracy leaves out classes that do not occur, as scikit-learn's does."""
-    support = np.array([row["support"] for row in rows], dtype=float)
-    result = {}
-    for score in ("precision", "recall", "f1"):
-        values = np.array([row[score] for row in rows])
-        result[f"macro_{score}"] = float(values.mean())
-        result[f"weighted_{score}"] = float((values * support).sum() / max(support.sum(), 1.0))
-    recalls = [row["recall"] for row in rows if row["support"]]
-    return {**result, "balanced_accuracy": sum(recalls) / max(len(recalls), 1)}
 
 
 def _probabilistic(y_true: Labels, probabilities: Probabilities) -> dict[str, float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -10,7 +9,7 @@ from typing import Any, Literal
 import keras
 
 from objectives.models import transfer
-from objectives.training.schedule import Group, LearningRate, Plateau, Schedule
+from objectives.training.schedule import Group, LearningRate, Plateau
 
 REFERENCE_BATCH = 128
 REFERENCE_RATES = {"sgd": 0.1, "adamw": 1e-3}
@@ -38,7 +37,6 @@ class Recipe:
     decay_kind: Literal["decoupled", "l2"] = "decoupled"
     """``l2`` is a penalty in the loss, put there by the network's builder."""
     label_smoothing: float = 0.0
-    schedule: Schedule = "cosine"
     warm_up: float = 0.15
     plateau_factor: float = 1.0
     """What the rate is multiplied by where validation accuracy stands still; 1: never."""
@@ -78,10 +76,6 @@ def peak_rate(recipe: Recipe, multiple: float, batch: int) -> float:
     return float(multiple * REFERENCE_RATES[recipe.optimizer] * min(batch, LARGEST_SCALED_BATCH) / REFERENCE_BATCH)
 
 
-def patience_epochs(recipe: Recipe, epochs: int) -> int:
-    return max(3, math.ceil(recipe.patience * epochs))
-
-
 def compile_model(
     model: keras.Model, network: keras.Model, recipe: Recipe, *, epochs: int, steps_per_epoch: int, batch: int
 ) -> LearningRate:
@@ -107,7 +101,6 @@ def compile_model(
         groups,
         steps=epochs * steps_per_epoch,
         warm_up=recipe.warm_up,
-        schedule=recipe.schedule,
         plateau=Plateau(recipe.plateau_factor, recipe.plateau_patience),
     )
 

@@ -10,22 +10,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
-
-Schedule = Literal["cosine", "constant"]
+from typing import Any, Protocol
 
 
-def shape(step: int, steps: int, warm_up: float, schedule: Schedule = "cosine") -> float:
+def shape(step: int, steps: int, warm_up: float) -> float:
     """The fraction of the peak rate in update ``step`` (from 0) of ``steps``.
 
-    Rises linearly over the share ``warm_up`` of all updates, then falls along a half cosine (or stays). The first
-    update already learns, and so does the last: neither is ever 0.
+    Rises linearly over the share ``warm_up`` of all updates, then falls along a half cosine. The first update already
+    learns, and so does the last: neither is ever 0.
     """
     warm = min(round(warm_up * steps), steps - 1)
     if step < warm:
         return (step + 1) / (warm + 1)
-    if schedule == "constant":
-        return 1.0
     return 0.5 * (1.0 + math.cos(math.pi * (step - warm) / (steps - warm)))
 
 
@@ -73,11 +69,8 @@ class LearningRate:
     ``steps`` is the trial's whole length in updates, so that the cosine ends where the trial does.
     """
 
-    def __init__(
-        self, groups: Sequence[Group], *, steps: int, warm_up: float, schedule: Schedule, plateau: Plateau
-    ) -> None:
-        self.groups, self.steps, self.warm_up, self.schedule = tuple(groups), steps, warm_up, schedule
-        self.plateau = plateau
+    def __init__(self, groups: Sequence[Group], *, steps: int, warm_up: float, plateau: Plateau) -> None:
+        self.groups, self.steps, self.warm_up, self.plateau = tuple(groups), steps, warm_up, plateau
         self.step = 0
 
     def rate(self, group: Group) -> float:
@@ -85,7 +78,7 @@ class LearningRate:
         if self.step < group.rest:
             return 0.0
         left = self.steps - group.rest
-        return group.peak * shape(self.step - group.rest, left, self.warm_up, self.schedule) * self.plateau.scale
+        return group.peak * shape(self.step - group.rest, left, self.warm_up) * self.plateau.scale
 
     def before_update(self) -> None:
         for group in self.groups:

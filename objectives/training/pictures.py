@@ -1,4 +1,4 @@
-"""The pictures that go with a report."""
+"""The pictures that evaluation draws, and the titles under which a report shows them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from search.contract import Picture
 
-def confusion_matrix(matrix: Sequence[Sequence[int]], class_names: Sequence[str], path: Path) -> None:
-    """Write the matrix, shares of each true class, as a PNG; with counts where there is room for them."""
+LEARNING_CURVE = Picture(file="learning_curve.png", title="Learning curve")
+CONFUSION_MATRIX = Picture(file="confusion_matrix.png", title="Confusion matrix")
+PICTURES = (LEARNING_CURVE, CONFUSION_MATRIX)
+
+
+def confusion_matrix(matrix: Sequence[Sequence[int]], class_names: Sequence[str], folder: Path) -> None:
+    """Draw the matrix, shares of each true class, into ``folder``; with counts where there is room for them."""
     from matplotlib.figure import Figure  # noqa: PLC0415 - half a second that training has no use for
 
     counts = np.asarray(matrix)
@@ -28,18 +34,18 @@ def confusion_matrix(matrix: Sequence[Sequence[int]], class_names: Sequence[str]
             colour = "white" if shares[row, column] > 0.5 else "black"
             axes.text(column, row, str(count), ha="center", va="center", fontsize=8, color=colour)
     figure.colorbar(image, ax=axes, shrink=0.8, label="share of the true class")
-    figure.savefig(path, dpi=110)
+    figure.savefig(folder / CONFUSION_MATRIX.file, dpi=110)
 
 
-def learning_curve(history: Mapping[str, Sequence[float]], path: Path) -> None:
-    """Write loss and accuracy by epoch as a PNG. ``history`` holds lists, one number an epoch, under Keras's names."""
+def learning_curve(history: Mapping[str, Sequence[float]], folder: Path) -> None:
+    """Draw loss and accuracy by epoch into ``folder``. ``history``: lists, one number an epoch, under Keras's names."""
     from matplotlib.figure import Figure  # noqa: PLC0415
 
     figure = Figure(figsize=(10, 4), layout="constrained")
     for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
         _lines(axes, history, {name: "training", f"val_{name}": "validation"})
         axes.set(xlabel="epoch", ylabel=name)
-    figure.savefig(path, dpi=110)
+    figure.savefig(folder / LEARNING_CURVE.file, dpi=110)
 
 
 def _lines(axes: Any, history: Mapping[str, Sequence[float]], labels: Mapping[str, str]) -> None:

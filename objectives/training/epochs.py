@@ -1,20 +1,16 @@
-"""What happens around the epochs of ``fit``: one Keras callback, and the rule that keeps the best epoch.
-
-Keras's own EarlyStopping, ModelCheckpoint and ReduceLROnPlateau begin anew whenever ``fit`` does and each believes its
-own monitor. These have one monitor and a state that a checkpoint carries.
-"""
+"""What happens around the epochs of ``fit``, in one Keras callback: rate, order, report, checkpoint, and every stop."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import keras
-import numpy as np
 
+from objectives.training.early_stopping import Best
 from objectives.training.schedule import LearningRate
 from search.contract import TrialContext
 
@@ -26,38 +22,6 @@ class Ordered(Protocol):
 
     @property
     def num_batches(self) -> int: ...
-
-
-class Best:
-    """The best epoch's value and weights; early stopping after ``patience`` epochs without a better one."""
-
-    def __init__(self, network: keras.Model, patience: int) -> None:
-        self.network, self.patience = network, patience
-        self.value, self.epoch, self.wait = -math.inf, 0, 0
-        self.weights: list[np.ndarray] = []
-
-    def finished(self, epoch: int, value: float) -> None:
-        if value > self.value:
-            self.value, self.epoch, self.wait = value, epoch, 0
-            self.weights = self.network.get_weights()
-        else:
-            self.wait += 1
-
-    @property
-    def exhausted(self) -> bool:
-        return self.wait >= self.patience
-
-    def install(self) -> None:
-        """Gives the network the best epoch's weights."""
-        if self.weights:
-            self.network.set_weights(self.weights)
-
-    def state(self) -> dict[str, Any]:
-        return {"value": self.value, "epoch": self.epoch, "wait": self.wait}
-
-    def restore(self, state: Mapping[str, Any], weights: Sequence[np.ndarray]) -> None:
-        self.value, self.epoch, self.wait = float(state["value"]), int(state["epoch"]), int(state["wait"])
-        self.weights = list(weights)
 
 
 class Epochs(keras.callbacks.Callback):  # type: ignore[misc]

@@ -1,0 +1,37 @@
+"""A network as data: what ``training.json`` records, and a transfer builds again."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+
+Architecture = Mapping[str, Any]
+"""``builder``, the name of a file of this folder that has ``build``, and the keywords of that function as JSON."""
+
+
+def network(architecture: Architecture, shape: tuple[int, int, int], classes: int, *, l2: float = 0.0) -> keras.Model:
+    """The network for images of ``shape`` (h, w, c) and so many classes; ``l2`` as the builders take it.
+
+    Raises ValueError where no file has that name, or the file no ``build``.
+    """
+    keywords = dict(architecture)
+    return _builder(keywords.pop("builder"))(shape, classes, l2=l2, **keywords)
+
+
+def _builder(name: str) -> Callable[..., keras.Model]:
+    found = {module.name: _build(module.name) for module in pkgutil.iter_modules([str(Path(__file__).parent)])}
+    build = found.get(name)
+    if build is None:
+        there = ", ".join(module for module in found if found[module] is not None)
+        raise ValueError(f"no network is called {name!r}: there are {there}")
+    return build
+
+
+def _build(module: str) -> Callable[..., keras.Model] | None:
+    """A file without one is no network: what several networks share, or what is done with them."""
+    return getattr(importlib.import_module(f"{__package__}.{module}"), "build", None)

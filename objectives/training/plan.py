@@ -1,0 +1,25 @@
+"""What one trial trains, and how: all that a search's hyperparameters come to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from objectives.models.architecture import Architecture
+from objectives.training.augmentation import Ranges
+from objectives.training.recipe import Recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """All that one trial trains, and how."""
+
+    data: str
+    """The name of a data set: a file in ``objectives/data/``."""
+    architecture: Architecture
+    recipe: Recipe
+    augmentation: Ranges
+    source: Path | None = None
+    """A folder that an earlier training left, whose weights (all but the head's) this one begins with."""
+    freeze: int = 0
+    """So many blocks from the input keep the source's weights."""

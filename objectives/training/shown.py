@@ -1,0 +1,27 @@
+"""What an image classifier leaves and how a report shows it: the rooms that make a thing declare it, here they meet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from objectives.training import by_class, metrics, model_folder, pictures
+from search.contract import Shown
+
+
+def shown(*, references: Mapping[str, float] | None = None, then: str | None = None) -> Shown:
+    """``references`` are accuracies by the name a reader knows them under; ``then`` goes on from this one's model."""
+    return Shown(
+        numbers=metrics.NUMBERS,
+        tables=by_class.TABLES,
+        pictures=pictures.PICTURES,
+        attached=model_folder.ATTACHED,
+        private=model_folder.PRIVATE,
+        model=model_folder.MODEL,
+        usage=model_folder.USAGE,
+        record=model_folder.TRAINING,
+        trained_on="train_images",
+        examples="images",
+        training_value="accuracy on the training images",
+        references=references or {},
+        then=then,
+    )

@@ -1,0 +1,13 @@
+"""What a study of each size costs. An objective says with ``replace`` what is its own: width, refit epochs, speed.
+
+A size is copied into a study when it is created: who changes one here changes new studies only.
+"""
+
+from __future__ import annotations
+
+from search.contract import Size
+
+QUICK = Size(budget=10, epochs=5, rungs=(2,), train_images=6_000, validation_images=2_000)
+"""A search on a part of the training images, for two CPU cores."""
+FULL = Size(budget=100, epochs=30, rungs=(3, 9, 27), refit_epochs=30)
+"""A search on every training image that is not a validation image. Other ``epochs`` want other ``refit_epochs``."""

@@ -1,0 +1,254 @@
+"""``report.json`` as a page for people, shown as its objective declares.
+
+Every figure comes from the report; what was not measured is said to be so, or not said at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from search.contract import Number, Shown, Table
+
+Report = Mapping[str, Any]
+Metrics = Mapping[str, Any]
+
+
+def markdown(report: Report, shown: Shown, files: Sequence[str]) -> str:
+    """The whole page. ``files`` are the names beside it, so that only pictures that are there are shown."""
+    metrics = report["test"] or report["validation"] or {}
+    parts = [
+        f"# {report['study']}, trial {report['trial']}: {report['exported']}",
+        _verdict(report, shown),
+        _scores(report, shown),
+        _chosen(report),
+        _hyperparameters(report),
+        *[_section(metrics, table) for table in shown.tables],
+        *[f"![{picture.title}]({picture.file})" for picture in shown.pictures if picture.file in files],
+        _origin(report),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+# -- figures -----------------------------------------------------------------------------------------------------------
+
+
+def headline(metrics: Metrics, shown: Shown) -> str:
+    """The first figure, with its interval where it has one: ``86.28 % (85.59 % to 86.94 %)``."""
+    number = _headline(metrics, shown)
+    value = _at(metrics, number.key)
+    if value is None:
+        return "not measured"
+    interval = _interval(metrics, number)
+    return formatted(value, number.unit) + (
+        f" ({formatted(interval[0], number.unit)} to {formatted(interval[1], number.unit)})" if interval else ""
+    )
+
+
+def headline_title(metrics: Metrics, shown: Shown) -> str:
+    """What the headline is a figure of: ``accuracy``."""
+    return _headline(metrics, shown).title
+
+
+def as_headline(value: float, metrics: Metrics, shown: Shown) -> str:
+    """A score to set the headline against, in its unit."""
+    return formatted(value, _headline(metrics, shown).unit)
+
+
+def formatted(value: float, unit: str = "") -> str:
+    """``86.28 %``, ``0.8628``, ``12.5000 s``, ``10000``."""
+    if unit == "%":
+        return percent(value)
+    return _plain(value) + (f" {unit}" if unit else "")
+
+
+def percent(value: float | None) -> str:
+    """``86.28 %``."""
+    return "not measured" if value is None else f"{100 * value:.2f} %"
+
+
+def _plain(value: float, decimals: int = 4) -> str:
+    """A count is written in full."""
+    return f"{value}" if isinstance(value, int) else f"{value:.{decimals}f}"
+
+
+def _headline(metrics: Metrics, shown: Shown) -> Number:
+    return next(iter(_numbers(metrics, shown)), Number(key="", title="score"))
+
+
+def _interval(metrics: Metrics, number: Number) -> Sequence[float] | None:
+    found: Sequence[float] | None = _at(metrics, number.interval) if number.interval else None
+    return found
+
+
+def _numbers(metrics: Metrics, shown: Shown) -> Sequence[Number]:
+    """Those declared, else all that are there, under their own names."""
+    return shown.numbers or [Number(key=key, title=key) for key in _numeric(metrics)]
+
+
+def _numeric(metrics: Metrics, prefix: str = "") -> Iterator[str]:
+    for key, value in metrics.items():
+        if isinstance(value, Mapping):
+            yield from _numeric(value, f"{prefix}{key}.")
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            yield f"{prefix}{key}"
+
+
+def _at(metrics: Metrics, key: str) -> Any:
+    """What a dotted key leads to; None where the metrics do not hold it."""
+    found: Any = metrics
+    for name in key.split("."):
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return found
+
+
+# -- what the test says ------------------------------------------------------------------------------------------------
+
+
+def _verdict(report: Report, shown: Shown) -> str:
+    test, looks = report["test"], report["test_openings"]
+    if not test:
+        value = f"{report['metric']} {report['value']:.4f} of trial {report['trial']}"
+        opened = f"The test set was opened {looks} time(s) in this study" if looks else "The test set was never opened"
+        return (
+            f"{opened}; no test figure is part of this export. What is known: {value}. It is the best of several "
+            f"trials on the same {shown.examples} and so a little too good."
+        )
+    interval = ", 95 % interval" if _interval(test, _headline(test, shown)) else ""
+    lines = [
+        f"**Test {headline_title(test, shown)} {headline(test, shown)}**{interval}, look no. {looks} at the test set."
+    ]
+    lines += [f"- {name}: {as_headline(score, test, shown)}" for name, score in report["references"].items()]
+    return "\n".join(lines)
+
+
+def _scores(report: Report, shown: Shown) -> str:
+    columns = {name: report[name] for name in ("validation", "test") if report[name]}
+    rows = []
+    for number in _every_number(columns, shown):
+        values = [_at(metrics, number.key) for metrics in columns.values()]
+        # A share stays one here: percent signs in every cell say nothing.
+        unit = "" if number.unit == "%" else number.unit
+        if any(value is not None for value in values):
+            rows.append([number.title, *("" if value is None else formatted(value, unit) for value in values)])
+    if not rows:
+        return ""
+    note = f"\n\n{_spent(report, shown)}" if len(columns) == 2 and report["exported"] == "refit" else ""
+    return "## Scores\n\n" + _table(["", *columns], rows) + note
+
+
+def _every_number(columns: Mapping[str, Metrics], shown: Shown) -> Sequence[Number]:
+    found = {number.key: number for metrics in columns.values() for number in _numbers(metrics, shown)}
+    return list(found.values())
+
+
+def _spent(report: Report, shown: Shown) -> str:
+    size, trained = report["size"], (report["training"] or {}).get(shown.trained_on)
+    searched = (report["data"] or {}).get("train")
+    small = f" ({searched:,} {shown.examples}, {size['epochs']} epochs)" if searched else ""
+    large = f" ({trained:,} {shown.examples}, {size['refit_epochs']} epochs)" if trained else ""
+    return (
+        f"Validation is of the trial chosen{small}; test is of the refit{large}, which has seen the validation "
+        f"{shown.examples}."
+    )
+
+
+# -- how it was chosen -------------------------------------------------------------------------------------------------
+
+
+def _chosen(report: Report) -> str:
+    chosen = report["chosen"]
+    states = ", ".join(f"{count} {state}" for state, count in chosen["states"].items())
+    lines = [f"- {chosen['from']} trials ({states}); chosen: {chosen['how']}"]
+    for number, first in enumerate(chosen["first"]):
+        if first:
+            what = "what we would train unsearched" if number == 0 else "tried before the sampler"
+            lines.append(f"- first[{number}] ({what}), trial {first['number']}: {_value(first)}")
+    if chosen["control"]:
+        lines.append(
+            f"- from scratch at equal budget (the control), "
+            f"trial {chosen['control']['number']}: {_value(chosen['control'])}"
+        )
+    source = report["source"]
+    if source:
+        lines.append(
+            f"- source of the weights: {'the refit of ' if source['refit'] else ''}trial {source['trial']} of "
+            f"{source['study']} (SHA-256 {source['sha256'][:16]}…)"
+        )
+    return "## How it was chosen\n\n" + "\n".join(lines)
+
+
+def _value(trial: Mapping[str, Any]) -> str:
+    return f"{trial['value']:.4f} ({trial['state']})" if trial["value"] is not None else str(trial["state"])
+
+
+def _hyperparameters(report: Report) -> str:
+    found = report["hyperparameters"].items()
+    rows = [[f"`{name}`", f"{value:.6g}" if isinstance(value, float) else f"{value}"] for name, value in found]
+    return "## Hyperparameters\n\n" + _table(["name", "value"], rows) if rows else ""
+
+
+# -- what the objective declares ---------------------------------------------------------------------------------------
+
+
+def _section(metrics: Metrics, table: Table, level: int = 2) -> str:
+    """A table's section, or nothing where the metrics hold nothing of it."""
+    rows = (_at(metrics, table.rows) if table.rows else None) or []
+    content = [
+        _figures(metrics, table.numbers, in_a_line=bool(rows)),
+        _rows(rows, table.columns),
+        *[_section(metrics, one, level + 1) for one in table.tables],
+    ]
+    if not any(content):
+        return ""
+    text = table.text if not table.when or _at(metrics, table.when) else ""
+    return "\n\n".join(part for part in (f"{'#' * level} {table.title}", text, *content) if part)
+
+
+def _figures(metrics: Metrics, numbers: Sequence[Number], *, in_a_line: bool) -> str:
+    values = [(number, _at(metrics, number.key)) for number in numbers]
+    found = [(number, value) for number, value in values if value is not None]
+    if in_a_line and found:
+        return ", ".join(f"{number.title} {formatted(value, number.unit)}" for number, value in found) + "."
+    return "\n".join(f"- {number.title}: {formatted(value, number.unit)}" for number, value in found)
+
+
+def _rows(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> str:
+    if not rows:
+        return ""
+    return _table(list(columns.values()), [[_cell(row.get(key)) for key in columns] for row in rows])
+
+
+def _cell(value: Any) -> str:
+    """Three decimals: a row is one of many, of few examples each."""
+    if value is None:
+        return ""
+    return _plain(value, 3) if isinstance(value, int | float) else f"{value}"
+
+
+# -- where it comes from -----------------------------------------------------------------------------------------------
+
+
+def _origin(report: Report) -> str:
+    environment, cost, data, model = report["environment"], report["cost"], report["data"] or {}, report["model"]
+    lines = [
+        f"- study `{report['study']}`, objective `{report['objective']}`, size {report['size']['name']}",
+        f"- seeds: {', '.join(f'{name} {seed}' for name, seed in report['seeds'].items())}",
+        f"- trained {cost['seconds']:.0f} s in {cost['epochs']} epochs; {cost['epochs_repeated']} of them "
+        f"({cost['seconds_lost']:.0f} s) were repeated after {cost['interruptions']} interruptions",
+        *[f"- data {name}: {value}" for name, value in data.items()],
+    ]
+    if model:
+        digest, parameters = model.get("sha256", "unknown"), model.get("parameters") or "unknown"
+        lines.append(f"- `{model['file']}`: SHA-256 `{digest}`, {parameters} parameters")
+    versions = ", ".join(f"{name} {version}" for name, version in environment["versions"].items())
+    lines += [
+        f"- Python {environment['python']}, {versions}",
+        f"- {environment['platform']}, {environment['cores']} cores, revision {environment['revision'] or 'unknown'}",
+    ]
+    return "## Where it comes from\n\n" + "\n".join(lines)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
