@@ -19,9 +19,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from search import status
+from search.database.engine import open_readonly
 from search.errors import SearchError
-from search.storage import open_readonly
+from search.show import status
 
 ROOT = Path(__file__).resolve().parents[1]
 TARGET = ROOT / "studies.db.example"

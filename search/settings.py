@@ -39,7 +39,7 @@ class Settings:
     silent_epochs: float = 10.0
     """A child may be silent for so many times its longest epoch, whatever ``silence`` says."""
     grace: float = 20.0
-    """Told to stop, a worker waits for the end of an epoch if no more than this is left of it; else it ends the batch."""
+    """Told to stop, a worker ends the epoch if no more than this is left of it, else the batch."""
     poll: float = 0.5
     """How often a worker without a trial looks for one."""
     attempts: int = 3

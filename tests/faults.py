@@ -18,24 +18,29 @@ import socket
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import optuna
 import sqlalchemy as sa
 
-from search import child as child_module
-from search.children import Child
+from search.child.inside.describe import describe
+from search.child.inside.serve import serve
+from search.child.pipe import Pipe
+from search.child.process import Child
+from search.child.protocol import Describe
+from search.child.seat import Seat
 from search.contract import Devices
-from search.fence import FencedStorage
-from search.files import Files, store_at
-from search.pipe import Pipe
-from search.running import Settings
-from search.storage import open_storage
-from search.studies import Joined, create, find
-from search.tables import FILES
-from search.worker import Worker
+from search.database.fence import FencedStorage
+from search.database.storage import open_storage
+from search.database.tables import FILES
+from search.files.records import Files
+from search.files.stores import store_at
+from search.settings import Settings
+from search.studies.create import create
+from search.studies.study import Study, find
+from search.worker.loop import Worker
 from tests import light
 
 SETTINGS = Settings(lease=0.3, renew=0.1, poll=0.02, grace=0.5, silence=20, attempts=50)
@@ -138,7 +143,7 @@ def light_launch(child_points: Callable[[], Points] | None) -> Callable[[str, De
             sys.stdout, sys.stderr = (os.fdopen(number, "w", 1, closefd=False) for number in (1, 2))
             if points is not None:
                 points.watch(None)
-            child_module.serve(theirs, reference)
+            serve(theirs, reference)
 
         pid = forked(body)
         theirs.close()
@@ -171,8 +176,7 @@ def work(
     storage = storage_at(url)
     worker = Worker(
         storage,
-        launch=light_launch(child_points),
-        devices=[Devices()] * seats,
+        [Seat(Devices(), light_launch(child_points)) for _ in range(seats)],
         workroot=folder,
         data_dir=folder,
         screen=Quiet(),
@@ -182,25 +186,29 @@ def work(
     assert study is not None
     if points is not None:
         points.watch(storage.engine, statements=statements)
-    worker.join(study, study.definition)
+    worker.join(study)
     worker.work([study.key])
     worker.close()
 
 
+def declare(changes: Mapping[str, Any], direction: str = "minimize") -> Describe:
+    """The question to a child that a new study of size quick begins with."""
+    return Describe(log="", data_dir=".", size=None, size_name="quick", changes=changes, direction=direction)
+
+
 def new_study(
     url: str, *, budget: int = 1, epochs: int = 3, rungs: tuple[int, ...] = (), hopeless: bool = False
-) -> Joined:
+) -> Study:
     """A study of the light objective; a hopeless one prunes its trials at the first rung."""
     storage = storage_at(url)
     changes = {"budget": budget, "epochs": epochs, "rungs": rungs}
-    order = {"size": None, "size_name": "quick", "changes": changes, "data_dir": "."}
-    definition = child_module.describe(light.OBJECTIVE, order)
+    definition = describe(light.OBJECTIVE, declare(changes))
     if hopeless:
         definition |= {"first": [], "pruner": {"name": "ThresholdPruner", "keywords": {"lower": 2.0}}}
     return create(storage, f"s{secrets.token_hex(6)}", REFERENCE, definition)
 
 
-def check(url: str, study: Joined, budget: int) -> list[str]:
+def check(url: str, study: Study, budget: int) -> list[str]:
     """What is wrong with a study whose budget should be used up, exactly and honestly; nothing, if all is well."""
     storage = storage_at(url)
     wrong: list[str] = []
@@ -232,8 +240,8 @@ def check(url: str, study: Joined, budget: int) -> list[str]:
     return wrong + _check_files(storage, study)
 
 
-def _check_files(storage: Any, study: Joined) -> list[str]:
-    store = store_at(storage.files_place, storage.engine)
+def _check_files(storage: Any, study: Study) -> list[str]:
+    store = store_at(None, storage.engine)
     Files(storage.engine, store, storage.leases).sweep(study.key)
     with storage.engine.connect() as connection:
         recorded = connection.execute(sa.select(FILES).where(FILES.c.study_key == study.key)).all()

@@ -9,14 +9,16 @@ from typing import Any
 
 import pytest
 
-from search import child
-from search.cli import main
-from search.storage import open_storage
-from search.studies import Joined, create
-from search.worker import Worker
+from search.child.inside.describe import describe
+from search.child.inside.load import load
+from search.commands.main import main
+from search.database.storage import open_storage
+from search.studies.create import create
+from search.studies.study import Study
+from search.worker.loop import Worker
 from tests import light
 from tests.commands import LIGHT
-from tests.faults import storage_at
+from tests.faults import declare, storage_at
 from tests.test_worker import Script, rows, trials, work
 
 Said = pytest.CaptureFixture[str]
@@ -54,11 +56,9 @@ def refused(said: Said, *arguments: str) -> str:
     return line.removeprefix("search: ")
 
 
-def a_study(url: str, reference: str = LIGHT, name: str = "light", **more: Any) -> Joined:
-    objective = child.load(reference)
-    changes = {"budget": 4, "epochs": 3, **more}
-    order = {"size": None, "size_name": "quick", "changes": changes, "data_dir": ".", "direction": "maximize"}
-    return create(open_storage(url), name, reference, child.describe(objective, order))
+def a_study(url: str, reference: str = LIGHT, name: str = "light", **more: Any) -> Study:
+    order = declare({"budget": 4, "epochs": 3, **more}, direction="maximize")
+    return create(open_storage(url), name, reference, describe(load(reference), order))
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_status_counts_what_is_there(
     monkeypatch.setenv("LIGHT_PAUSE", "0.15")
 
     def third_is_running(worker: Worker) -> None:
-        running = worker.seats[0].running
+        running = worker.trials.get(worker.seats[0])
         if running is None or running.number != 2 or running.epoch < 1:
             script._act = third_is_running  # not yet
         else:
@@ -223,7 +223,7 @@ def test_status_counts_what_is_there(
     assert (waiting["trial"], waiting["holder"], waiting["expires_in"], waiting["resumed_from"]) == (2, None, None, [])
     assert found["epochs"].items() >= {"run": 6 + waiting["epoch"], "saved_by_pruning": 0, "repeated": 0}.items()
 
-    storage_at(storage_url).seconds = 30.0
+    storage_at(storage_url).leases.seconds = 30.0
     storage_at(storage_url).leases.claim(study.key, "me", "here")
     running = status("light")
     assert running["trials"] == {"complete": 2, "pruned": 0, "fail": 0, "running": 1, "waiting": 0}

@@ -17,11 +17,11 @@ import pytest
 import sqlalchemy as sa
 
 from search.contract import SearchError
-from search.dashboard import read_only, readonly_storage, serve
+from search.show.dashboard import read_only, readonly_storage, serve
 
 SERVE = """
 import sys
-from search.dashboard import serve
+from search.show.dashboard import serve
 serve(sys.argv[1], port=0, announce=lambda address: print(address, flush=True))
 """
 

@@ -12,9 +12,13 @@ import pytest
 import sqlalchemy as sa
 
 from search.contract import SearchError
-from search.files import CHUNK_BYTES, KEPT_MODELS, OF_THE_STUDY, DatabaseStore, Files, packed, store_at
-from search.leases import Lease, LeaseLost
-from search.tables import LEASES
+from search.database.leases import Lease, LeaseLost
+from search.database.tables import LEASES
+from search.files.database import Store as DatabaseStore
+from search.files.packing import CHUNK_BYTES, packed
+from search.files.records import OF_THE_STUDY, Files
+from search.files.stores import IN_DATABASE, store_at
+from search.settings import DEFAULTS
 from tests.faults import storage_at
 
 KEY = "a-study"
@@ -25,10 +29,10 @@ MODEL = b"weights"
 def files(storage_url: str, tmp_path: Path) -> Files:
     """In a folder on SQLite, in the database on PostgreSQL: each where it is by default."""
     storage = storage_at(storage_url)
-    storage.seconds = 60.0
+    storage.leases.seconds = 60.0
     with storage.engine.begin() as connection:
         storage.leases.raise_budget(connection, KEY, 8)
-    return Files(storage.engine, store_at(storage.files_place, storage.engine), storage.leases)
+    return Files(storage.engine, store_at(None, storage.engine), storage.leases)
 
 
 def claimed(files: Files, holder: str = "one") -> Lease:
@@ -110,15 +114,15 @@ def test_the_three_best_models_are_kept(files: Files, tmp_path: Path, maximize: 
     sign = 1 if maximize else -1
     for value in (0.3, 0.9, 0.1, 0.5, 0.7):
         lease = claimed(files)
-        if files.worth_keeping(KEY, sign * value):
+        if files.is_worth_keeping(KEY, sign * value):
             files.keep(lease, "model", a_model(tmp_path), value=sign * value)
         files._leases.close(lease, "complete")
         files.sweep(KEY)
     models = files.of_kind(KEY, "model")
     assert sorted(sign * row.value for row in models) == [0.5, 0.7, 0.9]
-    assert names(files) == {row.name for row in models} and len(models) == KEPT_MODELS
-    assert not files.worth_keeping(KEY, sign * 0.4)
-    assert files.worth_keeping(KEY, sign * 0.6)
+    assert names(files) == {row.name for row in models} and len(models) == DEFAULTS.kept_models
+    assert not files.is_worth_keeping(KEY, sign * 0.4)
+    assert files.is_worth_keeping(KEY, sign * 0.6)
 
 
 def test_a_sweep_takes_nothing_that_is_recorded_meanwhile(files: Files, tmp_path: Path) -> None:
@@ -189,7 +193,7 @@ def test_a_studys_own_files_survive_its_trials(files: Files, tmp_path: Path) -> 
 def test_writing_keeps_the_lease(storage_url: str) -> None:
     """A large file takes longer than a lease: each piece renews it, and a lost one ends the writing."""
     engine = storage_at(storage_url).engine
-    store, beats = DatabaseStore(engine), 0
+    store, beats = DatabaseStore(IN_DATABASE, engine), 0
 
     def beat() -> None:
         nonlocal beats

@@ -12,25 +12,25 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from search.leases import Lease, LeaseLost, LeaseTable
-from search.storage import open_storage
-from search.tables import LEASES, clock
+from search.database.leases import Lease, LeaseLost, Leases
+from search.database.storage import open_storage
+from search.database.tables import LEASES, clock
 from tests.commands import until
 from tests.faults import forked, storage_at
 
 KEY = "a-study"
 
 
-def leases(url: str, *, budget: int = 3, seconds: float = 60.0) -> LeaseTable:
+def leases(url: str, *, budget: int = 3, seconds: float = 60.0) -> Leases:
     storage = storage_at(url)
-    storage.seconds = seconds
+    storage.leases.seconds = seconds
     table = storage.leases
     with storage.engine.begin() as connection:
         table.raise_budget(connection, KEY, budget)
     return table
 
 
-def claimed(table: LeaseTable, holder: str = "one") -> Lease:
+def claimed(table: Leases, holder: str = "one") -> Lease:
     lease = table.claim(KEY, holder, "host")
     assert lease is not None
     return lease
@@ -127,7 +127,7 @@ def test_renewing_keeps_it(storage_url: str) -> None:
 def test_a_hand_over_is_no_attempt(storage_url: str) -> None:
     table = leases(storage_url, budget=1)
     lease = claimed(table)
-    table.renew(lease, epoch=4, resumed_from="[0]")
+    table.renew(lease, epoch=4, resumed_from=[0])
     assert table.give_back(lease, counted=False, seconds=2.5)
     second = claimed(table, "two")  # at once: nobody waits for the rest of its time
     assert (second.attempts, second.epoch, second.resumed_from) == (1, 4, (0,))
@@ -156,10 +156,10 @@ def test_a_closed_lease_stays_closed(storage_url: str) -> None:
 
 def test_one_trial_belongs_to_one_lease(storage_url: str) -> None:
     table = leases(storage_url, budget=2)
-    table.renew(claimed(table), trial_id=5)
+    table.renew(claimed(table), born=5)
     other = claimed(table)
     with pytest.raises(sa.exc.IntegrityError):
-        table.renew(other, trial_id=5)
+        table.renew(other, born=5)
 
 
 def test_the_budget_only_grows(storage_url: str) -> None:
@@ -171,6 +171,6 @@ def test_the_budget_only_grows(storage_url: str) -> None:
         with engine.begin() as connection:
             table.raise_budget(connection, KEY, budget)
     assert [row["state"] for row in table.rows(KEY)] == ["complete", "open", "open", "open", "open"]
-    with engine.begin() as connection:
-        table.forget(connection, [KEY])
+    table.forget([KEY])
+    with engine.connect() as connection:
         assert connection.execute(sa.select(LEASES)).all() == []

@@ -11,8 +11,8 @@ from typing import Any
 import optuna
 from optuna.trial import FixedTrial
 
-from search import status
-from search.storage import open_readonly
+from search.database.engine import open_readonly
+from search.show import status
 from tests import iris_sgd
 from tests.commands import search
 

@@ -7,7 +7,8 @@ import pytest
 from optuna.trial import TrialState, create_trial
 
 from search.contract import SearchError, Size
-from search.pruning import Asha, make_pruner, make_sampler, rungs_before_the_end
+from search.rules.pruning import Asha, make_pruner, rungs_before_the_end
+from search.rules.sampling import make_sampler
 
 SIZE = Size(budget=10, epochs=9, rungs=(3, 9, 27))
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import optuna
 import pytest
-
 from search.arguments import parser
 from search.cli import COMMANDS
 

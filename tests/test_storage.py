@@ -21,11 +21,16 @@ from optuna.storages import RDBStorage
 from optuna.trial import Trial, TrialState, create_trial
 
 from search.contract import SearchError
-from search.fence import FencedStorage
-from search.leases import Lease, LeaseLost
-from search.storage import engine_arguments, masked, open_readonly, open_storage, parse
-from search.studies import Joined, create, find
-from search.tables import SCHEMA
+from search.database import optuna_tables
+from search.database.engine import engine_arguments, open_readonly
+from search.database.fence import FencedStorage
+from search.database.leases import Lease, LeaseLost
+from search.database.storage import open_storage
+from search.database.tables import SCHEMA
+from search.database.url import masked, parse
+from search.studies.as_optuna import as_optuna
+from search.studies.create import create
+from search.studies.study import Study, find
 from tests.faults import forked, new_study
 
 HOOKS = {
@@ -41,19 +46,18 @@ DATA = ("trials", "trial_params", "trial_values", "trial_intermediate_values", "
 def opened(url: str, seconds: float = 60.0) -> FencedStorage:
     """What a worker has: its own storage, its own connections."""
     storage = open_storage(url)
-    storage.seconds = seconds
+    storage.leases.seconds = seconds
     return storage
 
 
-def born(storage: FencedStorage, study: Joined) -> tuple[Lease, Trial]:
+def born(storage: FencedStorage, study: Study) -> tuple[Lease, Trial]:
     """A claim and its trial, as a worker makes them."""
     lease = storage.leases.claim(study.key, "one", "host")
     assert lease is not None
     running = create_trial(state=TrialState.RUNNING)
-    with storage.newborn(lease):
-        trial_id = storage.create_new_trial(study.study_id, template_trial=running)
+    trial_id = storage.bear(study.study_id, running, lease)
     storage.hold(trial_id, lease)
-    real = study.optuna_study(optuna.storages.get_storage(storage), lease.number)
+    real = as_optuna(study, optuna.storages.get_storage(storage), lease.number)
     real.get_trials(deepcopy=False)
     return lease, Trial(real, trial_id)
 
@@ -110,6 +114,16 @@ def test_optunas_private_names_are_as_we_know_them(sqlite_url: str, monkeypatch:
     assert set(passed) == set(HOOKS)
 
 
+def test_optunas_tables_have_the_columns_that_we_read(storage_url: str) -> None:
+    inspector = sa.inspect(open_storage(storage_url).engine)
+    tables = [table for table in vars(optuna_tables).values() if isinstance(table, sa.TableClause)]
+    assert len(tables) == 8
+    for table in tables:
+        assert {column.name for column in table.columns} <= {
+            column["name"] for column in inspector.get_columns(table.name)
+        }
+
+
 # -- the fence ---------------------------------------------------------------------------------------------------------
 
 
@@ -139,12 +153,12 @@ def test_who_lost_its_lease_changes_nothing(storage_url: str) -> None:
             write()
     assert not late.leases.give_back(lease, counted=True)
     late.leases.close(lease, "complete")
-    with pytest.raises(LeaseLost), late.newborn(lease):
-        late.create_new_trial(study.study_id, template_trial=create_trial(state=TrialState.RUNNING))
+    with pytest.raises(LeaseLost):
+        late.bear(study.study_id, create_trial(state=TrialState.RUNNING), lease)
     assert contents(storage_url) == before
 
     heir.hold(trial._trial_id, taken)
-    heirs = study.optuna_study(optuna.storages.get_storage(heir), taken.number)
+    heirs = as_optuna(study, optuna.storages.get_storage(heir), taken.number)
     heirs.get_trials(deepcopy=False)
     again = Trial(heirs, trial._trial_id)
     assert again.params == trial.params
@@ -166,8 +180,8 @@ def test_one_lease_one_trial(storage_url: str) -> None:
     storage = opened(storage_url)
     lease, _ = born(storage, study)
     before = contents(storage_url)
-    with pytest.raises(LeaseLost), storage.newborn(lease):
-        storage.create_new_trial(study.study_id, template_trial=create_trial(state=TrialState.RUNNING))
+    with pytest.raises(LeaseLost):
+        storage.bear(study.study_id, create_trial(state=TrialState.RUNNING), lease)
     assert contents(storage_url) == before
     plain = optuna.load_study(study_name=study.name, storage=parse(storage_url).render_as_string(hide_password=False))
     plain.enqueue_trial({"x": 0.25})
@@ -188,7 +202,7 @@ def test_each_write_renews_and_the_last_one_closes(storage_url: str) -> None:
     study = new_study(storage_url)
     storage = opened(storage_url, seconds=5.0)
     lease, trial = born(storage, study)
-    storage.seconds = 1000.0
+    storage.leases.seconds = 1000.0
 
     def row() -> dict[str, Any]:
         return storage.leases.rows(study.key)[0]
@@ -196,7 +210,7 @@ def test_each_write_renews_and_the_last_one_closes(storage_url: str) -> None:
     assert row()["expires"] - row()["now"] <= 5
     trial.report(0.5, 1)
     assert 900 < row()["expires"] - row()["now"] <= 1000
-    with storage.recording(seconds=12.5):
+    with storage.entering(trial._trial_id, seconds=12.5):
         trial.study.tell(trial, 0.5)
     assert (row()["state"], row()["seconds"], row()["token"]) == ("complete", 12.5, lease.token)
     assert abs(row()["finished"] - row()["now"]) < 60

@@ -23,13 +23,15 @@ import pytest
 import sqlalchemy as sa
 from optuna.trial import FrozenTrial
 
-from search import run
+from search.child.seat import Seat
 from search.contract import Devices, SearchError
-from search.running import Settings
-from search.storage import parse
-from search.studies import STOPPED, Joined, find
-from search.tables import FILES, LEASES
-from search.worker import Worker
+from search.database.tables import FILES, LEASES
+from search.database.url import parse
+from search.settings import Settings
+from search.studies.create import let_go_on
+from search.studies.study import STOPPED, Study, find
+from search.worker.loop import Worker
+from search.worker.signals import take_signals
 from tests import light
 from tests.commands import LIGHT, alive, children_of, ended, search, started, until
 from tests.faults import SETTINGS, check, forked, light_launch, new_study, storage_at
@@ -54,30 +56,29 @@ class Script:
     def end(self) -> None: ...
 
     def tick(self, worker: Worker) -> None:
-        if self._act and any(seat.running and seat.running.epoch >= self._after for seat in worker.seats):
+        if self._act and any(trial.epoch >= self._after for trial in worker.trials.values()):
             act, self._act = self._act, None
             act(worker)
 
 
 def worker_on(
-    url: str, study: Joined, folder: Path, screen: Script | None = None, settings: Settings = SETTINGS, **more: Any
+    url: str, study: Study, folder: Path, screen: Script | None = None, settings: Settings = SETTINGS, **more: Any
 ) -> Worker:
     worker = Worker(
         storage_at(url),
-        launch=light_launch(None),
-        devices=[Devices()],
+        [Seat(Devices(), light_launch(None))],
         workroot=folder / "work",
         data_dir=folder,
         screen=screen or Script(),
         settings=settings,
         **more,
     )
-    worker.join(study, study.definition)
+    worker.join(study)
     return worker
 
 
 def work(
-    url: str, study: Joined, folder: Path, screen: Script | None = None, settings: Settings = SETTINGS, **more: Any
+    url: str, study: Study, folder: Path, screen: Script | None = None, settings: Settings = SETTINGS, **more: Any
 ) -> Script:
     """Until the budget is used up. Returns the screen."""
     screen = screen or Script()
@@ -89,7 +90,7 @@ def work(
     return screen
 
 
-def trials(url: str, study: Joined) -> list[FrozenTrial]:
+def trials(url: str, study: Study) -> list[FrozenTrial]:
     """As plain Optuna reads them."""
     return optuna.load_study(study_name=study.name, storage=plain(url)).trials
 
@@ -98,7 +99,7 @@ def plain(url: str) -> str:
     return parse(url).render_as_string(hide_password=False)
 
 
-def rows(url: str, study: Joined) -> list[dict[str, Any]]:
+def rows(url: str, study: Study) -> list[dict[str, Any]]:
     return storage_at(url).leases.rows(study.key)
 
 
@@ -121,7 +122,7 @@ def test_an_objective_that_raises_stops_its_study(
     assert len(trials(storage_url, study)) == 3
 
     worker = worker_on(storage_url, study, tmp_path)
-    run.unstop(worker, study)
+    let_go_on(worker.storage, study)
     with pytest.raises(SearchError, match="is stopped: 3 trials failed"):  # three more, not one
         worker.work([study.key])
     worker.close()
@@ -130,7 +131,7 @@ def test_an_objective_that_raises_stops_its_study(
     with storage_at(storage_url).engine.begin() as connection:
         storage_at(storage_url).leases.raise_budget(connection, study.key, 8)
     worker = worker_on(storage_url, study, tmp_path)
-    run.unstop(worker, study)
+    let_go_on(worker.storage, study)
     worker.work([study.key])
     worker.close()
     assert [row["state"] for row in rows(storage_url, study)] == ["fail"] * 6 + ["complete"] * 2
@@ -185,7 +186,7 @@ def test_hyperparameters_that_lead_nowhere_are_pruned(
     study = new_study(storage_url, budget=4)
     monkeypatch.setenv("LIGHT_MOOD", mood)
     kills = iter(range(1000))
-    said = work(storage_url, study, tmp_path, settings=THREE, oom_kills=lambda: next(kills)).said
+    said = work(storage_url, study, tmp_path, settings=THREE, kernel_kills=lambda: next(kills)).said
     assert [trial.user_attrs["reason"] for trial in trials(storage_url, study)] == [reason] * 4
     assert {row["state"] for row in rows(storage_url, study)} == {"pruned"}
     assert [line.partition(": ")[2] for line in said] == [f"pruned: {reason}"] * 4
@@ -234,7 +235,7 @@ def test_a_deleted_study_ends_its_worker(storage_url: str, tmp_path: Path, monke
     """And what is made in its place, under its name and on SQLite under its very ids, is not touched."""
     study, other = new_study(storage_url, budget=3, epochs=9), new_study(storage_url, budget=1)
     work(storage_url, new_study(storage_url), tmp_path)
-    made: list[Joined] = []
+    made: list[Study] = []
 
     def delete(_: Worker) -> None:
         optuna.delete_study(study_name=study.name, storage=plain(storage_url))
@@ -276,7 +277,7 @@ def test_postgresql_goes_away_and_comes_back(tmp_path: Path, monkeypatch: pytest
             script.say = lambda text: said.open("a").write(text + "\n")  # type: ignore[method-assign, assignment]
             server.let_go()
             worker = worker_on(url, study, tmp_path, script)
-            worker.take_signals()
+            take_signals(worker)
             worker.work([study.key])
             worker.close()
 
@@ -386,7 +387,7 @@ def test_a_checkpoint_that_cannot_be_had_ends_the_worker(
     work(storage_url, study, tmp_path, Script(lambda worker: worker.stop()))
     monkeypatch.delenv("LIGHT_PAUSE")
     worker = worker_on(storage_url, study, tmp_path / "elsewhere")
-    files = worker.places[study.key].files
+    files = worker.joined[study.key].files
     record = files.find(study.key, 0, "checkpoint")
     assert record is not None
     with files.open(record) as stored:

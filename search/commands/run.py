@@ -83,7 +83,7 @@ def go_on(machine: Machine, name: str, options: Options) -> Study | None:
 
 
 def create_study(machine: Machine, name: str, options: Options, seconds: float | None) -> Study | None:
-    """A new one, as its objective's file declares it. A source without a model is searched first; None: it was stopped."""
+    """A new one, as its objective's file declares it; None where the search for its source, done first, was stopped."""
     reference = objective_reference(options.objective or name)
     size_name = options.size or SIZE
     declared = machine.asker.describe(

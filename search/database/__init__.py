@@ -1,4 +1,4 @@
-"""The SQL: engines, our tables and Optuna's storage behind the fence. Knows rows and transactions, and no study's meaning.
+"""The SQL: engines, our tables, and Optuna's storage behind the fence. Knows rows and transactions, and no study.
 
 Who only reads needs ``engine``, ``tables`` and ``leases``; a worker opens ``storage``.
 """

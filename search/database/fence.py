@@ -86,7 +86,7 @@ class FencedStorage(RDBStorage):
                 taken = take.values(state=TrialState.RUNNING, datetime_start=started)
                 # Compare and set: on SQLite nothing was locked by the select.
                 if connection.execute(taken).rowcount == 1:
-                    self.leases.prove(connection, lease, trial_id=trial_id)
+                    self.leases.prove(connection, lease, born=trial_id)
                     return int(trial_id)
 
     def _prove(self, session: Any, trial_id: int, **more: Unpack[Entry]) -> None:
@@ -95,13 +95,14 @@ class FencedStorage(RDBStorage):
             if _NEWBORN in self._held:
                 return  # its birth is proved once, as the last statement of its transaction
             raise _not_held(trial_id)
-        self.leases.prove(session, held.lease, **{**held.entry, **more})
+        entry: Entry = {**held.entry, **more}
+        self.leases.prove(session, held.lease, **entry)
 
     def _get_prepared_new_trial(self, study_id: int, template_trial: FrozenTrial | None, session: Any) -> Any:
         trial = super()._get_prepared_new_trial(study_id, template_trial, session)
         if _NEWBORN in self._held:
             session.flush()
-            self._prove(session, _NEWBORN, trial_id=trial.trial_id)
+            self._prove(session, _NEWBORN, born=int(trial.trial_id))
         return trial
 
     def _set_trial_param_without_commit(self, session: Any, trial_id: int, *rest: Any, **keywords: Any) -> None:

@@ -38,8 +38,8 @@ class Lease:
 class Entry(TypedDict, total=False):
     """What the holder of a lease writes into its row."""
 
-    trial_id: int
-    """Of the trial that is born; refused where the lease has one."""
+    born: int
+    """The id of its trial, which comes into being; refused where the lease has one."""
     epoch: int
     resumed_from: Sequence[int]
     seconds: float
@@ -112,7 +112,7 @@ class Leases:
     def prove(self, connection: Any, lease: Lease, **entry: Unpack[Entry]) -> None:
         """The fence: within somebody's transaction, which the LeaseLost that this may raise must roll back."""
         own = self._mine(lease)
-        if "trial_id" in entry:
+        if "born" in entry:
             own.append(LEASES.c.trial_id.is_(None))
         statement = sa.update(LEASES).where(*own).values(expires=clock() + self.seconds, **_columns(entry))
         if connection.execute(statement).rowcount != 1:
@@ -188,6 +188,8 @@ class Leases:
 
 def _columns(entry: Entry) -> dict[str, Any]:
     columns: dict[str, Any] = dict(entry)
+    if "born" in columns:
+        columns["trial_id"] = columns.pop("born")
     for name in ("seconds", "repeated"):
         if name in columns:
             columns[name] = LEASES.c[name] + columns[name]

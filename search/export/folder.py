@@ -12,7 +12,7 @@ from typing import Any
 from search.contract import Shown
 from search.database.fence import FencedStorage
 from search.errors import SearchError
-from search.export import looks
+from search.export.looks import Looks
 from search.export.markdown import markdown
 from search.export.report import report
 from search.export.scores import Evaluate, Scores, score
@@ -34,7 +34,7 @@ def export(
         folder = Path(scratch) / "export"
         folder.mkdir()
         scores = score(winner, files, folder, evaluate, shown=shown, test=test) if evaluate else Scores()
-        found = report(storage.engine, winner, scores, looks.count(files, winner.study))
+        found = report(storage.engine, winner, scores, Looks(files, winner.study, folder).count())
         _write(folder, found, shown)
         if target.exists():
             shutil.rmtree(target)

@@ -23,50 +23,49 @@ _KIND = "test-"
 _SCORES = "test.json"
 
 
-def count(files: Files, study: Study) -> int:
-    """How often the test set was looked at in this study."""
-    return len(files.of_kind(study.key, _KIND))
+class Looks:
+    """Those at the test set in one study. ``kept`` is a folder to work in."""
 
+    def __init__(self, files: Files, study: Study, kept: Path) -> None:
+        self._files, self._study, self._kept = files, study, kept
 
-def earlier(files: Files, study: Study, model: Record, folder: Path) -> Mapping[str, Any] | None:
-    """The scores of the look that was taken for this model, its files then in ``folder``; None: none was finished."""
-    for record in files.of_kind(study.key, _kind(model)):
-        shutil.rmtree(folder, ignore_errors=True)
-        files.fetch(record, folder)
-        if (folder / _SCORES).is_file():
-            return dict(json.loads((folder / _SCORES).read_text()))
-    return None
+    def count(self) -> int:
+        """How often it was looked at."""
+        return len(self._files.of_kind(self._study.key, _KIND))
 
+    def earlier(self, model: Record) -> Mapping[str, Any] | None:
+        """The scores of the look that was taken for this model; None: none was finished."""
+        for record in self._files.of_kind(self._study.key, _kind(model)):
+            shutil.rmtree(self._kept, ignore_errors=True)
+            self._files.fetch(record, self._kept)
+            if (self._kept / _SCORES).is_file():
+                return dict(json.loads((self._kept / _SCORES).read_text()))
+        return None
 
-def take(
-    files: Files, study: Study, model: Record, folder: Path, kept: Path, evaluate: Callable[[], Mapping[str, Any]]
-) -> Mapping[str, Any]:
-    """A new look at the model that lies in ``folder``; what ``evaluate`` adds there is copied to ``kept`` and stored."""
-    shutil.rmtree(kept, ignore_errors=True)
-    kept.mkdir()
-    kind = f"{_kind(model)}-{secrets.token_hex(4)}"
-    _record(files, study, kind, kept)
-    before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
-    scores = evaluate()
-    (kept / _SCORES).write_text(json.dumps(scores))
-    for path in folder.iterdir():
-        if before.get(path) != path.stat().st_mtime_ns:
-            shutil.copy2(path, kept)
-    _record(files, study, kind, kept)
-    return dict(json.loads((kept / _SCORES).read_text()))
+    def take(self, model: Record, folder: Path, evaluate: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
+        """The scores of a new look at the model that lies in ``folder``. What ``evaluate`` adds there is kept too."""
+        shutil.rmtree(self._kept, ignore_errors=True)
+        self._kept.mkdir()
+        kind = f"{_kind(model)}-{secrets.token_hex(4)}"
+        self._record(kind)
+        before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+        (self._kept / _SCORES).write_text(json.dumps(evaluate()))
+        for path in folder.iterdir():
+            if before.get(path) != path.stat().st_mtime_ns:
+                shutil.copy2(path, self._kept)
+        self._record(kind)
+        return dict(json.loads((self._kept / _SCORES).read_text()))
 
+    def add_files(self, folder: Path) -> None:
+        """What the last look that was found or taken left beside its scores."""
+        for path in self._kept.iterdir():
+            if path.name != _SCORES:
+                shutil.copy2(path, folder)
 
-def add_files(kept: Path, folder: Path) -> None:
-    """What a look left beside its scores."""
-    for path in kept.iterdir():
-        if path.name != _SCORES:
-            shutil.copy2(path, folder)
+    def _record(self, kind: str) -> None:
+        with closing(packed(self._kept)) as content:
+            self._files.keep_for_study(self._study.key, kind, content)
 
 
 def _kind(model: Record) -> str:
     return f"{_KIND}{model.sha256[:12]}"
-
-
-def _record(files: Files, study: Study, kind: str, kept: Path) -> None:
-    with closing(packed(kept)) as content:
-        files.keep_for_study(study.key, kind, content)

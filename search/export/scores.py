@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from search.contract import Shown, Split
-from search.export import looks
+from search.export.looks import Looks
 from search.files.records import Files
 from search.studies.winner import Winner
 
@@ -43,9 +43,9 @@ def score(winner: Winner, files: Files, folder: Path, evaluate: Evaluate, *, sho
 
     A refit has seen the validation data, so that without a look at the test set there is no figure of its own.
     """
-    scores, kept = Scores(), folder.parent / "look"
+    scores, looks = Scores(), Looks(files, winner.study, folder.parent / "look")
     refitted, searched = winner.refitted, winner.searched
-    seen = None if refitted is None else looks.earlier(files, winner.study, refitted, kept)
+    seen = None if refitted is None else looks.earlier(refitted)
     scores.refit = refitted is not None and (test or seen is not None or searched is None)
     if searched is not None:
         own = folder.parent / "searched" if scores.refit else folder
@@ -57,11 +57,11 @@ def score(winner: Winner, files: Files, folder: Path, evaluate: Evaluate, *, sho
     if scores.refit:
         files.fetch(exported, folder)
     else:
-        seen = looks.earlier(files, winner.study, exported, kept)
+        seen = looks.earlier(exported)
     if seen is None and test:
-        seen = looks.take(files, winner.study, exported, folder, kept, lambda: evaluate(folder, "test"))
+        seen = looks.take(exported, folder, lambda: evaluate(folder, "test"))
     if seen is not None:
-        looks.add_files(kept, folder)
+        looks.add_files(folder)
     scores.test = seen
     scores.training = _record(folder, shown)
     scores.model = (seen or (None if scores.refit else scores.validation) or {}).get("model")

@@ -1,1 +1,1 @@
-"""Checkpoints, models and logs: recorded in one table, their bytes in a store. One file a store, found by its scheme."""
+"""Checkpoints, models and logs: a record in one table, the bytes in a store. One file a store, found by its scheme."""

@@ -10,7 +10,7 @@ from search.errors import SearchError
 
 
 def named(module: ModuleType, spec: Mapping[str, Any], extra: Mapping[str, Any]) -> Any:
-    """An instance of the class that ``spec`` names, with its keywords over ``extra``. SearchError without such a one."""
+    """An instance of the class that ``spec`` names, its keywords over ``extra``. SearchError without such a class."""
     kind = getattr(module, spec["name"], None)
     if kind is None:
         raise SearchError(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from search.export.markdown import headline, headline_title, percent
+from search.export.markdown import as_headline, headline, headline_title
 from search.studies.reference import is_shipped
 from search.studies.study import Study
 
@@ -22,7 +22,8 @@ def outcome(report: Mapping[str, Any], study: Study, status: Mapping[str, Any], 
         lines.append(f"test {title} of the refit: {score}, look no. {report['test_openings']}")
     elif study.epochs:
         lines.append("test: not opened (the best trial was not trained again yet)")
-    lines += [f"{name}: {percent(score)}" for name, score in report["references"].items()]
+    metrics = report["test"] or report["validation"] or {}
+    lines += [f"{name}: {as_headline(score, metrics, study.shown)}" for name, score in report["references"].items()]
     lines.append(f"exported to {target}/ (report.md)")
     if report["model"] and study.shown.usage:
         model = str(target / report["model"]["file"])

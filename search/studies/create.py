@@ -29,7 +29,8 @@ def refuse_name(name: str) -> None:
     """SearchError for what cannot name a study."""
     if not _NAME.fullmatch(name) or name.endswith(REFIT):
         raise SearchError(
-            f"{without_secrets(name)!r} cannot name a study: use letters, digits, '.', '_' and '-', not ending in {REFIT}."
+            f"{without_secrets(name)!r} cannot name a study: use letters, digits, '.', '_' and '-', "
+            f"not ending in {REFIT}."
         )
 
 
@@ -73,7 +74,7 @@ def create(
     return existing(storage.engine, name)
 
 
-def _optuna_study(storage: FencedStorage, name: str, direction: str) -> optuna.Study:
+def _optuna_study(storage: FencedStorage, name: str, direction: Any) -> optuna.Study:
     study = optuna.create_study(storage=storage, study_name=name, direction=direction, load_if_exists=True)
     if study.direction.name.lower() != direction:
         raise SearchError(

@@ -9,7 +9,7 @@ from search.studies.study import Study
 
 
 def files_of(storage: FencedStorage, study: Study, place: str | None = None) -> Files:
-    """Where the study says or, on this machine, where ``place`` says. SearchError where nothing can be written there."""
+    """Where the study says or, on this machine, ``place``. SearchError where nothing can be written there."""
     store = store_at(place or study.files_place, storage.engine)
     return Files(storage.engine, store, storage.leases, maximize=study.maximize)
 

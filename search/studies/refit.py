@@ -10,7 +10,7 @@ from search.studies.trials import TrialRow, best_trial, parameters
 
 
 def ensure_refit(storage: FencedStorage, study: Study) -> Study:
-    """The refit of the best trial, ready to be worked on; that of an earlier best makes way. SearchError without a best."""
+    """The refit of the best trial, ready to be worked on; an earlier best's makes way. SearchError without a best."""
     best = best_trial(storage.engine, study)
     if best is None:
         raise SearchError(

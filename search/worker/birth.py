@@ -1,4 +1,4 @@
-"""A lease's trial comes into being: adopted from somebody's queue, or born in the transaction that gives it its lease."""
+"""A lease's trial comes into being: adopted from a queue, or born in the transaction that gives it its lease."""
 
 from __future__ import annotations
 

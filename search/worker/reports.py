@@ -87,7 +87,7 @@ class Reports:
     # -- a child's messages -------------------------------------------------------------------------------------------
 
     def suggest(self, message: Suggest) -> Answer:
-        """The sampler's value, or what is fixed; Optuna's complaint where the distribution contradicts an earlier one."""
+        """The sampler's value, or what is fixed; or Optuna's complaint about the distribution."""
         distribution, trial = json_to_distribution(message.distribution), self.trial()
         keywords = dict(distribution._asdict())
         methods: dict[str, Any] = {

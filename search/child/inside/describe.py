@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.distributions import json_to_distribution
+from optuna.distributions import distribution_to_json, json_to_distribution
 
 from search.child.inside.load import Function
 from search.child.protocol import Describe
-from search.contract import Objective, SearchError, Size, parameters
+from search.contract import Objective, SearchError, Size, parameters, size_from_json
 from search.rules.pruning import make_pruner
 from search.rules.sampling import make_sampler
 from search.settings import PLAIN_TRIALS
@@ -27,7 +27,7 @@ def describe(objective: Objective | Function, order: Describe) -> dict[str, Any]
                 f"a plain function knows no {' or '.join(sorted(unknown))}. Leave EPOCHS and TRAIN_SIZE out."
             )
         size = (
-            size_fromas_json(order.size) if order.size else _changed(Size(budget=PLAIN_TRIALS, epochs=0), order.changes)
+            size_from_json(order.size) if order.size else _changed(Size(budget=PLAIN_TRIALS, epochs=0), order.changes)
         )
         return {
             "kind": "function",
@@ -58,9 +58,9 @@ def describe(objective: Objective | Function, order: Describe) -> dict[str, Any]
 
 def _size(objective: Objective, order: Describe) -> Size:
     if order.size:
-        return size_fromas_json(order.size)
-    if order.size_name not in objective.sizes:
-        raise SearchError(f"there is no size {order['size_name']!r}. Give one of: {', '.join(objective.sizes)}")
+        return size_from_json(order.size)
+    if order.size_name is None or order.size_name not in objective.sizes:
+        raise SearchError(f"there is no size {order.size_name!r}. Give one of: {', '.join(objective.sizes)}")
     return _changed(objective.sizes[order.size_name], order.changes)
 
 
@@ -86,7 +86,7 @@ def _can_be_made(objective: Objective, size: Size) -> None:
 def _space(objective: Objective) -> dict[str, Any]:
     trial = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)).ask()
     objective.suggest(trial)
-    return {name: json.loads(distribution_toas_json(value)) for name, value in trial.distributions.items()}
+    return {name: json.loads(distribution_to_json(value)) for name, value in trial.distributions.items()}
 
 
 def _checked(first: dict[str, Any], space: Mapping[str, Any]) -> dict[str, Any]:

@@ -28,7 +28,7 @@ class RemoteTrial(BaseTrial):
     def __init__(self, line: Line, go: Go) -> None:
         self._line = line
         self._number = int(go.number)
-        self._started = go.datetime_start and datetime.datetime.fromisoformat(go.datetime_start)
+        self._started = datetime.datetime.fromisoformat(go.datetime_start) if go.datetime_start else None
         self._distributions = {name: json_to_distribution(text) for name, text in go.distributions.items()}
         self._params = dict(go.params)
         self._user_attrs = dict(go.user_attrs)
