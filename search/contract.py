@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from search.errors import SearchError
 
-if TYPE_CHECKING:  # a second that a command which only reads has no use for
+if TYPE_CHECKING:  # commands that only read do without Optuna
     from optuna.trial import BaseTrial
 
 __all__ = [

@@ -10,7 +10,8 @@ import pytest
 
 from objectives.training.shown import shown
 from search.contract import Number, Shown, Table, shown_from_json
-from search.export.markdown import as_headline, headline, headline_title, markdown
+from search.export.markdown import markdown
+from search.export.numbers import as_headline, headline, headline_title
 
 IMAGES = shown(references={"the notebook's CNN": 0.8421}, then="cnn_cifar100")
 SCORES: dict[str, Any] = {

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import optuna
 import pytest
-from search.arguments import parser
-from search.cli import COMMANDS
+
+from search.commands.options import parser
+from search.settings import DEFAULTS, DIRECTION, HOST, PLAIN_TRIALS, PORT, SIZE, STORAGE
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -59,13 +60,13 @@ def test_make_has_it(words: list[str]) -> None:
         flag = f"--{name.lower().replace('_', '-')}"
         assert f"'{value}'" in command or flag in command, f"make {words[1]} does nothing with {name}"
     if "-m search" in command:
-        assert parser(COMMANDS).parse_args(shlex.split(command)[3:])
+        assert parser().parse_args(shlex.split(command)[3:])
 
 
 @pytest.mark.parametrize("words", SEARCHES, ids=" ".join)
 def test_the_command_line_has_it(words: list[str]) -> None:
     until = next((place for place, word in enumerate(words) if word in {">", "&&", "|"}), len(words))
-    assert parser(COMMANDS).parse_args(words[:until])
+    assert parser().parse_args(words[:until])
 
 
 def test_variables_in_the_text_are_make_s() -> None:
@@ -109,15 +110,42 @@ def tree() -> set[str]:
 
 
 def test_the_layout_is_the_layout() -> None:
+    """Every room is in it, and the ways through it lead from file to file."""
     paths = tree()
     assert [path for path in sorted(paths) if not (ROOT / path).exists()] == []
-    modules = {
-        path.relative_to(ROOT).as_posix()
+    rooms = {
+        f"{path.parent.relative_to(ROOT).as_posix()}/"
         for folder in ("search", "objectives", "benchmarks")
         for path in (ROOT / folder).rglob("*.py")
-        if path.name != "__init__.py"
     }
-    assert modules - paths == set()
+    assert rooms - paths == set()
+    beside = {f"search/{path.name}" for path in (ROOT / "search").glob("[a-z]*.py")}
+    assert beside - paths == set()
+    ways = re.findall(r"`((?:commands|child|studies|worker|database|export)/\w+\.py)`", TEXT)
+    assert len(ways) >= 12 and all((ROOT / "search" / way).is_file() for way in ways)
+
+
+@pytest.mark.parametrize(
+    ("phrase", "holds"),
+    [
+        ("the lease expires in a minute", DEFAULTS.lease == 60),
+        ("at most 20 seconds are left", DEFAULTS.grace == 20),
+        ("A trial that dies three times without a new checkpoint", DEFAULTS.attempts == 3),
+        ("three before any progress stop the study", DEFAULTS.failures == 3),
+        ("The three best models of a study are kept", DEFAULTS.kept_models == 3),
+        ("as uploads cost less than 2 % of the time", DEFAULTS.upload_share == 0.02),
+        (
+            "DIRECTION is minimize if not given, as in Optuna, and TRIALS 20",
+            (DIRECTION, PLAIN_TRIALS) == ("minimize", 20),
+        ),
+        ("SIZE is `quick` if not given", SIZE == "quick"),
+        ("SQLite (`studies.db`, the default)", STORAGE == "sqlite:///studies.db"),
+        ("optuna-dashboard on http://127.0.0.1:8080", (HOST, PORT) == ("127.0.0.1", 8080)),
+    ],
+)
+def test_defaults_are_what_the_text_says(phrase: str, holds: bool) -> None:
+    assert phrase in re.sub(r"\s+", " ", TEXT)
+    assert holds
 
 
 def test_links_lead_somewhere() -> None:

@@ -19,24 +19,50 @@ MAKE_VARIABLES = (*DEFINITION, *MACHINE)
 POSITIONAL = {"STUDY", "TRIAL"}
 
 FOLDERS = ("objectives.data", "objectives.models", "objectives.training")
-# Where a file lies -> what it may import beside the standard library.
-ALLOWED = {
-    "search": ("search", "optuna", "sqlalchemy", "rich", "waitress", "optuna_dashboard"),
-    "objectives": (*FOLDERS, "search.contract", "optuna"),
-    "objectives/data": ("objectives.data", "search.contract", "numpy", "keras", "pooch", "sklearn"),
-    "objectives/models": ("objectives.models", "keras"),
-    "objectives/training": (
-        *FOLDERS,
-        "search.contract",
-        "optuna",
-        "keras",
-        "numpy",
-        "sklearn",
-        "matplotlib",
-        "tensorflow",
-    ),
+# The rooms of the service, a floor a line: imports go to lower floors or stay in their room.
+FLOORS = (
+    {"search.__main__"},
+    {"search.commands"},
+    {"search.show"},
+    {"search.export", "search.worker"},
+    {"search.studies"},
+    {"search.child", "search.files"},
+    {"search.rules", "search.database"},
+    {"search.contract"},
+    {"search.errors", "search.settings"},
+)
+FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+OPTUNA, SQL = "optuna", "sqlalchemy"
+# What may be imported from outside, beside the standard library.
+OUTSIDE = {
+    "search.__main__": (),
+    "search.commands": (OPTUNA, "rich"),
+    "search.show": (OPTUNA, SQL, "rich", "waitress", "optuna_dashboard"),
+    "search.export": (OPTUNA, SQL),
+    "search.worker": (OPTUNA,),
+    "search.studies": (OPTUNA, SQL),
+    "search.child": (OPTUNA,),
+    "search.files": (SQL,),
+    "search.rules": (OPTUNA,),
+    "search.database": (OPTUNA, SQL),
+    "search.contract": (OPTUNA,),
+    "search.errors": (),
+    "search.settings": (),
+    "objectives": (OPTUNA,),
+    "objectives.data": ("numpy", "keras", "pooch", "sklearn"),
+    "objectives.models": ("keras",),
+    "objectives.training": ("keras", "numpy", "sklearn", "matplotlib", "tensorflow"),
 }
+# The same within the other half: rooms of ours, and the one file of the service.
+INSIDE = {
+    "objectives": (*FOLDERS, "search.contract"),
+    "objectives.data": ("objectives.data", "search.contract"),
+    "objectives.models": ("objectives.models",),
+    "objectives.training": (*FOLDERS, "search.contract"),
+}
+KEPT_APART = {("search.child", "search.database")}  # a training process never comes near the database
 LATE = {"matplotlib", "tensorflow"}  # heavy or optional: inside functions only
+IMPURE = {"os", "time", "socket", "subprocess", "threading", "select", "signal"}  # no rule needs them
 
 
 @dataclass(frozen=True)
@@ -47,19 +73,41 @@ class Import:
     module: str
     function: str | None
 
+    @property
+    def by(self) -> str:
+        """The module that imports."""
+        return module_of(self.path)
+
+
+def module_of(path: str) -> str:
+    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+def room_of(module: str) -> str:
+    """The longest known room that this module lies in; empty: it lies in none."""
+    known = [room for room in (*FLOOR, "objectives", *FOLDERS) if f"{module}.".startswith(f"{room}.")]
+    return max(known, key=len, default="")
+
 
 def imports(path: str, source: str) -> Iterator[Import]:
-    """Every import of a source text; ``from a import b`` counts as a.b where a is a folder of ours."""
+    """Every import of a source text; ``from a import b`` counts as a.b where that is a module of ours."""
+
+    def names(node: ast.ImportFrom) -> list[str]:
+        assert node.level == 0 and node.module, f"{path}: relative imports are not used here"
+        ours = node.module.partition(".")[0] in {"search", "objectives"}
+        found = []
+        for alias in node.names:
+            whole = f"{node.module}.{alias.name}"
+            at = ROOT / whole.replace(".", "/")
+            found.append(whole if ours and (at.is_dir() or at.with_suffix(".py").is_file()) else node.module)
+        return sorted(set(found))
 
     def walk(node: ast.AST, function: str | None) -> Iterator[Import]:
         for child in ast.iter_child_nodes(node):
             if isinstance(child, ast.Import):
                 yield from (Import(path, alias.name, function) for alias in child.names)
             elif isinstance(child, ast.ImportFrom):
-                assert child.level == 0 and child.module, f"{path}: relative imports are not used here"
-                packages = child.module in {"search", "objectives", *FOLDERS}
-                names = [f"{child.module}.{alias.name}" for alias in child.names] if packages else [child.module]
-                yield from (Import(path, name, function) for name in names)
+                yield from (Import(path, name, function) for name in names(child))
             elif isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
                 yield from walk(child, child.name)
             else:
@@ -68,44 +116,117 @@ def imports(path: str, source: str) -> Iterator[Import]:
     yield from walk(ast.parse(source), None)
 
 
+def everything() -> list[Import]:
+    """Of every file below ``search/`` and ``objectives/``."""
+    files = [path for half in ("search", "objectives") for path in sorted((ROOT / half).rglob("*.py"))]
+    assert len(files) > 80
+    return [
+        one for file in files for one in imports(file.relative_to(ROOT).as_posix(), file.read_text(encoding="utf-8"))
+    ]
+
+
+def forbidden(one: Import) -> str | None:
+    """Why this import goes against the arrows."""
+    room, top = room_of(one.by), one.module.partition(".")[0]
+    if top in {"search", "objectives"}:
+        return _inside(one, room) if room in INSIDE else _between(room, one.module)
+    if top in sys.stdlib_module_names:
+        return "is for no rule" if room == "search.rules" and top in IMPURE else None
+    if top not in OUTSIDE[room]:
+        return "is not for this room"
+    return "stands outside a function" if top in LATE and one.function is None else None
+
+
+def _inside(one: Import, room: str) -> str | None:
+    allowed = any(f"{one.module}.".startswith(f"{name}.") for name in INSIDE[room])
+    return None if allowed and not _back_to_a_file(one) else "is none of its rooms"
+
+
+def _between(room: str, module: str) -> str | None:
+    target = room_of(module)
+    if module == "search" or target == room:
+        return None
+    if target not in FLOOR or (room, target) in KEPT_APART:
+        return "is no room for it"
+    return "is no lower floor" if FLOOR[target] <= FLOOR[room] else None
+
+
+def _back_to_a_file(one: Import) -> bool:
+    """From a folder of ``objectives/`` to an objective's file."""
+    return room_of(one.by) in FOLDERS and room_of(one.module) == "objectives"
+
+
 def violations(found: list[Import]) -> list[str]:
     """One line for each import that the arrows forbid."""
-    wrong = []
-    for one in found:
-        top = one.module.partition(".")[0]
-        allowed = ALLOWED[str(Path(one.path).parent)]
-        if top not in sys.stdlib_module_names and not any(f"{one.module}.".startswith(f"{name}.") for name in allowed):
-            wrong.append(f"{one.path} imports {one.module}")
-        elif top in LATE and one.function is None:
-            wrong.append(f"{one.path} imports {one.module} outside a function")
+    wrong = [f"{one.path}: {one.module} {why}" for one in found if (why := forbidden(one))]
     if len({(one.path, one.function) for one in found if one.module.partition(".")[0] == "tensorflow"}) > 1:
         wrong.append("TensorFlow is imported in more than one function")
     return wrong
 
 
-def test_the_arrows_hold() -> None:
-    found: list[Import] = []
-    for folder in ALLOWED:
-        files = sorted((ROOT / folder).glob("*.py"))
-        assert files, f"nothing in {folder}"
-        for file in files:
-            found += imports(str(file.relative_to(ROOT)), file.read_text(encoding="utf-8"))
-    assert violations(found) == []
+def circle(found: list[Import]) -> list[str]:
+    """Modules that import each other in a ring, in functions too; none, if all is well."""
+    arrows: dict[str, set[str]] = {}
+    for one in found:
+        if one.module.partition(".")[0] in {"search", "objectives"} and one.module != one.by:
+            arrows.setdefault(one.by, set()).add(one.module)
+    done: set[str] = set()
+
+    def ring(module: str, above: list[str]) -> list[str]:
+        if module in above:
+            return [*above[above.index(module) :], module]
+        if module in done:
+            return []
+        for target in sorted(arrows.get(module, ())):
+            if found_ring := ring(target, [*above, module]):
+                return found_ring
+        done.add(module)
+        return []
+
+    return next((found_ring for module in sorted(arrows) if (found_ring := ring(module, []))), [])
+
+
+def test_every_file_has_a_room_and_the_arrows_hold() -> None:
+    homeless = [
+        path.relative_to(ROOT).as_posix()
+        for half in ("search", "objectives")
+        for path in (ROOT / half).rglob("*.py")
+        if not room_of(module_of(path.relative_to(ROOT).as_posix())) and path.parent.name != "search"
+    ]
+    beside = {path.stem for path in (ROOT / "search").glob("*.py")}
+    assert homeless == [] and beside == {"__init__", "__main__", "contract", "errors", "settings"}
+    assert violations(everything()) == []
+
+
+def test_no_import_goes_in_a_circle() -> None:
+    assert circle(everything()) == []
+    ring = [Import("search/a.py", "search.b", None), Import("search/b.py", "search.a", "late")]
+    assert circle(ring) == ["search.a", "search.b", "search.a"]
 
 
 @pytest.mark.parametrize(
     ("path", "source"),
     [
-        ("search/worker.py", "import keras"),
-        ("search/child.py", "def run():\n    from objectives import cnn_digits"),
-        ("search/status.py", "import numpy as np"),
-        ("objectives/mine.py", "from search import storage"),
+        ("search/worker/loop.py", "import keras"),
+        ("search/worker/loop.py", "from search.show import screen"),
+        ("search/worker/loop.py", "from search.export import report"),
+        ("search/child/inside/serve.py", "def run():\n    from objectives import cnn_digits"),
+        ("search/child/inside/serve.py", "from search.database import leases"),
+        ("search/child/process.py", "import sqlalchemy as sa"),
+        ("search/rules/best.py", "import sqlalchemy as sa"),
+        ("search/rules/best.py", "from search.studies.study import Study"),
+        ("search/rules/failures.py", "import time"),
+        ("search/show/status.py", "import numpy as np"),
+        ("search/contract.py", "from search.rules import best"),
+        ("search/studies/study.py", "from search.worker.loop import Worker"),
+        ("objectives/mine.py", "from search.database import engine"),
         ("objectives/mine.py", "from search.errors import SearchError"),
         ("objectives/mine.py", "from objectives import cnn_digits"),
         ("objectives/mine.py", "import keras"),
         ("objectives/models/mine.py", "import numpy"),
         ("objectives/models/mine.py", "from objectives.data import load"),
         ("objectives/data/mine.py", "from search.contract_two import x"),
+        ("objectives/training/mine.py", "from objectives.cnn_digits import OBJECTIVE"),
         ("objectives/training/mine.py", "import matplotlib.pyplot"),
         ("objectives/training/mine.py", "import tensorflow"),
         ("objectives/training/mine.py", "def a():\n    import tensorflow\ndef b():\n    import tensorflow"),
@@ -113,6 +234,17 @@ def test_the_arrows_hold() -> None:
 )
 def test_a_forbidden_import_is_found(path: str, source: str) -> None:
     assert len(violations(list(imports(path, source)))) == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "without"),
+    [("status", {"optuna", "rich", "keras"}), ("options", {"optuna", "sqlalchemy", "rich"}), ("run", {"keras"})],
+)
+def test_a_command_loads_only_what_it_needs(command: str, without: set[str]) -> None:
+    """Optuna's import alone takes longer than ``status``; a worker never loads Keras."""
+    code = f"import search.commands.{command}, sys; print(*({without!r} & set(sys.modules)))"
+    shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert shown.split() == []
 
 
 def test_each_make_variable_is_a_flag_of_the_command_it_goes_to() -> None:

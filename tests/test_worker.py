@@ -28,8 +28,8 @@ from search.contract import Devices, SearchError
 from search.database.tables import FILES, LEASES
 from search.database.url import parse
 from search.settings import Settings
-from search.studies.create import let_go_on
-from search.studies.study import STOPPED, Study, find
+from search.studies.stop import STOPPED, let_go_on
+from search.studies.study import Study, find
 from search.worker.loop import Worker
 from search.worker.signals import take_signals
 from tests import light

@@ -17,8 +17,9 @@ from search.show import status
 from search.show.outcome import outcome
 from search.show.plan import introduction
 from search.studies.compare import refuse_difference, refuse_other_flags
-from search.studies.create import create, let_go_on, new_key, raise_budget, refuse_name
+from search.studies.create import create, new_key, raise_budget, refuse_name
 from search.studies.reference import objective_reference
+from search.studies.stop import let_go_on
 from search.studies.study import Study, find
 from search.studies.transfer import copy_source, wanted_source
 from search.studies.winner import find_winner

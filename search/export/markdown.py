@@ -5,13 +5,24 @@ Every figure comes from the report; what was not measured is said to be so, or n
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from search.contract import Number, Shown, Table
+from search.export.numbers import (
+    Metrics,
+    as_headline,
+    at,
+    formatted,
+    headline,
+    headline_number,
+    headline_title,
+    interval_of,
+    numbers_of,
+    plain,
+)
 
 Report = Mapping[str, Any]
-Metrics = Mapping[str, Any]
 
 
 def markdown(report: Report, shown: Shown, files: Sequence[str]) -> str:
@@ -30,78 +41,6 @@ def markdown(report: Report, shown: Shown, files: Sequence[str]) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-# -- figures -----------------------------------------------------------------------------------------------------------
-
-
-def headline(metrics: Metrics, shown: Shown) -> str:
-    """The first figure, with its interval where it has one: ``86.28 % (85.59 % to 86.94 %)``."""
-    number = _headline(metrics, shown)
-    value = _at(metrics, number.key)
-    if value is None:
-        return "not measured"
-    interval = _interval(metrics, number)
-    return formatted(value, number.unit) + (
-        f" ({formatted(interval[0], number.unit)} to {formatted(interval[1], number.unit)})" if interval else ""
-    )
-
-
-def headline_title(metrics: Metrics, shown: Shown) -> str:
-    """What the headline is a figure of: ``accuracy``."""
-    return _headline(metrics, shown).title
-
-
-def as_headline(value: float, metrics: Metrics, shown: Shown) -> str:
-    """A score to set the headline against, in its unit."""
-    return formatted(value, _headline(metrics, shown).unit)
-
-
-def formatted(value: float, unit: str = "") -> str:
-    """``86.28 %``, ``0.8628``, ``12.5000 s``, ``10000``."""
-    if unit == "%":
-        return percent(value)
-    return _plain(value) + (f" {unit}" if unit else "")
-
-
-def percent(value: float | None) -> str:
-    """``86.28 %``."""
-    return "not measured" if value is None else f"{100 * value:.2f} %"
-
-
-def _plain(value: float, decimals: int = 4) -> str:
-    """A count is written in full."""
-    return f"{value}" if isinstance(value, int) else f"{value:.{decimals}f}"
-
-
-def _headline(metrics: Metrics, shown: Shown) -> Number:
-    return next(iter(_numbers(metrics, shown)), Number(key="", title="score"))
-
-
-def _interval(metrics: Metrics, number: Number) -> Sequence[float] | None:
-    found: Sequence[float] | None = _at(metrics, number.interval) if number.interval else None
-    return found
-
-
-def _numbers(metrics: Metrics, shown: Shown) -> Sequence[Number]:
-    """Those declared, else all that are there, under their own names."""
-    return shown.numbers or [Number(key=key, title=key) for key in _numeric(metrics)]
-
-
-def _numeric(metrics: Metrics, prefix: str = "") -> Iterator[str]:
-    for key, value in metrics.items():
-        if isinstance(value, Mapping):
-            yield from _numeric(value, f"{prefix}{key}.")
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            yield f"{prefix}{key}"
-
-
-def _at(metrics: Metrics, key: str) -> Any:
-    """What a dotted key leads to; None where the metrics do not hold it."""
-    found: Any = metrics
-    for name in key.split("."):
-        found = found.get(name) if isinstance(found, Mapping) else None
-    return found
-
-
 # -- what the test says ------------------------------------------------------------------------------------------------
 
 
@@ -114,7 +53,7 @@ def _verdict(report: Report, shown: Shown) -> str:
             f"{opened}; no test figure is part of this export. What is known: {value}. It is the best of several "
             f"trials on the same {shown.examples} and so a little too good."
         )
-    interval = ", 95 % interval" if _interval(test, _headline(test, shown)) else ""
+    interval = ", 95 % interval" if interval_of(test, headline_number(test, shown)) else ""
     lines = [
         f"**Test {headline_title(test, shown)} {headline(test, shown)}**{interval}, look no. {looks} at the test set."
     ]
@@ -126,7 +65,7 @@ def _scores(report: Report, shown: Shown) -> str:
     columns = {name: report[name] for name in ("validation", "test") if report[name]}
     rows = []
     for number in _every_number(columns, shown):
-        values = [_at(metrics, number.key) for metrics in columns.values()]
+        values = [at(metrics, number.key) for metrics in columns.values()]
         # A share stays one here: percent signs in every cell say nothing.
         unit = "" if number.unit == "%" else number.unit
         if any(value is not None for value in values):
@@ -138,7 +77,7 @@ def _scores(report: Report, shown: Shown) -> str:
 
 
 def _every_number(columns: Mapping[str, Metrics], shown: Shown) -> Sequence[Number]:
-    found = {number.key: number for metrics in columns.values() for number in _numbers(metrics, shown)}
+    found = {number.key: number for metrics in columns.values() for number in numbers_of(metrics, shown)}
     return list(found.values())
 
 
@@ -193,7 +132,7 @@ def _hyperparameters(report: Report) -> str:
 
 def _section(metrics: Metrics, table: Table, level: int = 2) -> str:
     """A table's section, or nothing where the metrics hold nothing of it."""
-    rows = (_at(metrics, table.rows) if table.rows else None) or []
+    rows = (at(metrics, table.rows) if table.rows else None) or []
     content = [
         _figures(metrics, table.numbers, in_a_line=bool(rows)),
         _rows(rows, table.columns),
@@ -201,12 +140,12 @@ def _section(metrics: Metrics, table: Table, level: int = 2) -> str:
     ]
     if not any(content):
         return ""
-    text = table.text if not table.when or _at(metrics, table.when) else ""
+    text = table.text if not table.when or at(metrics, table.when) else ""
     return "\n\n".join(part for part in (f"{'#' * level} {table.title}", text, *content) if part)
 
 
 def _figures(metrics: Metrics, numbers: Sequence[Number], *, in_a_line: bool) -> str:
-    values = [(number, _at(metrics, number.key)) for number in numbers]
+    values = [(number, at(metrics, number.key)) for number in numbers]
     found = [(number, value) for number, value in values if value is not None]
     if in_a_line and found:
         return ", ".join(f"{number.title} {formatted(value, number.unit)}" for number, value in found) + "."
@@ -223,7 +162,7 @@ def _cell(value: Any) -> str:
     """Three decimals: a row is one of many, of few examples each."""
     if value is None:
         return ""
-    return _plain(value, 3) if isinstance(value, int | float) else f"{value}"
+    return plain(value, 3) if isinstance(value, int | float) else f"{value}"
 
 
 # -- where it comes from -----------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Optuna's classes by name: what a definition stores of a sampler or a pruner becomes one again."""
+"""Samplers and pruners by the names that a study stores: ``asha`` is ours, the others are Optuna's classes."""
 
 from __future__ import annotations
 
@@ -6,10 +6,36 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
+import optuna
+from optuna.pruners import BasePruner, NopPruner
+from optuna.samplers import BaseSampler
+
+from search.contract import Size
 from search.errors import SearchError
+from search.rules.asha import Asha
+from search.rules.pruning import rungs_before_the_end
 
 
-def named(module: ModuleType, spec: Mapping[str, Any], extra: Mapping[str, Any]) -> Any:
+def make_sampler(spec: Mapping[str, Any] | None, startup: int, seed: int) -> BaseSampler:
+    """The sampler that the definition names, with this seed; TPE begins with ``startup`` random ones unless it says."""
+    spec = spec or {"name": "TPESampler", "keywords": {}}
+    extra: dict[str, Any] = {"seed": seed}
+    if spec["name"] == "TPESampler":
+        extra["n_startup_trials"] = startup
+    return _named(optuna.samplers, spec, extra)  # type: ignore[no-any-return]
+
+
+def make_pruner(spec: Mapping[str, Any] | None, size: Size) -> BasePruner:
+    """The pruner that the definition names; ``asha`` takes the size's rungs. A plain function: Optuna's default."""
+    if spec is None:
+        return optuna.pruners.MedianPruner()
+    if spec["name"] == "asha":
+        rungs = rungs_before_the_end(size)
+        return Asha(rungs) if rungs else NopPruner()
+    return _named(optuna.pruners, spec, {})  # type: ignore[no-any-return]
+
+
+def _named(module: ModuleType, spec: Mapping[str, Any], extra: Mapping[str, Any]) -> Any:
     """An instance of the class that ``spec`` names, its keywords over ``extra``. SearchError without such a class."""
     kind = getattr(module, spec["name"], None)
     if kind is None:

@@ -1,55 +1,12 @@
-"""When a trial is pruned: at a rung, by the pruner its study names, or because its hyperparameters lead nowhere."""
+"""When a trial is pruned: at a rung (``asha``) or by another pruner, or because its hyperparameters lead nowhere."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import optuna
-from optuna.pruners import BasePruner, NopPruner
-from optuna.study import Study, StudyDirection
-from optuna.trial import FrozenTrial
-
 from search.contract import Size
-from search.rules.named import named
-from search.settings import DEFAULTS
-
-
-class Asha(BasePruner):
-    """Asynchronous successive halving at integer rungs: at a rung, one in ``reduction`` goes on.
-
-    Unlike Optuna's SuccessiveHalvingPruner it keeps no record of rungs passed: all with a value at the rung compete,
-    so that a decision lost with a worker is taken again, and a trial whose verdict was ignored still counts.
-    The first arrivals go on if they are the best so far. Steps are finished epochs, from 1.
-    """
-
-    def __init__(self, rungs: Sequence[int], reduction: int = DEFAULTS.reduction) -> None:
-        self.rungs, self.reduction = frozenset(rungs), reduction
-
-    def prune(self, study: Study, trial: FrozenTrial) -> bool:
-        """Whether the value at the trial's last step, if that is a rung, is too low to go on."""
-        step = trial.last_step
-        if step not in self.rungs:
-            return False
-        others = study.get_trials(deepcopy=False)
-        values = [
-            t.intermediate_values[step] for t in others if step in t.intermediate_values and t.number != trial.number
-        ]
-        value = trial.intermediate_values[step]
-        ranked = sorted([*values, value], reverse=study.direction == StudyDirection.MAXIMIZE)
-        last_kept = ranked[max(len(ranked) // self.reduction, 1) - 1]
-        return value < last_kept if study.direction == StudyDirection.MAXIMIZE else value > last_kept
-
-
-def make_pruner(spec: Mapping[str, Any] | None, size: Size) -> BasePruner:
-    """The pruner that the definition names; ``asha`` takes the size's rungs. A plain function: Optuna's default."""
-    if spec is None:
-        return optuna.pruners.MedianPruner()
-    if spec["name"] == "asha":
-        rungs = rungs_before_the_end(size)
-        return Asha(rungs) if rungs else NopPruner()
-    return named(optuna.pruners, spec, {})  # type: ignore[no-any-return]
 
 
 def rungs_before_the_end(size: Size) -> tuple[int, ...]:

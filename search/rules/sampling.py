@@ -1,24 +1,18 @@
-"""Where a trial's hyperparameters come from: ``first``, somebody's queue, else the sampler that the study names."""
+"""Where a trial's hyperparameters come from: ``first``, and after so many random ones the sampler's model."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-import optuna
-from optuna.samplers import BaseSampler
-
-from search.rules.named import named
 from search.settings import DEFAULTS
 
 
-def make_sampler(spec: Mapping[str, Any] | None, startup: int, seed: int) -> BaseSampler:
-    """The sampler that the definition names, with this seed; TPE begins with ``startup`` random ones unless it says."""
-    spec = spec or {"name": "TPESampler", "keywords": {}}
-    extra: dict[str, Any] = {"seed": seed}
-    if spec["name"] == "TPESampler":
-        extra["n_startup_trials"] = startup
-    return named(optuna.samplers, spec, extra)  # type: ignore[no-any-return]
+def first_parameters(definition: Mapping[str, Any], number: int) -> dict[str, Any]:
+    """What lease ``number`` does not ask the sampler for: its entry of ``first``, and what goes without a source."""
+    always = {} if definition.get("source") else dict(definition.get("without_source", {}))
+    first = definition["first"]
+    return {**(first[number] if number < len(first) else {}), **always}
 
 
 def startup_trials(budget: int, at_most: int = DEFAULTS.startup) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from search.export.markdown import as_headline, headline, headline_title
+from search.export.numbers import as_headline, headline, headline_title
 from search.studies.reference import is_shipped
 from search.studies.study import Study
 

@@ -12,7 +12,8 @@ import sqlalchemy as sa
 from search.database.leases import Leases
 from search.errors import SearchError
 from search.rules.best import best
-from search.studies.study import REFIT, Study, all_studies, existing, find, stopped
+from search.studies.stop import last_stop
+from search.studies.study import REFIT, Study, all_studies, existing, find
 from search.studies.trials import TrialRow, all_trials, attributes, parameters, reports
 
 Status = dict[str, Any]
@@ -43,7 +44,7 @@ def _study(engine: sa.Engine, wanted: Study) -> Status:
     leases, trials = Leases(engine).rows(wanted.key), all_trials(engine, wanted)
     by_id = {trial.trial_id: trial for trial in trials}
     counts = Counter(_state(lease) for lease in leases)
-    why = stopped(engine, wanted).get("why")
+    why = last_stop(engine, wanted).get("why")
     winner = best(trials, maximize=wanted.maximize)
     return {
         "study": wanted.name,

@@ -32,7 +32,7 @@ def images(size: Size, study: Study) -> tuple[int, int]:
 
 def seconds_left(study: Study, rows: Sequence[Mapping[str, Any]], running: Sequence[LeasedTrial]) -> float | None:
     """If nothing more were pruned, by the last epochs seen here; None before one was."""
-    mine = [one.last_epoch for one in running if one.joined.study.key == study.key and one.last_epoch]
+    mine = [one.pace.last for one in running if one.joined.study.key == study.key and one.pace.last]
     if not mine:
         return None
     epochs = sum(max(0, study.epochs - row["epoch"]) for row in rows if row["state"] == "open")

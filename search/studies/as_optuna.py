@@ -6,8 +6,7 @@ import optuna
 from optuna.storages import BaseStorage
 
 from search.contract import seed_for
-from search.rules.pruning import make_pruner
-from search.rules.sampling import make_sampler
+from search.rules.named import make_pruner, make_sampler
 from search.studies.study import Study
 
 

@@ -20,7 +20,7 @@ from search.errors import SearchError
 from search.rules.sampling import startup_trials
 from search.settings import SIZE
 from search.studies.provenance import code_hash
-from search.studies.study import ATTRIBUTE, REFIT, STOPPED, Study, existing, stopped
+from search.studies.study import ATTRIBUTE, REFIT, Study, existing
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -109,10 +109,3 @@ def raise_budget(storage: FencedStorage, study: Study, trials: int) -> None:
     if trials > have:
         with storage.engine.begin() as connection:
             storage.leases.raise_budget(connection, study.key, trials)
-
-
-def let_go_on(storage: FencedStorage, study: Study) -> None:
-    """A study that stopped because its objective raised goes on."""
-    known = stopped(storage.engine, study)
-    if known.get("why"):
-        storage.set_study_user_attr(study.study_id, STOPPED, {**known, "why": None})

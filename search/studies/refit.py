@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from search.database.fence import FencedStorage
 from search.errors import SearchError
-from search.studies.create import create, let_go_on
+from search.studies.create import create
+from search.studies.stop import let_go_on
 from search.studies.study import REFIT, Study, find
 from search.studies.trials import TrialRow, best_trial, parameters
 

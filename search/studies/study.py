@@ -12,10 +12,9 @@ import sqlalchemy as sa
 from search.contract import Shown, Size, seed_for, shown_from_json, size_from_json
 from search.database.optuna_tables import STUDIES, STUDY_ATTRIBUTES
 from search.errors import unknown_study
-from search.rules.first import first_parameters
+from search.rules.sampling import first_parameters
 
 ATTRIBUTE = "search"
-STOPPED = "stopped"
 REFIT = ".refit"
 """A refit's name is its study's with this behind it."""
 
@@ -110,13 +109,3 @@ def _read(engine: sa.Engine, *which: sa.ColumnElement[bool]) -> list[Study]:
     with engine.connect() as connection:
         rows = connection.execute(query).all()
     return [Study(name=row.study_name, study_id=row.study_id, **json.loads(row.value_json)) for row in rows]
-
-
-def stopped(engine: sa.Engine, study: Study) -> dict[str, Any]:
-    """What is known of its last stop: ``why`` until it goes on, and ``fails``, the failed trials by then."""
-    query = sa.select(STUDY_ATTRIBUTES.c.value_json).where(
-        STUDY_ATTRIBUTES.c.study_id == study.study_id, STUDY_ATTRIBUTES.c.key == STOPPED
-    )
-    with engine.connect() as connection:
-        found = connection.execute(query).scalar_one_or_none()
-    return json.loads(found) or {} if found else {}

@@ -20,12 +20,13 @@ from search.child.protocol import Stopped
 from search.child.seat import Seat
 from search.database.fence import FencedStorage
 from search.errors import SearchError
-from search.rules.failures import study_is_broken
 from search.settings import DEFAULTS, Settings
-from search.studies.study import STOPPED, Study, still_there, stopped
+from search.studies.stop import last_stop, stop_if_broken
+from search.studies.study import Study, still_there
+from search.worker.inbox import Died, drop_stale_checkpoints
 from search.worker.joined import JoinedStudy, join
 from search.worker.outage import DatabaseBrokenError, Outage
-from search.worker.trial import Died, LeasedTrial, drop_stale_checkpoints
+from search.worker.trial import LeasedTrial
 
 
 class Screen(Protocol):
@@ -196,7 +197,7 @@ class Worker:
             self._closed[study.key] = SearchError(
                 f"the study {study.name!r} was deleted. Begin anew: make search STUDY={study.name}"
             )
-        elif why := stopped(self.storage.engine, study).get("why"):
+        elif why := last_stop(self.storage.engine, study).get("why"):
             self._closed[study.key] = SearchError(why)
         return study.key not in self._closed
 
@@ -258,22 +259,15 @@ class Worker:
         trial.announced = True
         self.screen.say(trial.sentence())
         if trial.raised:
-            self.outage.attempt(lambda: self._stop_if_broken(trial))
-
-    def _stop_if_broken(self, trial: LeasedTrial) -> None:
-        """The study, where its first trials show that it is its objective that fails."""
-        study, engine = trial.joined.study, self.storage.engine
-        rows = self.storage.leases.rows(study.key)
-        failed = sum(row["state"] == "fail" for row in rows)
-        before = stopped(engine, study).get("fails", 0)
-        progressed = any(row["epoch"] > 0 or row["state"] in {"complete", "pruned"} for row in rows)
-        if study_is_broken(failed, before, progressed, self.settings.failures):
-            why = (
-                f"the study {study.name!r} is stopped: {failed - before} trials failed before any finished "
-                f"an epoch, last: {trial.reason}. The traceback is in {trial.folder.log}; mend the objective, then "
-                "type the command again"
+            self.outage.attempt(
+                lambda: stop_if_broken(
+                    self.storage,
+                    trial.joined.study,
+                    reason=trial.reason,
+                    log=trial.folder.log,
+                    at_most=self.settings.failures,
+                )
             )
-            self.storage.set_study_user_attr(study.study_id, STOPPED, {"why": why, "fails": failed})
 
     def _look_after(self) -> None:
         now = time.monotonic()

@@ -6,16 +6,12 @@ record, store, tell; a death anywhere leaves a lease that the next holder goes o
 
 from __future__ import annotations
 
-import dataclasses
-import math
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from optuna.distributions import distribution_to_json
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.trial import TrialState
 
@@ -26,24 +22,15 @@ from search.database.leases import Lease, LeaseLost
 from search.errors import SearchError
 from search.rules import failures, pruning
 from search.rules.failures import Verdict
+from search.rules.silence import silence_allowed
 from search.studies.study import still_there
 from search.worker.checkpoints import Checkpoints
 from search.worker.folder import LocalCheckpoint, TrialFolder
+from search.worker.inbox import Begin, Died
 from search.worker.joined import JoinedStudy
+from search.worker.order import order
+from search.worker.pace import Pace
 from search.worker.reports import Reports
-
-
-@dataclass
-class Begin(said.Message):
-    """The worker's own: the first of each trial."""
-
-
-@dataclass
-class Died(said.Last):
-    """The worker's own: the child is gone, or was killed after ``silent`` seconds without a word."""
-
-    status: int | None
-    silent: float
 
 
 class LeasedTrial:
@@ -74,9 +61,8 @@ class LeasedTrial:
         self.value: float | None = None
         self.rate: float | None = None
         """Images a second, where they are reported."""
-        self.epochs_here = 0
-        self.longest_epoch = self.last_epoch = 0.0
-        self._epoch_began = self._accounted = self._ended = time.monotonic()
+        self.pace = Pace()
+        self._ended = 0.0
         self._kernel_kills, self._killed_before = kernel_kills, kernel_kills()
 
     # -- what the worker calls ----------------------------------------------------------------------------------------
@@ -102,18 +88,17 @@ class LeasedTrial:
     def ask_hand_over(self) -> None:
         """The worker is to stop: end the epoch if little is left of it, else the batch."""
         self.handing_over = True
-        left = self.longest_epoch - (time.monotonic() - self._epoch_began)
-        if self.longest_epoch == 0.0 or left > self.joined.settings.grace:
+        if self.pace.left_of_epoch() > self.joined.settings.grace:
             self._stop("hand over")
 
     def is_silent(self) -> bool:
         """Whether the child should be killed: without a word while training, or not ending when told to."""
-        settings, now = self.joined.settings, time.monotonic()
+        settings = self.joined.settings
         if self.over:
-            return now - self._ended > settings.grace
+            return time.monotonic() - self._ended > settings.grace
         plain = self.joined.study.definition["kind"] == "function"
-        limit = settings.silence or (math.inf if plain else settings.silence_at_most)
-        return not self.inbox and now - self.child.heard > max(limit, settings.silent_epochs * self.longest_epoch)
+        patience = silence_allowed(settings, self.pace.longest, plain=plain)
+        return not self.inbox and time.monotonic() - self.child.heard > patience
 
     @property
     def number(self) -> int | None:
@@ -205,45 +190,27 @@ class LeasedTrial:
             self._go(checkpoint)
 
     def _go(self, checkpoint: LocalCheckpoint | None) -> None:
-        joined, study, trial = self.joined, self.joined.study, self.reports.trial()
-        started = trial._cached_frozen_trial.datetime_start
         self.folder.path.mkdir(parents=True, exist_ok=True)
-        self._epoch_began = self._accounted = self.child.heard = time.monotonic()
+        self.child.heard = time.monotonic()
+        self.pace.begin()
         self.training = True
-        self.child.send(
-            said.Go(
-                run=self.folder.path.name,
-                log=str(self.folder.log),
-                number=trial.number,
-                seed=study.trial_seed(trial.number),
-                workdir=str(self.folder.path),
-                data_dir=str(joined.data_dir),
-                source=str(joined.source) if joined.source else None,
-                resume=str(checkpoint.path) if checkpoint else None,
-                size=dataclasses.asdict(study.size),
-                cores=self.devices.cores,
-                gpus=self.devices.gpus,
-                refit=bool(study.refit),
-                params=trial.params,
-                distributions={name: distribution_to_json(value) for name, value in trial.distributions.items()},
-                user_attrs=trial.user_attrs,
-                constraints=trial.constraints,
-                reported=list(trial._cached_frozen_trial.intermediate_values),
-                datetime_start=started.isoformat() if started else None,
-            )
-        )
+        self.child.send(order(self.joined, self.reports.trial(), self.folder, self.devices, checkpoint))
 
     def _finish_epoch(self, message: said.Epoch) -> None:
-        self._time_epoch()
+        if not self._done.setdefault("timed", False):
+            self.pace.epoch()
+            self._done["timed"] = True
         self.value = message.values.get(self.joined.study.definition["metric"], self.value)
         self.rate = message.values.get("images_per_second", self.rate)
         is_new = self._done.setdefault("is new", message.step > self.epoch)
         if message.step > self.epoch:
-            self.reports.epoch(message.step, message.values, self._unaccounted())
-            self.epoch, self._accounted = message.step, time.monotonic()
+            self.reports.epoch(message.step, message.values, self.pace.unaccounted())
+            self.epoch = message.step
+            self.pace.account()
         elif not is_new and not self._done.get("counted"):
-            self.joined.storage.leases.renew(self.lease, repeated=1, seconds=self._unaccounted())
-            self._done["counted"], self._accounted = True, time.monotonic()
+            self.joined.storage.leases.renew(self.lease, repeated=1, seconds=self.pace.unaccounted())
+            self._done["counted"] = True
+            self.pace.account()
         if message.checkpoint:
             self.checkpoints.take(message.step, Path(message.checkpoint))
         if self.handing_over:
@@ -251,15 +218,6 @@ class LeasedTrial:
         elif is_new and self.reports.is_pruned_at(message.step):
             self._stop("pruned")
             self._tell(TrialState.PRUNED, pruning.why_pruned(self.epoch))
-
-    def _time_epoch(self) -> None:
-        if self._done.setdefault("timed", False):
-            return
-        now = time.monotonic()
-        self.last_epoch, self.epochs_here = now - self._epoch_began, self.epochs_here + 1
-        self.longest_epoch = max(self.longest_epoch, self.last_epoch)
-        self._epoch_began = now
-        self._done["timed"] = True
 
     # -- ends ---------------------------------------------------------------------------------------------------------
 
@@ -307,7 +265,7 @@ class LeasedTrial:
         if self._is_told():
             return
         self._keep_log()
-        self.reports.tell(state, reason, value, self._unaccounted())
+        self.reports.tell(state, reason, value, self.pace.unaccounted())
         if value is not None:
             self.value = value
         self._close(state.name.lower(), reason)
@@ -330,7 +288,7 @@ class LeasedTrial:
         raise SearchError(why)
 
     def _give_back(self, *, counted: bool) -> None:
-        self.joined.storage.leases.give_back(self.lease, counted=counted, seconds=self._unaccounted())
+        self.joined.storage.leases.give_back(self.lease, counted=counted, seconds=self.pace.unaccounted())
 
     def _lost(self, reason: Exception) -> None:
         if isinstance(reason, UpdateFinishedTrialError) and self.reports.trial_id is not None:
@@ -370,15 +328,3 @@ class LeasedTrial:
     def _stop(self, reason: Literal["pruned", "hand over", "fenced"]) -> None:
         if self.training:
             self.child.send(said.Stop(self.folder.path.name, reason))
-
-    def _unaccounted(self) -> float:
-        """Seconds of this claim that are not in the lease's row yet."""
-        return time.monotonic() - self._accounted
-
-
-def drop_stale_checkpoints(inbox: deque[Any]) -> None:
-    """While epochs queue for a database that is away, only the newest checkpoints are worth their space."""
-    for message in [one for one in inbox if isinstance(one, said.Epoch)][:-2]:
-        if message.checkpoint:
-            Path(message.checkpoint).unlink(missing_ok=True)
-            message.checkpoint = None
