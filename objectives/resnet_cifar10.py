@@ -18,9 +18,9 @@ from objectives.training.augmentation import by_magnitude
 from objectives.training.evaluate import evaluate
 from objectives.training.plan import Plan
 from objectives.training.recipe import Recipe
-from objectives.training.shown import shown
+from objectives.training.report import shown
 from objectives.training.sizes import FULL, QUICK
-from objectives.training.trial import train_plan
+from objectives.training.train import train_plan
 from search.contract import Objective, Size, TrialContext, parameters
 
 

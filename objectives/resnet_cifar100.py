@@ -14,9 +14,9 @@ from optuna.trial import BaseTrial
 from objectives.data import identity
 from objectives.training.evaluate import evaluate
 from objectives.training.fine_tune import Hyperparameters, plan
-from objectives.training.shown import shown
+from objectives.training.report import shown
 from objectives.training.sizes import FULL, QUICK
-from objectives.training.trial import train_plan
+from objectives.training.train import train_plan
 from search.contract import Objective, TrialContext, parameters
 
 

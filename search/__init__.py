@@ -1,5 +1,5 @@
 """Hyperparameter search on Optuna and SQL. Nothing in here imports Keras or an objective's file.
 
-Rooms, from the door down; imports go down only: commands; worker, show, export; studies; child, files; database; rules;
-then the files beside them.
+Rooms, from the door down; imports go down only: commands; show; export, worker; studies; child, files;
+rules, database; then the files beside them.
 """

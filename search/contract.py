@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from search.errors import SearchError
+from search.settings import DATA, SIZE
+from search.shown import Number, Picture, Shown, Table
 
 if TYPE_CHECKING:  # commands that only read do without Optuna
     from optuna.trial import BaseTrial
@@ -124,77 +126,6 @@ class TrialContext(Protocol):
         ...
 
 
-@dataclass(frozen=True, kw_only=True)
-class Number:
-    """One figure among what ``evaluate`` returns. Every ``key`` here may lead into a mapping: ``superclass.accuracy``.
-
-    What the metrics do not hold is not shown.
-    """
-
-    key: str
-    title: str
-    unit: str = ""
-    """``%`` multiplies by 100; anything else follows the number."""
-    interval: str | None = None
-    """The key of its 95 % interval, [low, high]."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Table:
-    """Something of what ``evaluate`` returns that is shown under a title of its own: figures, rows, or more tables."""
-
-    title: str
-    text: str = ""
-    when: str = ""
-    """A key without whose truth ``text`` is not said."""
-    numbers: Sequence[Number] = ()
-    """A list or, above rows, one line."""
-    rows: str = ""
-    """The key of a list of mappings."""
-    columns: Mapping[str, str] = field(default_factory=dict)
-    """Title by key of a row."""
-    tables: Sequence[Table] = ()
-    """Those that belong to this one."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Picture:
-    """A file that ``evaluate`` adds to the folder."""
-
-    file: str
-    title: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Shown:
-    """What an objective leaves and how a report shows it. Never part of what is compared with a stored study."""
-
-    numbers: Sequence[Number] = ()
-    """The first is the headline. None: every number that ``evaluate`` returns, under its own name."""
-    tables: Sequence[Table] = ()
-    pictures: Sequence[Picture] = ()
-    attached: Sequence[str] = ()
-    """More files that the dashboard is given, beside pictures and report."""
-    private: Sequence[str] = ()
-    """Files that ``train`` leaves for ``evaluate`` alone: not exported."""
-    model: str = ""
-    """The file of the model itself."""
-    usage: str = ""
-    """Lines that load it; ``{model}`` is its path."""
-    record: str = ""
-    """A JSON file of the folder that says how the model came to be: the report quotes it."""
-    trained_on: str = ""
-    """The key in ``record`` of the number of examples that the model was trained on."""
-    examples: str = "examples"
-    """What the data are counted in, in the plural."""
-    training_value: str = "value on the training data"
-    """What a refit's value is, as no validation data are left."""
-    references: Mapping[str, float] = field(default_factory=dict)
-    """Scores to set the headline against, by the name a reader knows them under."""
-    then: str | None = None
-    """The objective that goes on from this one's model."""
-
-
 def _no_data(_data_dir: Path, _size: Size) -> Mapping[str, Any]:
     return {}
 
@@ -209,7 +140,7 @@ class Objective:
     """One trial. Returns the metric of the best epoch (a refit: of the last). No Optuna, no SQL."""
     evaluate: Callable[[Path, Path, Split], Mapping[str, Any]]
     """(what train left in ``model``, the data folder, split) -> metrics as JSON. May add files to the folder: they are
-    exported with it."""
+    exported with it. Under ``model`` the metrics may say what the model is: ``file``, ``sha256``, ``parameters``."""
     metric: str
     direction: Direction = "maximize"
     sizes: Mapping[str, Size]
@@ -236,8 +167,8 @@ class Objective:
             # Optuna has drawn them already: what was trained instead stands beside what the trial says.
             hp = _fixed(hp, self.without_source)
             trial.set_user_attr("without_source", dict(self.without_source))
-        size = self.sizes["quick"]
-        data_dir = Path(os.environ.get("SEARCH_DATA_DIR", "data")).resolve()
+        size = self.sizes[SIZE]
+        data_dir = Path(os.environ.get("SEARCH_DATA_DIR", DATA)).resolve()
         self.data(data_dir, size)
         with tempfile.TemporaryDirectory(prefix="search-") as folder:
             context = _PlainContext(Path(folder), data_dir, trial, size, self.metric)
@@ -290,33 +221,6 @@ def seed_for(*parts: int | str) -> int:
 def size_from_json(data: Mapping[str, Any]) -> Size:
     """The inverse of ``dataclasses.asdict`` behind JSON, which has no tuples."""
     return Size(**{**data, "rungs": tuple(data["rungs"])})
-
-
-def shown_from_json(data: Mapping[str, Any] | None) -> Shown:
-    """The inverse of ``dataclasses.asdict`` behind JSON. What is missing is not declared; what is unknown is left out,
-    as another version may have stored it."""
-    known = _known(Shown, data or {})
-    return Shown(
-        **{
-            **known,
-            "numbers": tuple(Number(**_known(Number, one)) for one in known.get("numbers", ())),
-            "tables": tuple(_table(one) for one in known.get("tables", ())),
-            "pictures": tuple(Picture(**_known(Picture, one)) for one in known.get("pictures", ())),
-            "attached": tuple(known.get("attached", ())),
-            "private": tuple(known.get("private", ())),
-        }
-    )
-
-
-def _table(data: Mapping[str, Any]) -> Table:
-    known = _known(Table, data)
-    numbers = tuple(Number(**_known(Number, one)) for one in known.get("numbers", ()))
-    return Table(**{**known, "numbers": numbers, "tables": tuple(_table(one) for one in known.get("tables", ()))})
-
-
-def _known(kind: type[Any], data: Mapping[str, Any]) -> dict[str, Any]:
-    names = {one.name for one in dataclasses.fields(kind)}
-    return {name: value for name, value in data.items() if name in names}
 
 
 def parameters(hp: Hyperparameters) -> dict[str, Any]:

@@ -24,6 +24,24 @@ LOG_LINES = 40
 """So many of a trial's log are shown."""
 
 
+KEPT_MODELS = 3
+"""Of each study, the best."""
+STARTUP_TRIALS = 10
+"""TPE draws so many at random first, or a third of the budget where that is less."""
+REDUCTION = 3
+"""At a rung, one trial in so many goes on."""
+BEAT = 30.0
+"""Seconds. A training that asks between batches says so often that it lives."""
+ORPHANED = 3600.0
+"""Seconds after which files of no study are a deleted study's, and not those of one about to be created."""
+CHECK_EPOCHS, CHECK_IMAGES = 1, 500
+"""What ``check`` trains."""
+IMAGES_PER_SECOND = 500.0
+"""Of a size that does not say, on two CPU cores: for the first estimate of the time."""
+FIRST_SEARCH = "make search STUDY=cnn_digits"
+"""What somebody is told who has no study yet."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """What a worker goes by. Times in seconds."""
@@ -40,6 +58,10 @@ class Settings:
     """A child may be silent for so many times its longest epoch, whatever ``silence`` says."""
     grace: float = 20.0
     """Told to stop, a worker ends the epoch if no more than this is left of it, else the batch."""
+    graces: float = 2.0
+    """After so many times ``grace`` a worker that was told to stop waits for nobody any more."""
+    longest_pause: float = 15.0
+    """Between two tries to reach a database that is away, however long it has been."""
     poll: float = 0.5
     """How often a worker without a trial looks for one."""
     attempts: int = 3
@@ -50,12 +72,6 @@ class Settings:
     """A training process ends after so many trials: what it leaks goes with it."""
     upload_share: float = 0.02
     """Checkpoints go to where other machines find them as long as that costs less than this share of a trial's time."""
-    kept_models: int = 3
-    """Of each study, the best."""
-    startup: int = 10
-    """TPE draws so many trials at random first, or a third of the budget where that is less."""
-    reduction: int = 3
-    """At a rung, one trial in so many goes on."""
     log_bytes: int = 1 << 20
     """A trial's log on this machine; the end of a longer one is kept."""
     log_stored: int = 64 << 10

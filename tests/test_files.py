@@ -18,7 +18,7 @@ from search.files.database import Store as DatabaseStore
 from search.files.packing import CHUNK_BYTES, packed
 from search.files.records import OF_THE_STUDY, Files
 from search.files.stores import IN_DATABASE, store_at
-from search.settings import DEFAULTS
+from search.settings import KEPT_MODELS
 from tests.faults import storage_at
 
 KEY = "a-study"
@@ -108,6 +108,16 @@ def test_stored_but_not_recorded_is_swept(files: Files, tmp_path: Path) -> None:
     assert files.find(KEY, lease.number, "checkpoint") is None
 
 
+def test_a_studys_own_file_without_a_record_is_let_be(files: Files) -> None:
+    """Who looks at the test set, or copies a source, was killed or is between storing and recording."""
+    claimed(files)
+    for name in (f"{KEY}/study/test-8e5e0d7816a6", f"{KEY}/study/source-8e5e0d7816a6.part", f"{KEY}/99/log-1-0.txt"):
+        files.store.write(name, io.BytesIO(b"on its way"), lambda: None)
+    before = names(files)
+    files.sweep(KEY)
+    assert names(files) == before
+
+
 @pytest.mark.parametrize("maximize", [True, False])
 def test_the_three_best_models_are_kept(files: Files, tmp_path: Path, maximize: bool) -> None:
     files._maximize = maximize
@@ -120,7 +130,7 @@ def test_the_three_best_models_are_kept(files: Files, tmp_path: Path, maximize: 
         files.sweep(KEY)
     models = files.of_kind(KEY, "model")
     assert sorted(sign * row.value for row in models) == [0.5, 0.7, 0.9]
-    assert names(files) == {row.name for row in models} and len(models) == DEFAULTS.kept_models
+    assert names(files) == {row.name for row in models} and len(models) == KEPT_MODELS
     assert not files.is_worth_keeping(KEY, sign * 0.4)
     assert files.is_worth_keeping(KEY, sign * 0.6)
 

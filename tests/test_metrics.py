@@ -16,8 +16,8 @@ from sklearn.metrics import (
 )
 
 from objectives.data.cifar100 import COARSE_NAMES, FINE_NAMES, SUPERCLASS
-from objectives.training.by_class import superclass, top_classes
 from objectives.training.metrics import calibration_error, metrics, wilson
+from objectives.training.metrics_by_class import superclass, top_classes
 
 NAMES = tuple(FINE_NAMES.split())
 COARSE = tuple(COARSE_NAMES.split())

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
+from search.commands.refit import refit_winner
 from search.contract import SearchError, Split
-from search.export.folder import export
-from search.export.markdown import markdown
-from search.studies.as_optuna import as_optuna
-from search.studies.files import reading_files_of
-from search.studies.refit import ensure_refit
+from search.export.export import export
+from search.export.report_md import markdown
+from search.studies.optuna_study import as_optuna
 from search.studies.study import Study, find
+from search.studies.study_files import reading_files_of
 from search.studies.trials import best_trial, parameters
 from search.studies.winner import winner_of
 from tests import light
@@ -43,7 +43,14 @@ class Evaluation:
 
 def exported(url: str, study: Study, target: Path, evaluation: Evaluation, *, test: bool) -> dict[str, Any]:
     storage = storage_at(url)
-    report = export(storage, winner_of(storage, study), reading_files_of(storage, study), target, evaluation, test=test)
+    report = export(
+        storage,
+        winner_of(storage, study),
+        reading_files_of(storage, study),
+        target,
+        evaluation,
+        test=test,
+    )
     assert json.loads((target / "report.json").read_text()) == json.loads(json.dumps(report))
     assert (target / "report.md").read_text() == markdown(
         report,
@@ -56,9 +63,8 @@ def exported(url: str, study: Study, target: Path, evaluation: Evaluation, *, te
 
 def refitted(url: str, study: Study, folder: Path) -> Study:
     """Its refit, done."""
-    again = ensure_refit(storage_at(url), study)
-    worker = worker_on(url, again, folder)
-    worker.work([again.key])
+    worker = worker_on(url, study, folder)
+    again = refit_winner(worker, study)
     worker.close()
     return again
 
@@ -91,7 +97,14 @@ def test_the_test_set_is_scored_once_per_model(storage_url: str, tmp_path: Path)
         assert (target / "test.csv").is_file()
     assert evaluation.asked.count("test") == 1
     storage = storage_at(storage_url)
-    without = export(storage, winner_of(storage, study), reading_files_of(storage, study), target, None, test=False)
+    without = export(
+        storage,
+        winner_of(storage, study),
+        reading_files_of(storage, study),
+        target,
+        None,
+        test=False,
+    )
     assert (without["exported"], without["test_openings"], without["model"]) == ("without a model", 1, None)
     with pytest.raises(SearchError, match=r"is a refit. Export its study: make export STUDY="):
         exported(storage_url, again, target, evaluation, test=False)

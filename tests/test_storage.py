@@ -28,8 +28,8 @@ from search.database.leases import Lease, LeaseLost
 from search.database.storage import open_storage
 from search.database.tables import SCHEMA
 from search.database.url import masked, parse
-from search.studies.as_optuna import as_optuna
 from search.studies.create import create
+from search.studies.optuna_study import as_optuna
 from search.studies.study import Study, find
 from tests.faults import forked, new_study
 

@@ -1,6 +1,6 @@
 """Every score of a set of predictions, as plain JSON (no NaN, no NumPy), and the title under which a report shows it.
 
-What is said class by class is computed in ``by_class.py``.
+What is said class by class is computed in ``metrics_by_class.py``.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from objectives.training import by_class
-from objectives.training.by_class import Labels, Probabilities
+from objectives.training import metrics_by_class
+from objectives.training.metrics_by_class import Labels, Probabilities
 from search.contract import Number
 
 BINS = 15
@@ -51,24 +51,24 @@ def metrics(
         raise ValueError("metrics need at least one image and finite probabilities")
     probabilities = np.asarray(probabilities, dtype=np.float64)
     predicted = probabilities.argmax(axis=1)
-    matrix = by_class.confusion(y_true, predicted, len(class_names))
+    matrix = metrics_by_class.confusion(y_true, predicted, len(class_names))
     correct = int(np.trace(matrix))
-    rows = by_class.per_class(matrix, class_names)
+    rows = metrics_by_class.per_class(matrix, class_names)
     result: dict[str, Any] = {
         "n": len(y_true),
         "accuracy": correct / len(y_true),
         "accuracy_ci95": wilson(correct, len(y_true)),
         "top5_accuracy": top_k_accuracy(y_true, probabilities, 5),
-        **by_class.averages(rows),
+        **metrics_by_class.averages(rows),
         **_probabilistic(y_true, probabilities),
         "never_predicted": sum(row["predicted"] == 0 for row in rows),
         "per_class": rows,
         "confusion_matrix": matrix.tolist(),
     }
-    if len(class_names) > by_class.TOP:
-        result["top_classes"] = by_class.top_classes(y_true, predicted, class_names)
+    if len(class_names) > metrics_by_class.TOP:
+        result["top_classes"] = metrics_by_class.top_classes(y_true, predicted, class_names)
     if superclass_of is not None and coarse_names is not None:
-        result["superclass"] = by_class.superclass(y_true, probabilities, superclass_of, coarse_names)
+        result["superclass"] = metrics_by_class.superclass(y_true, probabilities, superclass_of, coarse_names)
     return result
 
 

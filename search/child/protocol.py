@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from search.rules.failures import Cause
+
 Json = Any
 
 
@@ -170,10 +172,9 @@ class Stopped(Last):
 
 @dataclass
 class Failed(Last):
-    """``unusable``: these hyperparameters; ``checkpoint``: it cannot go on from this one; ``user``: something that a
-    person can mend on this machine; ``error``: its code raised."""
+    """For what each cause means see ``rules/failures.py``."""
 
-    cause: Literal["unusable", "checkpoint", "user", "error"]
+    cause: Cause
     why: str
 
 

@@ -12,12 +12,12 @@ from search.commands import options as typed
 from search.commands.export import export_winner
 from search.commands.machine import Machine, opened
 from search.commands.options import Options
-from search.commands.run import create_study
+from search.commands.run import create_study, declare
 from search.errors import SearchError
-from search.settings import SIZE, WORK
-from search.studies.reference import objective_reference
+from search.settings import CHECK_EPOCHS, CHECK_IMAGES, WORK
+from search.studies.objective_file import objective_reference
 from search.studies.study import Study
-from search.studies.transfer import FROM_SCRATCH
+from search.studies.transfer import FROM_SCRATCH, find_source, no_source, wanted_source
 from search.studies.trials import all_trials, attributes
 from search.studies.winner import winner_of
 
@@ -38,11 +38,14 @@ def run(parsed: argparse.Namespace) -> int:
 def check(machine: Machine, reference: str, options: Options) -> None:
     """SearchError at the first thing that does not hold."""
     say = machine.screen.say
-    declared = machine.asker.describe(reference, size_name=options.size or SIZE, direction=options.direction)
+    declared = declare(machine, reference, options)
     say(f"{reference}: loads; `first` lies in the space; the data are there")
-    study = create_study(machine, "check", _small(declared, reference, options), None)
-    if study is None:
-        raise SearchError("the check was stopped")
+    small = _small(declared, reference, options)
+    source = wanted_source(declared, small.source)
+    winner = find_source(machine.storage, source)[1] if source else None
+    if source and winner is None:
+        raise no_source(source)
+    study = create_study(machine, "check", small, declare(machine, reference, small), winner)
     machine.worker.join(study)
     machine.worker.work([study.key])
     row = machine.storage.leases.rows(study.key)[0]
@@ -54,22 +57,22 @@ def check(machine: Machine, reference: str, options: Options) -> None:
         f"a trial of {row['epoch']} epoch(s) ended with {study.definition['metric']} {trial.value:.4f} "
         f"in {row['seconds']:.0f} s"
     )
-    if study.definition["kind"] == "objective":
+    if not study.is_plain:
         _check_what_is_left(machine, study, row["epoch"], options)
 
 
 def _small(declared: dict[str, Any], reference: str, options: Options) -> Options:
     """One short trial, from scratch unless a source is named."""
-    short: dict[str, Any] = {} if declared["kind"] == "function" else {"epochs": options.epochs or 1}
+    short: dict[str, Any] = {} if declared["kind"] == "function" else {"epochs": options.epochs or CHECK_EPOCHS}
     if declared.get("data"):
-        short["train_size"] = options.train_size or 500
+        short["train_size"] = options.train_size or CHECK_IMAGES
     return dataclasses.replace(options, objective=reference, trials=1, source=options.source or FROM_SCRATCH, **short)
 
 
 def _check_what_is_left(machine: Machine, study: Study, epochs: int, options: Options) -> None:
     if epochs == 0:
         raise SearchError("train called context.report for no epoch: nothing could be pruned, watched or resumed.")
-    if not machine.worker.joined[study.key].checkpoints:
+    if not machine.worker.joined[study.key].checkpoints_taken:
         machine.screen.say("no checkpoint was given to context.report: a trial that is killed would begin again")
     winner = winner_of(machine.storage, study)
     report = export_winner(machine, winner, options.files, WORK / "check-export", test=False)

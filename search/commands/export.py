@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,11 @@ from search.commands import options as typed
 from search.commands.machine import Machine, opened
 from search.contract import Split
 from search.export.attach import attach
-from search.export.folder import export
+from search.export.export import export
 from search.settings import EXPORTS
-from search.studies.as_optuna import as_optuna
-from search.studies.files import files_of, reading_files_of
+from search.studies.optuna_study import as_optuna
 from search.studies.study import existing
+from search.studies.study_files import files_of, reading_files_of
 from search.studies.winner import Winner, winner_of
 
 
@@ -24,10 +25,12 @@ def run(parsed: argparse.Namespace) -> int:
     options = typed.read(parsed)
     with opened(options, readonly=parsed.no_model) as machine:
         winner = winner_of(machine.storage, existing(machine.storage.engine, parsed.study))
+        if not parsed.no_model:
+            winner = _with_declaration(machine, winner)
         target = Path(parsed.to) if parsed.to else EXPORTS / winner.study.name
         report = export_winner(machine, winner, options.files, target, test=parsed.test, model=not parsed.no_model)
         machine.screen.say(f"trial {report['trial']}, {report['metric']} {report['value']:.4f}, exported to {target}/")
-        if report["model"] is None and not parsed.no_model and winner.study.definition["kind"] == "objective":
+        if report["model"] is None and not parsed.no_model and not winner.study.is_plain:
             machine.screen.say("without a model: it is not among this study's files")
     return 0
 
@@ -42,9 +45,16 @@ def export_winner(
     def evaluate(folder: Path, split: Split) -> Mapping[str, Any]:
         return machine.asker.evaluate(study.objective, folder, split)
 
-    evaluates = model and study.definition["kind"] == "objective"
+    evaluates = model and not study.is_plain
     report = export(machine.storage, winner, files, target, evaluate if evaluates else None, test=test)
     if report["model"] is not None:
         cached = machine.worker.cached
         attach(as_optuna(study, cached, 0), cached, files.store, target, study.shown)
     return report
+
+
+def _with_declaration(machine: Machine, winner: Winner) -> Winner:
+    """A study from before it was stored is shown as its objective's file says here."""
+    if "shown" in winner.study.definition or winner.record is None:
+        return winner
+    return dataclasses.replace(winner, study=machine.checked(winner.study))

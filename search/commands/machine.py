@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import optuna
 from rich.console import Console
@@ -36,12 +36,16 @@ class Machine:
     """Asks the first seat's child, which then stays for the trials."""
     worker: Worker
 
-    def check(self, study: Study) -> None:
-        """SearchError where the objective's file here is not what the study was made with."""
+    def checked(self, study: Study) -> Study:
+        """SearchError where the objective's file here is not what the study was made with.
+
+        A study from before ``shown`` was stored comes back with what the file declares now.
+        """
         declared = self.asker.describe(
             study.objective, size=study.definition["size"], direction=study.definition["direction"]
         )
         refuse_difference(study, declared)
+        return dataclasses.replace(study, definition={"shown": declared.get("shown"), **study.definition})
 
     @property
     def cores(self) -> int:
@@ -55,14 +59,14 @@ class Machine:
 
 
 @contextmanager
-def opened(options: Options, *, readonly: bool = False, work: Path = WORK) -> Iterator[Machine]:
+def opened(options: Options, *, readonly: bool = False) -> Iterator[Machine]:
     """The database, checked, and this machine on it; children and screen end with it."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     screen = Terminal(Console())
     storage = open_readonly_storage(options.storage) if readonly else open_storage(options.storage)
     devices = share(options.children, hardware.visible_gpus(), hardware.cores())
     seats = [Seat(one, launch, options.settings.trials_per_child) for one in devices]
-    workroot, data_dir = work.resolve(), options.data_dir.resolve()
+    workroot, data_dir = WORK.resolve(), options.data_dir.resolve()
     worker = Worker(
         storage,
         seats,

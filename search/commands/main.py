@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.close()
         return 0
     except Exception as error:
-        from search.database.outages import lost  # noqa: PLC0415
+        from search.database.errors import lost  # noqa: PLC0415
 
         if (line := lost(error)) is None:
             raise  # a bug

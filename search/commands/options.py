@@ -185,4 +185,6 @@ def _machine(parser: argparse.ArgumentParser) -> None:
 
 
 def _data(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data-dir", metavar="DIR", help="holds cifar-10-batches-bin/ and cifar-100-binary/")
+    parser.add_argument(
+        "--data-dir", metavar="DIR", help=f"where the data sets lie, or are downloaded to; default {DATA}/"
+    )

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 
 from search.commands import options as typed
-from search.commands.machine import Machine, opened
+from search.commands.machine import opened
 from search.errors import SearchError
 from search.studies.refit import ensure_refit
 from search.studies.study import Study, existing
+from search.worker.loop import Worker
 from search.worker.signals import take_signals
 
 
@@ -18,10 +19,10 @@ def run(parsed: argparse.Namespace) -> int:
     with opened(options) as machine:
         study = existing(machine.storage.engine, parsed.study)
         _refuse(study)
-        machine.check(study)
+        study = machine.checked(study)
         take_signals(machine.worker)
         machine.worker.limit(options.timeout)
-        again = refit_winner(machine, study)
+        again = refit_winner(machine.worker, study)
         machine.screen.say(
             "handed over"
             if machine.worker.stopping
@@ -30,18 +31,18 @@ def run(parsed: argparse.Namespace) -> int:
     return 0
 
 
-def refit_winner(machine: Machine, study: Study) -> Study:
+def refit_winner(worker: Worker, study: Study) -> Study:
     """Works on the refit until it is done, and returns it."""
-    again = ensure_refit(machine.storage, study)
-    machine.worker.join(again)
-    machine.worker.work([again.key])
+    again = ensure_refit(worker.storage, study)
+    worker.join(again)
+    worker.work([again.key])
     return again
 
 
 def _refuse(study: Study) -> None:
     if study.refit:
         raise SearchError(f"{study.name!r} is a refit already. Give its study: make refit STUDY={study.refit['study']}")
-    if study.definition["kind"] == "function":
+    if study.is_plain:
         raise SearchError(
             f"{study.name!r} is of a plain function, which has no training images. "
             f"Its best parameters: make export STUDY={study.name}"

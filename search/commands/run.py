@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from search.commands import options as typed
 from search.commands.export import export_winner
@@ -18,40 +22,59 @@ from search.show.outcome import outcome
 from search.show.plan import introduction
 from search.studies.compare import refuse_difference, refuse_other_flags
 from search.studies.create import create, new_key, raise_budget, refuse_name
-from search.studies.reference import objective_reference
+from search.studies.objective_file import objective_reference
 from search.studies.stop import let_go_on
 from search.studies.study import Study, find
-from search.studies.transfer import copy_source, wanted_source
-from search.studies.winner import find_winner
+from search.studies.transfer import copy_source, find_source, wanted_source
+from search.studies.winner import Winner, find_winner
 from search.worker.signals import take_signals
 
 
 def run(parsed: argparse.Namespace) -> int:
     """Exit status."""
     options = typed.read(parsed)
+    if options.objective:
+        objective_reference(options.objective)
     with opened(options) as machine:
-        search(machine, parsed.study, options, options.timeout, refit=not parsed.no_refit)
+        search(machine, parsed.study, options, TimeLeft(options.timeout), refit=not parsed.no_refit)
     return 0
 
 
-def search(machine: Machine, name: str, options: Options, seconds: float | None, *, refit: bool = True) -> bool:
-    """From the study to the export, in so many seconds of work. False where it was interrupted or its time was up."""
-    began = time.monotonic()
-    study = go_on(machine, name, options) or create_study(machine, name, options, seconds)
+@dataclass
+class TimeLeft:
+    """For work, in seconds; None: as long as it takes. Setting up costs nothing of it, a source's search does."""
+
+    seconds: float | None
+
+    def spend(self, seconds: float) -> None:
+        """A second is left, if nothing is."""
+        if self.seconds is not None:
+            self.seconds = max(1.0, self.seconds - seconds)
+
+
+def search(machine: Machine, name: str, options: Options, left: TimeLeft, *, refit: bool = True) -> bool:
+    """From the study to the export. False where it was interrupted or its time was up."""
+    study = go_on(machine, name, options)
     if study is None:
-        machine.screen.say(f"the source is not done, so {name} was not begun. Go on: the same command")
-        return False
+        declared = declare(machine, options.objective or name, options)
+        source = wanted_source(declared, options.source)
+        winner = _source(machine, source, declared, options, left) if source else None
+        if source and winner is None:
+            machine.screen.say(f"the source is not done, so {name} was not begun. Go on: the same command")
+            return False
+        study = create_study(machine, name, options, declared, winner)
     worker, screen = machine.worker, machine.screen
     worker.join(study)
+    if options.trials is not None:
+        raise_budget(machine.storage, study, options.trials)
     let_go_on(machine.storage, study)
     take_signals(worker)
-    for line in introduction(study, len(machine.storage.leases.rows(study.key)), machine.cores, gpus=machine.has_gpus):
+    for line in introduction(study, machine.storage.leases.budget(study.key), machine.cores, gpus=machine.has_gpus):
         screen.say(line)
-    searched_source = time.monotonic() - began if study.definition.get("source") else 0.0
-    worker.limit(None if seconds is None else max(1.0, seconds - searched_source))
+    worker.limit(left.seconds)
     worker.work([study.key])
-    if not worker.stopping and refit and study.definition["kind"] == "objective":
-        refit_winner(machine, study)
+    if not worker.stopping and refit and not study.is_plain:
+        refit_winner(worker, study)
     screen.end()
     if worker.interrupted:
         screen.say(f"handed over. Go on, here or on another machine: make search STUDY={study.name}")
@@ -61,10 +84,8 @@ def search(machine: Machine, name: str, options: Options, seconds: float | None,
 
 
 def go_on(machine: Machine, name: str, options: Options) -> Study | None:
-    """The study of this name, if there is one: compared with what was asked for, its budget raised if that was more."""
+    """The study of this name, if there is one: compared with what was asked for and with its objective's file."""
     refuse_name(name)
-    if options.objective:
-        objective_reference(options.objective)
     study = find(machine.storage.engine, name)
     if study is None:
         return None
@@ -77,47 +98,56 @@ def go_on(machine: Machine, name: str, options: Options) -> Study | None:
         source=options.source,
         direction=options.direction,
     )
-    machine.check(study)
-    if options.trials is not None:
-        raise_budget(machine.storage, study, options.trials)
-    return study
+    return machine.checked(study)
 
 
-def create_study(machine: Machine, name: str, options: Options, seconds: float | None) -> Study | None:
-    """A new one, as its objective's file declares it; None where the search for its source, done first, was stopped."""
-    reference = objective_reference(options.objective or name)
-    size_name = options.size or SIZE
+def declare(machine: Machine, objective: str, options: Options) -> dict[str, Any]:
+    """What the objective's file says, for the size that was asked for."""
+    reference = objective_reference(objective)
     declared = machine.asker.describe(
-        reference, size_name=size_name, changes=options.changes, direction=options.direction
+        reference, size_name=options.size or SIZE, changes=options.changes, direction=options.direction
     )
     if options.direction and declared["direction"] != options.direction:
         raise SearchError(
             f"{reference} is to {declared['direction']}, not to {options.direction}. Leave DIRECTION out."
         )
-    key, place = new_key(), shared_place(options.files)
-    source_name = wanted_source(declared, options.source)
-    if source_name is not None:
-        source = _source(machine, source_name, options.for_source(declared["needs"]), seconds)
-        if source is None:
-            return None
-        declared["source"] = copy_source(machine.storage, source, key, place)
-    study = create(machine.storage, name, reference, declared, key=key, size_name=size_name, files_place=place)
+    return declared
+
+
+def create_study(
+    machine: Machine, name: str, options: Options, declared: Mapping[str, Any], source: Winner | None
+) -> Study:
+    """A new one of what was declared, begun from the model of ``source``."""
+    key, place, definition = new_key(), shared_place(options.files), dict(declared)
+    if source is not None:
+        definition["source"] = copy_source(machine.storage, source, key, place)
+    study = create(
+        machine.storage,
+        name,
+        objective_reference(options.objective or name),
+        definition,
+        key=key,
+        size_name=options.size or SIZE,
+        files_place=place,
+    )
     if study.key != key:  # somebody was first
-        refuse_difference(study, declared)
-    if options.trials and options.trials > len(machine.storage.leases.rows(study.key)):
-        raise_budget(machine.storage, study, options.trials)
+        refuse_difference(study, definition)
     return study
 
 
-def _source(machine: Machine, name: str, options: Options, seconds: float | None) -> Study | None:
-    """The study that another begins from, with a model; None where its search was stopped."""
-    source = find(machine.storage.engine, name)
-    winner = find_winner(machine.storage, source) if source else None
-    if winner is None or winner.record is None:
-        machine.screen.say(f"{name} has no model to begin from yet, so it is searched first")
-        if not search(machine, name, options, seconds):
-            return None
-    return find(machine.storage.engine, name)
+def _source(
+    machine: Machine, name: str, declared: Mapping[str, Any], options: Options, left: TimeLeft
+) -> Winner | None:
+    """The winner of the study to begin from. Without a model it is searched first; None where that was stopped."""
+    begun, winner = find_source(machine.storage, name)
+    if winner is not None:
+        return winner
+    machine.screen.say(f"{name} has no model to begin from yet, so it is searched first")
+    began, objective = time.monotonic(), begun.objective if begun else declared["needs"]
+    if not search(machine, name, options.for_source(objective), TimeLeft(left.seconds)):
+        return None
+    left.spend(time.monotonic() - began)
+    return find_source(machine.storage, name)[1]
 
 
 def _finish(machine: Machine, study: Study, options: Options, *, export: bool) -> None:
@@ -134,6 +164,7 @@ def _finish(machine: Machine, study: Study, options: Options, *, export: bool) -
         )
     else:
         target = EXPORTS / study.name
+        winner = dataclasses.replace(winner, study=study)
         report = export_winner(machine, winner, options.files, target, test=winner.refitted is not None)
         for line in outcome(report, study, status.study(machine.storage.engine, study.name), target):
             say(line)

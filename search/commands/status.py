@@ -9,8 +9,8 @@ from typing import Any
 from search.commands import options as typed
 from search.database.engine import open_readonly
 from search.settings import WORK
-from search.show import lines, status
-from search.show.log import log_end
+from search.show import status, status_lines
+from search.show.trial_log import log_end
 from search.studies.study import existing
 
 
@@ -21,12 +21,12 @@ def run(parsed: argparse.Namespace) -> int:
         found: Any = status.trial(engine, parsed.study, parsed.trial)
         study = existing(engine, parsed.study)
         found["log"] = log_end(engine, study, found["number"], workroot=WORK, files_place=typed.files(parsed))
-        shown = lines.trial(found)
+        shown = status_lines.trial(found)
     elif parsed.study is not None:
         found = status.study(engine, parsed.study)
-        shown = lines.study(found)
+        shown = status_lines.study(found)
     else:
         found = status.studies(engine)
-        shown = lines.studies(found)
+        shown = status_lines.studies(found)
     print(json.dumps(found, indent=2) if parsed.json else "\n".join(shown))
     return 0

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from search.commands import options as typed
 from search.commands.machine import Machine, opened
 from search.errors import SearchError
-from search.studies.reference import objective_reference
+from search.settings import FIRST_SEARCH
+from search.studies.objective_file import objective_reference
 from search.studies.study import REFIT, Study, all_studies, existing, find
 from search.worker.signals import take_signals
 
@@ -20,7 +21,7 @@ def run(parsed: argparse.Namespace) -> int:
         worker, say, unfinished = machine.worker, machine.screen.say, machine.storage.leases.unfinished
         wanted = _wanted(machine, parsed.studies)
         if not any(unfinished(study.key) for study in wanted):
-            say("nothing is left to do: every budget is used up. Create a study: make search STUDY=cnn_digits")
+            say(f"nothing is left to do: every budget is used up. Create a study: {FIRST_SEARCH}")
             return 0
         joined = _join(machine, wanted, strict=bool(parsed.studies))
         take_signals(worker)
@@ -46,9 +47,9 @@ def _join(machine: Machine, wanted: Sequence[Study], *, strict: bool) -> list[St
     for study in wanted:
         try:
             objective_reference(study.objective)
-            machine.check(study)
-            machine.worker.join(study)
-            joined.append(study)
+            checked = machine.checked(study)
+            machine.worker.join(checked)
+            joined.append(checked)
         except SearchError as reason:
             if strict:
                 raise

@@ -9,10 +9,11 @@ from urllib.parse import quote
 
 import sqlalchemy as sa
 
-from search.database.outages import unusable
-from search.database.schema import refuse_newer
+from search.database.create_tables import refuse_newer
+from search.database.errors import unusable
 from search.database.url import masked, parse
 from search.errors import SearchError
+from search.settings import FIRST_SEARCH
 
 _BUSY_SECONDS = 30
 _OPTIONS = "-c timezone=UTC -c idle_in_transaction_session_timeout=60000"
@@ -59,7 +60,7 @@ def open_readonly(url: str) -> sa.Engine:
     if parsed.get_backend_name() == "sqlite":
         path = Path(str(parsed.database))
         if not path.is_file():
-            raise SearchError(f"there is no database at {path}. Start a search first: make search STUDY=cnn_digits")
+            raise SearchError(f"there is no database at {path}. Start a search first: {FIRST_SEARCH}")
         engine = sa.create_engine(
             parsed,
             # The pool hands a connection to one thread at a time, but to any: the dashboard's server has several.
@@ -74,9 +75,7 @@ def open_readonly(url: str) -> sa.Engine:
         engine = sa.create_engine(parsed, **arguments)
     with unusable(parsed), engine.connect() as connection:
         if not sa.inspect(connection).has_table("studies"):
-            raise SearchError(
-                f"there are no studies in {masked(parsed)} yet. Start a search first: make search STUDY=cnn_digits"
-            )
+            raise SearchError(f"there are no studies in {masked(parsed)} yet. Start a search first: {FIRST_SEARCH}")
         refuse_newer(connection)
     return engine
 

@@ -144,6 +144,12 @@ class Leases:
         with self._engine.connect() as connection:
             return int(connection.execute(query).scalar_one())
 
+    def budget(self, study_key: str) -> int:
+        """Units, used up or not."""
+        query = sa.select(sa.func.count()).where(LEASES.c.study_key == study_key)
+        with self._engine.connect() as connection:
+            return int(connection.execute(query).scalar_one())
+
     def rows(self, study_key: str) -> list[dict[str, Any]]:
         """All leases of a study by number, with ``now`` by the database's clock."""
         query = sa.select(LEASES, clock().label("now")).where(LEASES.c.study_key == study_key).order_by(LEASES.c.number)

@@ -18,6 +18,7 @@ VALUES = sa.table(
 )
 PARAMS = sa.table(
     "trial_params",
+    sa.column("param_id"),
     sa.column("trial_id"),
     sa.column("param_name"),
     sa.column("param_value"),

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from search.database import schema
+from search.database.create_tables import ensure
 from search.database.engine import engine_arguments, open_readonly, wait_for_locks
+from search.database.errors import unusable
 from search.database.fence import FencedStorage
-from search.database.outages import unusable
 from search.database.url import parse
 from search.errors import SearchError
 
@@ -38,7 +38,7 @@ def open_storage(url: str) -> FencedStorage:
     text, arguments = parsed.render_as_string(hide_password=False), engine_arguments(parsed)
     engine = sa.create_engine(parsed, **arguments)
     with unusable(parsed):
-        schema.ensure(engine, lambda: FencedStorage(text, engine_kwargs=engine_arguments(parsed)))
+        ensure(engine, lambda: FencedStorage(text, engine_kwargs=engine_arguments(parsed)))
         engine.dispose()
         storage = FencedStorage(text, engine_kwargs=arguments, skip_table_creation=True)
         wait_for_locks(storage.engine)

@@ -39,9 +39,9 @@ def formatted(value: float, unit: str = "") -> str:
     return plain(value) + (f" {unit}" if unit else "")
 
 
-def percent(value: float | None) -> str:
+def percent(value: float) -> str:
     """``86.28 %``."""
-    return "not measured" if value is None else f"{100 * value:.2f} %"
+    return f"{100 * value:.2f} %"
 
 
 def plain(value: float, decimals: int = 4) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from search.contract import Shown, Split
-from search.export.looks import Looks
+from search.export.looks_at_test import Looks
 from search.files.records import Files
 from search.studies.winner import Winner
 
@@ -63,21 +63,21 @@ def score(winner: Winner, files: Files, folder: Path, evaluate: Evaluate, *, sho
     if seen is not None:
         looks.add_files(folder)
     scores.test = seen
-    scores.training = _record(folder, shown)
+    scores.training = _training(folder, shown)
     scores.model = (seen or (None if scores.refit else scores.validation) or {}).get("model")
     scores.model = scores.model or _unevaluated(folder, shown, scores.training)
     return scores
 
 
-def _record(folder: Path, shown: Shown) -> Mapping[str, Any] | None:
-    path = folder / shown.record
-    return dict(json.loads(path.read_text())) if shown.record and path.is_file() else None
+def _training(folder: Path, shown: Shown) -> Mapping[str, Any] | None:
+    path = folder / shown.training
+    return dict(json.loads(path.read_text())) if shown.training and path.is_file() else None
 
 
 def _unevaluated(folder: Path, shown: Shown, training: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """The identity of a model that no child has loaded for this report."""
-    model = folder / shown.model
-    if not (shown.model and model.is_file()):
+    model = next(folder.glob(shown.model or "model.*"), None)
+    if model is None:
         return None
     digest = hashlib.sha256(model.read_bytes()).hexdigest()
     return {"file": model.name, "sha256": digest, "parameters": (training or {}).get("parameters")}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
-from search.files.stores import FileStore, no_beat
+from search.files.stores import FileStore, nothing
 
 
 class ArtifactStore:
@@ -19,7 +19,7 @@ class ArtifactStore:
 
     def write(self, artifact_id: str, content_body: BinaryIO) -> None:
         """Stores an artifact."""
-        self._store.write(_name(artifact_id), content_body, no_beat)
+        self._store.write(_name(artifact_id), content_body, nothing)
 
     def remove(self, artifact_id: str) -> None:
         """Removes an artifact's bytes."""

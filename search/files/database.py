@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from search.database.tables import CHUNKS
 from search.files.packing import CHUNK_BYTES, chunks
-from search.files.stores import Beat, no_beat
+from search.files.stores import Between, nothing
 
 
 class Store:
@@ -22,7 +22,7 @@ class Store:
     def prepare(self) -> None:
         """Its table is there with the others."""
 
-    def open_reader(self, name: str, beat: Beat = no_beat) -> BinaryIO:
+    def open_reader(self, name: str, between: Between = nothing) -> BinaryIO:
         # A spooled copy: a reader that held a connection open would outlive the pool's patience.
         file = tempfile.SpooledTemporaryFile(max_size=CHUNK_BYTES)  # noqa: SIM115 - the caller closes it
         part = 0
@@ -31,19 +31,19 @@ class Store:
             while (data := connection.execute(query, {"wanted": part}).scalar_one_or_none()) is not None:
                 file.write(data)
                 part += 1
-                beat()
+                between()
         if part == 0:
             file.close()
             raise FileNotFoundError(name)
         file.seek(0)
         return file  # type: ignore[return-value]
 
-    def write(self, name: str, content: BinaryIO, beat: Beat) -> None:
+    def write(self, name: str, content: BinaryIO, between: Between) -> None:
         self.remove(name)
         for part, chunk in enumerate(chunks(content)):
             with self._engine.begin() as connection:
                 connection.execute(sa.insert(CHUNKS).values(name=name, part=part, data=chunk))
-            beat()
+            between()
 
     def remove(self, name: str) -> None:
         with self._engine.begin() as connection:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from search.errors import SearchError
 from search.files.packing import chunks
-from search.files.stores import Beat, no_beat
+from search.files.stores import Between, nothing
 
 
 class Store:
@@ -31,10 +31,10 @@ class Store:
                 f"files cannot be kept in {self.folder}: {error.strerror}. Give another folder: --files"
             ) from None
 
-    def open_reader(self, name: str, beat: Beat = no_beat) -> BinaryIO:  # noqa: ARG002 - opening takes no time
+    def open_reader(self, name: str, between: Between = nothing) -> BinaryIO:  # noqa: ARG002 - opening takes no time
         return (self.folder / name).open("rb")
 
-    def write(self, name: str, content: BinaryIO, beat: Beat) -> None:
+    def write(self, name: str, content: BinaryIO, between: Between) -> None:
         target = self.folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         part = target.with_name(target.name + ".part")
@@ -42,7 +42,7 @@ class Store:
             with part.open("wb") as file:
                 for chunk in chunks(content):
                     file.write(chunk)
-                    beat()
+                    between()
                 file.flush()
                 os.fsync(file.fileno())
             part.replace(target)

@@ -18,9 +18,9 @@ from search.database.tables import FILES, clock
 from search.errors import SearchError
 from search.files.packing import chunks, packed, unpack
 from search.files.packing import digest as digest_of
-from search.files.stores import Beat, FileStore, no_beat
+from search.files.stores import Between, FileStore, nothing
 from search.rules import keeping
-from search.settings import DEFAULTS
+from search.settings import KEPT_MODELS
 
 OF_THE_STUDY = -1
 """The number under which a study keeps what belongs to none of its leases."""
@@ -36,12 +36,11 @@ class Files:
         leases: Leases,
         *,
         maximize: bool = True,
-        kept_models: int = DEFAULTS.kept_models,
     ) -> None:
         self.store = store
         self._engine, self._leases = engine, leases
-        self._maximize, self._kept_models = maximize, kept_models
-        self.beat: Beat = no_beat
+        self._maximize = maximize
+        self.between: Between = nothing
         """Called between pieces of a transfer, so that a long one lets no lease run out."""
 
     def keep(
@@ -62,7 +61,7 @@ class Files:
         with closing(packed(path)) as content:
             digest, size = digest_of(content), content.tell()
             content.seek(0)
-            self.store.write(name, content, self.beat)
+            self.store.write(name, content, self.between)
         row = {"name": name, "step": step, "value": value, "sha256": digest, "size": size}
         with self._engine.begin() as connection:
             self._leases.prove(connection, lease, **entry)
@@ -75,7 +74,7 @@ class Files:
         digest, size = digest_of(content), content.tell()
         content.seek(0)
         name = f"{study_key}/study/{kind}-{digest[:16]}"
-        self.store.write(name, content, lambda: None)
+        self.store.write(name, content, nothing)
         with self._engine.begin() as connection:
             row = {"name": name, "sha256": digest, "size": size}
             before = _record(connection, study_key, OF_THE_STUDY, kind, row)
@@ -98,7 +97,7 @@ class Files:
     def open(self, record: sa.Row[Any]) -> BinaryIO:
         """The bytes as they were stored. SearchError where they are not in the store."""
         try:
-            return self.store.open_reader(record.name, self.beat)
+            return self.store.open_reader(record.name, self.between)
         except FileNotFoundError:
             where = f" from {self.store.folder}" if self.store.folder else ""
             raise SearchError(
@@ -122,7 +121,7 @@ class Files:
                 with part.open("wb") as file:
                     for chunk in chunks(content):
                         file.write(chunk)
-                        self.beat()
+                        self.between()
                 part.replace(target)
         return target
 
@@ -130,13 +129,13 @@ class Files:
         """Whether a model of this value would be one of the best that are kept."""
         with self._engine.connect() as connection:
             others = _models(connection, study_key).values()
-        return keeping.is_worth_keeping(value, others, maximize=self._maximize, at_most=self._kept_models)
+        return keeping.is_worth_keeping(value, others, maximize=self._maximize, at_most=KEPT_MODELS)
 
     def sweep(self, study_key: str) -> None:
         """Removes what nobody needs: models beyond the best, checkpoints of closed leases, files never recorded."""
         with self._engine.begin() as connection:
             models = _models(connection, study_key)
-            extra = keeping.too_many(models, maximize=self._maximize, at_most=self._kept_models)
+            extra = keeping.too_many(models, maximize=self._maximize, at_most=KEPT_MODELS)
             connection.execute(
                 sa.delete(FILES).where(
                     FILES.c.study_key == study_key,
@@ -156,7 +155,9 @@ class Files:
             recorded = set(connection.execute(sa.select(FILES.c.name).where(FILES.c.study_key == study_key)).scalars())
         for name in names - recorded:
             _, number, file = name.split("/", 2)
-            token, is_open = tokens.get(int(number), (0, True)) if number.isdigit() else (0, True)
+            if not number.isdigit() or int(number) not in tokens:
+                continue  # the study's own: forgotten with it
+            token, is_open = tokens[int(number)]
             # A file of the token that holds the lease may be on its way to being recorded.
             if not is_open or int(file.split("-")[1]) < token:
                 self.store.remove(name)

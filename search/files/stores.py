@@ -18,11 +18,11 @@ from search.errors import SearchError
 
 IN_DATABASE = "database"
 
-Beat = Callable[[], None]
+Between = Callable[[], None]
 """Called between pieces of a transfer, so that a long one lets no lease run out."""
 
 
-def no_beat() -> None:
+def nothing() -> None:
     """For who holds no lease."""
 
 
@@ -35,8 +35,8 @@ class FileStore(Protocol):
     def prepare(self) -> None:
         """Makes sure that it can be written. SearchError otherwise."""
 
-    def open_reader(self, name: str, beat: Beat = ...) -> BinaryIO: ...
-    def write(self, name: str, content: BinaryIO, beat: Beat) -> None: ...
+    def open_reader(self, name: str, between: Between = ...) -> BinaryIO: ...
+    def write(self, name: str, content: BinaryIO, between: Between) -> None: ...
     def remove(self, name: str) -> None: ...
     def names(self, prefix: str) -> list[str]: ...
 

@@ -1,4 +1,4 @@
-"""Decisions, each a pure function that takes what it decides on and touches nothing: no process, no SQL, no clock.
+"""Decisions: pure functions of what they are given, without process, SQL or clock; and ``asha``, which asks Optuna.
 
 Anybody may ask them; they ask nobody.
 """

@@ -8,7 +8,7 @@ from optuna.pruners import BasePruner
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial
 
-from search.settings import DEFAULTS
+from search.settings import REDUCTION
 
 
 class Asha(BasePruner):
@@ -19,7 +19,7 @@ class Asha(BasePruner):
     The first arrivals go on if they are the best so far. Steps are finished epochs, from 1.
     """
 
-    def __init__(self, rungs: Sequence[int], reduction: int = DEFAULTS.reduction) -> None:
+    def __init__(self, rungs: Sequence[int], reduction: int = REDUCTION) -> None:
         self.rungs, self.reduction = frozenset(rungs), reduction
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:

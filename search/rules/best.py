@@ -37,3 +37,8 @@ def best(trials: Iterable[C], *, maximize: bool) -> C | None:
         key=lambda one: (sign * (one.value or 0.0), math.inf if one.lease is None else one.lease, one.number),
         default=None,
     )
+
+
+def is_feasible(constraints: Iterable[float]) -> bool:
+    """Whether all constraints hold, as Optuna means it."""
+    return all(value <= 0.0 for value in constraints)

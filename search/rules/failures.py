@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import enum
 import errno
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 from search.contract import BadCheckpointError, SearchError, Unusable
 from search.rules.pruning import ran_out_of_memory
@@ -61,13 +62,20 @@ def attempts_used_up(attempts: int, at_most: int = DEFAULTS.attempts) -> str | N
     return f"{at_most} attempts ended without a new checkpoint" if attempts > at_most else None
 
 
-def study_is_broken(failed: int, failed_before: int, progressed: bool, at_most: int = DEFAULTS.failures) -> bool:
-    """Whether the study stops instead of burning its budget: exceptions in its first trials are the objective's.
+def failures_that_stop(leases: Sequence[Mapping[str, Any]], failed_before: int, at_most: int) -> int:
+    """So many failed trials stop the study, instead of burning its budget; 0: it goes on.
 
-    ``failed_before``: at its last stop, since when somebody has mended it. ``progressed``: some trial has finished an
-    epoch.
+    Exceptions before any trial has finished an epoch are the objective's. ``leases`` are rows with state and epoch;
+    ``failed_before``: those failed at its last stop, since when somebody has mended it.
     """
-    return failed - failed_before >= at_most and not progressed
+    failed = count_failed(leases) - failed_before
+    progressed = any(row["epoch"] > 0 or row["state"] in {"complete", "pruned"} for row in leases)
+    return failed if failed >= at_most and not progressed else 0
+
+
+def count_failed(leases: Sequence[Mapping[str, Any]]) -> int:
+    """Units of the budget that ended in failure; a pruned trial is none."""
+    return sum(row["state"] == "fail" for row in leases)
 
 
 def how_it_died(status: int | None, silent: float) -> str:

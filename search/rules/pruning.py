@@ -14,14 +14,19 @@ def rungs_before_the_end(size: Size) -> tuple[int, ...]:
     return tuple(rung for rung in size.rungs if rung < size.epochs)
 
 
-def is_asked(step: int, spec: Mapping[str, Any] | None, size: Size) -> bool:
+def is_asked(step: int, spec: Mapping[str, Any] | None, size: Size, *, refit: bool) -> bool:
     """Whether the pruner is asked after epoch ``step``: asha at rungs only, others after each but the last.
 
-    A plain function asks for itself.
+    A plain function asks for itself; a refit is stopped by nothing.
     """
-    if spec is None or not 0 < step < size.epochs:
+    if refit or spec is None or not 0 < step < size.epochs:
         return False
     return spec["name"] != "asha" or step in rungs_before_the_end(size)
+
+
+def is_obeyed(*, is_first: bool) -> bool:
+    """Trials of ``first`` are never stopped. They are asked all the same, so that their values compete."""
+    return not is_first
 
 
 def why_pruned(epoch: int) -> str:

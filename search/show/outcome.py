@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from search.export.numbers import as_headline, headline, headline_title
-from search.studies.reference import is_shipped
+from search.studies.objective_file import is_shipped
 from search.studies.study import Study
 
 

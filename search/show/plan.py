@@ -11,7 +11,7 @@ from search.studies.study import Study
 
 def introduction(study: Study, budget: int, cores: int, gpus: bool) -> list[str]:
     """What the size means, how long it takes here, what to type for the real thing, how to watch."""
-    if study.definition["kind"] == "function":
+    if study.is_plain:
         return [f"{study.name}: {budget} trials of {study.objective}"]
     sizes = {name: size_from_json(data) for name, data in study.definition["sizes"].items()}
     sizes[study.size_name] = dataclasses.replace(study.size, budget=budget)

@@ -64,7 +64,7 @@ class Terminal:
         """Once a study: how long it takes here, now that an epoch was measured."""
         for key, joined in worker.joined.items():
             running = [trial for trial in worker.trials.values() if trial.joined is joined]
-            if key in self._measured or not any(one.pace.epochs > 1 for one in running):
+            if key in self._measured or not any(one.times.epochs > 1 for one in running):
                 continue
             self._measured.add(key)
             left: list[float | None] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -56,7 +57,8 @@ def _study(engine: sa.Engine, wanted: Study) -> Status:
         "metric": wanted.shown_metric,
         "direction": wanted.definition["direction"],
         "trials": {state: counts[state] for state in ("complete", "pruned", "fail", "running", "waiting")},
-        "best": winner and {"number": winner.number, "value": winner.value, "params": parameters(engine, winner)},
+        "best": winner
+        and {"number": winner.number, "value": _finite(winner.value), "params": parameters(engine, winner)},
         "epochs": epochs(leases, wanted.epochs),
         "leases": [
             _lease(lease, by_id.get(lease["trial_id"]))
@@ -101,7 +103,7 @@ def _lease(lease: Mapping[str, Any], its: TrialRow | None) -> dict[str, Any]:
         "number": lease["number"],
         "trial": its.number if its else None,
         "state": _state(lease),
-        "value": its.value if its else None,
+        "value": _finite(its.value) if its else None,
         "holder": lease["holder"] if live else None,
         "host": lease["host"],
         "epoch": lease["epoch"],
@@ -110,6 +112,11 @@ def _lease(lease: Mapping[str, Any], its: TrialRow | None) -> dict[str, Any]:
         "seconds": round(lease["seconds"], 1),
         "expires_in": round(lease["expires"] - lease["now"], 1) if live else None,
     }
+
+
+def _finite(value: float | None) -> float | None:
+    """JSON knows no infinity."""
+    return value if value is not None and math.isfinite(value) else None
 
 
 def trial(engine: sa.Engine, name: str, number: int) -> Status:
@@ -125,4 +132,6 @@ def trial(engine: sa.Engine, name: str, number: int) -> Status:
         "params": parameters(engine, row),
         "reports": reports(engine, row),
         "attributes": attributes(engine, row),
+        "key": wanted.key,
+        "files_place": wanted.files_place,
     }

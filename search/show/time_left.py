@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from search.contract import Size
+from search.rules.pruning import rungs_before_the_end
+from search.settings import IMAGES_PER_SECOND
 from search.studies.study import Study
 from search.worker.trial import LeasedTrial
 
@@ -16,9 +18,9 @@ _START, _TRIAL = 20.0, 5.0
 def estimate(size: Size, study: Study, cores: int) -> float:
     """Seconds, by the size's guide for two cores. Two trials in three are pruned at the first rung, if there is one."""
     train, refit = images(size, study)
-    rung = next((rung for rung in size.rungs if rung < size.epochs), size.epochs)
+    rung = next(iter(rungs_before_the_end(size)), size.epochs)
     epochs = size.budget * (size.epochs / 3 + rung * 2 / 3)
-    rate = (size.images_per_second or 500.0) * min(cores, 8) / 2
+    rate = (size.images_per_second or IMAGES_PER_SECOND) * min(cores, 8) / 2
     return _START + _TRIAL * size.budget + (epochs * train + size.refit_epochs * refit) / rate
 
 
@@ -32,7 +34,7 @@ def images(size: Size, study: Study) -> tuple[int, int]:
 
 def seconds_left(study: Study, rows: Sequence[Mapping[str, Any]], running: Sequence[LeasedTrial]) -> float | None:
     """If nothing more were pruned, by the last epochs seen here; None before one was."""
-    mine = [one.pace.last for one in running if one.joined.study.key == study.key and one.pace.last]
+    mine = [one.times.last for one in running if one.joined.study.key == study.key and one.times.last]
     if not mine:
         return None
     epochs = sum(max(0, study.epochs - row["epoch"]) for row in rows if row["state"] == "open")

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import optuna
-from optuna.storages._rdb.models import StudyUserAttributeModel
 from sqlalchemy.dialects import postgresql, sqlite
 
 from search.database.fence import FencedStorage
+from search.database.optuna_tables import STUDY_ATTRIBUTES
 from search.database.url import without_secrets
 from search.errors import SearchError
 from search.rules.sampling import startup_trials
@@ -86,12 +86,10 @@ def _optuna_study(storage: FencedStorage, name: str, direction: Any) -> optuna.S
 
 def _insert_record(storage: FencedStorage, study_id: int, record: Mapping[str, Any], budget: int) -> bool:
     dialect: Any = postgresql if storage.engine.name == "postgresql" else sqlite
-    insert = dialect.insert(StudyUserAttributeModel).values(
-        study_id=study_id, key=ATTRIBUTE, value_json=json.dumps(record)
-    )
+    insert = dialect.insert(STUDY_ATTRIBUTES).values(study_id=study_id, key=ATTRIBUTE, value_json=json.dumps(record))
     with storage.engine.begin() as connection:
         # Not by rowcount, which an insert on PostgreSQL has not.
-        mine = insert.on_conflict_do_nothing().returning(StudyUserAttributeModel.study_id)
+        mine = insert.on_conflict_do_nothing().returning(STUDY_ATTRIBUTES.c.study_id)
         won = connection.execute(mine).first() is not None
         if won:
             storage.leases.raise_budget(connection, record["key"], budget)
@@ -100,7 +98,7 @@ def _insert_record(storage: FencedStorage, study_id: int, record: Mapping[str, A
 
 def raise_budget(storage: FencedStorage, study: Study, trials: int) -> None:
     """A higher budget adds leases; a lower one is refused."""
-    have = len(storage.leases.rows(study.key))
+    have = storage.leases.budget(study.key)
     if trials < have:
         raise SearchError(
             f"the study {study.name!r} has a budget of {have} trials, which cannot be lowered to {trials}. "

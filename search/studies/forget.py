@@ -5,16 +5,16 @@ from __future__ import annotations
 from search.database.fence import FencedStorage
 from search.files.records import Files, study_keys
 from search.files.stores import store_at
+from search.settings import ORPHANED
 from search.studies.study import all_studies
-
-_ABOUT_TO_BE = 3600.0
-"""Seconds. A study about to be created has its source's model first."""
 
 
 def forget_deleted(storage: FencedStorage) -> set[str]:
     """Removes their leases, records and files at the database's own place; returns their keys."""
     keys = storage.leases.study_keys()
-    keys |= study_keys(storage.engine, recorded_before=storage.leases.now() - _ABOUT_TO_BE)
+    keys |= study_keys(
+        storage.engine, recorded_before=storage.leases.now() - ORPHANED
+    )  # a new one has its source's model first
     # In this order: a study that is created meanwhile has its attribute and its leases at once.
     gone = keys - {study.key for study in all_studies(storage.engine)}
     for key in gone:

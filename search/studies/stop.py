@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from search.database.optuna_tables import STUDY_ATTRIBUTES
-from search.rules.failures import study_is_broken
+from search.rules.failures import count_failed, failures_that_stop
 from search.studies.study import Study
 
 if TYPE_CHECKING:  # for status, which does without Optuna
@@ -32,15 +32,12 @@ def last_stop(engine: sa.Engine, study: Study) -> dict[str, Any]:
 def stop_if_broken(storage: FencedStorage, study: Study, *, reason: str, log: Path, at_most: int) -> None:
     """After a trial that raised for this reason, its traceback in this log: the study stops if the rule says so."""
     rows = storage.leases.rows(study.key)
-    failed = sum(row["state"] == "fail" for row in rows)
-    before = last_stop(storage.engine, study).get("fails", 0)
-    progressed = any(row["epoch"] > 0 or row["state"] in {"complete", "pruned"} for row in rows)
-    if study_is_broken(failed, before, progressed, at_most):
+    if failed := failures_that_stop(rows, last_stop(storage.engine, study).get("fails", 0), at_most):
         why = (
-            f"the study {study.name!r} is stopped: {failed - before} trials failed before any finished "
+            f"the study {study.name!r} is stopped: {failed} trials failed before any finished "
             f"an epoch, last: {reason}. The traceback is in {log}; mend the objective, then type the command again"
         )
-        storage.set_study_user_attr(study.study_id, STOPPED, {"why": why, "fails": failed})
+        storage.set_study_user_attr(study.study_id, STOPPED, {"why": why, "fails": count_failed(rows)})
 
 
 def let_go_on(storage: FencedStorage, study: Study) -> None:

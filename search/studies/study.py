@@ -9,10 +9,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from search.contract import Shown, Size, seed_for, shown_from_json, size_from_json
+from search.contract import Shown, Size, seed_for, size_from_json
 from search.database.optuna_tables import STUDIES, STUDY_ATTRIBUTES
 from search.errors import unknown_study
 from search.rules.sampling import first_parameters
+from search.shown import shown_from_json
 
 ATTRIBUTE = "search"
 REFIT = ".refit"
@@ -52,6 +53,11 @@ class Study:
         return bool(self.definition["direction"] == "maximize")
 
     @property
+    def is_plain(self) -> bool:
+        """Whether it is of somebody's ``objective(trial)``, and not of an ``Objective``."""
+        return bool(self.definition["kind"] == "function")
+
+    @property
     def shown_metric(self) -> str:
         """What the value of a trial is; a refit has no validation images left."""
         return self.shown.training_value if self.refit else str(self.definition["metric"])
@@ -59,17 +65,18 @@ class Study:
     @property
     def shown(self) -> Shown:
         """How its reports show what its objective leaves."""
-        return shown_from_json(self.definition.get("shown"))
+        # Before ``shown`` was stored, references stood by themselves.
+        return shown_from_json(self.definition.get("shown") or {"references": self.definition.get("references", {})})
 
-    def fixed(self, number: int) -> dict[str, Any]:
-        """The parameters that lease ``number`` does not ask the sampler for."""
+    def fixed(self, lease: int) -> dict[str, Any]:
+        """The parameters that this lease does not ask the sampler for."""
         if self.refit:
             return dict(self.refit["params"])
-        return first_parameters(self.definition, number)
+        return first_parameters(self.definition, lease)
 
-    def is_first(self, number: int) -> bool:
-        """Whether lease ``number`` is never stopped."""
-        return bool(self.refit) or number < len(self.definition["first"])
+    def is_first(self, lease: int) -> bool:
+        """Whether this lease's trial is given, by ``first`` or as a refit, and not sampled."""
+        return bool(self.refit) or lease < len(self.definition["first"])
 
     def trial_seed(self, trial_number: int) -> int:
         """For data order and weights; the sampler has its own."""

@@ -11,9 +11,9 @@ from search.database.fence import FencedStorage
 from search.errors import SearchError
 from search.files.records import OF_THE_STUDY, Files
 from search.files.stores import store_at
-from search.studies.files import files_of
-from search.studies.study import Study
-from search.studies.winner import find_winner
+from search.studies.study import Study, find
+from search.studies.study_files import files_of
+from search.studies.winner import Winner, find_winner
 
 FROM_SCRATCH = "none"
 """What SOURCE says for no source at all."""
@@ -29,21 +29,30 @@ def wanted_source(declared: Mapping[str, Any], asked: str | None) -> str | None:
     return asked or str(needed)
 
 
-def copy_source(storage: FencedStorage, source: Study, key: str, place: str | None) -> dict[str, Any]:
-    """The source's model among the files of the study with this key. Returns what the definition says of it.
+def find_source(storage: FencedStorage, name: str) -> tuple[Study | None, Winner | None]:
+    """The study of this name, and its winner if there is a model of it; None for what is not there yet."""
+    study = find(storage.engine, name)
+    winner = find_winner(storage, study) if study else None
+    return study, winner if winner and winner.record is not None else None
 
-    SearchError where the source has no model.
-    """
-    found = find_winner(storage, source)
-    if found is None or found.record is None:
-        raise SearchError(
-            f"the source study {source.name!r} has no model. Build it: make search STUDY={source.name}, "
-            f"or train from scratch: SOURCE={FROM_SCRATCH}"
-        )
+
+def no_source(name: str) -> SearchError:
+    """For who cannot wait until it is searched."""
+    return SearchError(
+        f"the source study {name!r} has no model yet. Build it first: make search STUDY={name}, "
+        f"or train from scratch: SOURCE={FROM_SCRATCH}"
+    )
+
+
+def copy_source(storage: FencedStorage, source: Winner, key: str, place: str | None) -> dict[str, Any]:
+    """The source's model among the files of the study with this key. Returns what the definition says of it."""
+    if source.record is None:
+        raise no_source(source.study.name)
     files = Files(storage.engine, store_at(place, storage.engine), storage.leases)
-    with files_of(storage, source).open(found.record) as content:
+    with files_of(storage, source.study).open(source.record) as content:
         digest = files.keep_for_study(key, "source", content)
-    return {"study": source.name, "trial": found.trial.number, "refit": found.refitted is not None, "sha256": digest}
+    refitted = source.refitted is not None
+    return {"study": source.study.name, "trial": source.trial.number, "refit": refitted, "sha256": digest}
 
 
 def source_folder(study: Study, files: Files, workroot: Path) -> Path | None:

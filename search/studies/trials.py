@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from search.database.leases import Leases
 from search.database.optuna_tables import PARAMS, REPORTS, SYSTEM_ATTRIBUTES, TRIAL_ATTRIBUTES, TRIALS, VALUES
-from search.rules.best import best
+from search.rules.best import best, is_feasible
 from search.studies.study import Study
 
 _INFINITE = {"INF_POS": math.inf, "INF_NEG": -math.inf}
@@ -40,12 +40,12 @@ def all_trials(engine: sa.Engine, study: Study) -> list[TrialRow]:
     constraints = (
         sa.select(SYSTEM_ATTRIBUTES.c.trial_id, SYSTEM_ATTRIBUTES.c.value_json)
         .join(TRIALS, TRIALS.c.trial_id == SYSTEM_ATTRIBUTES.c.trial_id)
-        .where(TRIALS.c.study_id == study.study_id, SYSTEM_ATTRIBUTES.c.key.like("constraints:%"))
+        .where(TRIALS.c.study_id == study.study_id, SYSTEM_ATTRIBUTES.c.key.like("constraints%"))
     )
     lease_of = {row["trial_id"]: row["number"] for row in Leases(engine).rows(study.key)}
     with engine.connect() as connection:
         rows = connection.execute(query).all()
-        broken = {row.trial_id for row in connection.execute(constraints) if json.loads(row.value_json) > 0.0}
+        broken = {row.trial_id for row in connection.execute(constraints) if not _holds(json.loads(row.value_json))}
     return [
         TrialRow(
             trial_id=row.trial_id,
@@ -59,6 +59,11 @@ def all_trials(engine: sa.Engine, study: Study) -> list[TrialRow]:
     ]
 
 
+def _holds(stored: Any) -> bool:
+    """A constraint of its own (``constraints:NAME``) or all that a sampler's ``constraints_func`` gave, in a list."""
+    return is_feasible(stored if isinstance(stored, list) else [stored])
+
+
 def best_trial(engine: sa.Engine, study: Study) -> TrialRow | None:
     """The best complete trial of a study, or None."""
     return best(all_trials(engine, study), maximize=study.maximize)
@@ -66,7 +71,7 @@ def best_trial(engine: sa.Engine, study: Study) -> TrialRow | None:
 
 def parameters(engine: sa.Engine, trial: TrialRow) -> dict[str, Any]:
     """Its hyperparameters, as they were suggested."""
-    query = sa.select(PARAMS).where(PARAMS.c.trial_id == trial.trial_id)
+    query = sa.select(PARAMS).where(PARAMS.c.trial_id == trial.trial_id).order_by(PARAMS.c.param_id)
     with engine.connect() as connection:
         return {row.param_name: _external(row) for row in connection.execute(query)}
 

@@ -9,12 +9,12 @@ import sqlalchemy as sa
 
 from search.database.fence import FencedStorage
 from search.errors import SearchError
-from search.studies.files import reading_files_of
 from search.studies.refit import refit_of
 from search.studies.study import Study
+from search.studies.study_files import reading_files_of
 from search.studies.trials import TrialRow, best_trial
 
-Record = sa.Row[Any]
+FileRecord = sa.Row[Any]
 
 
 @dataclass(frozen=True)
@@ -23,15 +23,15 @@ class Winner:
 
     study: Study
     trial: TrialRow
-    searched: Record | None
+    searched: FileRecord | None
     """The record of the best trial's own model."""
     refit: Study | None
     """The refit of this trial, however far."""
-    refitted: Record | None
+    refitted: FileRecord | None
     """The record of its model, once it is complete."""
 
     @property
-    def record(self) -> Record | None:
+    def record(self) -> FileRecord | None:
         """The better of the two."""
         return self.refitted or self.searched
 
@@ -57,7 +57,7 @@ def find_winner(storage: FencedStorage, study: Study) -> Winner | None:
     return Winner(study, best, _model_of(storage, study, best), refit, refitted)
 
 
-def _model_of(storage: FencedStorage, study: Study, trial: TrialRow) -> Record | None:
+def _model_of(storage: FencedStorage, study: Study, trial: TrialRow) -> FileRecord | None:
     if trial.lease is None:
         return None
     return reading_files_of(storage, study).find(study.key, trial.lease, "model")

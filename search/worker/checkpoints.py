@@ -7,8 +7,8 @@ from pathlib import Path
 
 from search.database.leases import Lease
 from search.rules.keeping import is_worth_uploading
-from search.worker.folder import LocalCheckpoint, TrialFolder
-from search.worker.joined import JoinedStudy
+from search.worker.joined_study import JoinedStudy
+from search.worker.trial_folder import LocalCheckpoint, TrialFolder
 
 
 class Checkpoints:
@@ -16,7 +16,7 @@ class Checkpoints:
 
     def __init__(self, joined: JoinedStudy, lease: Lease, folder: TrialFolder) -> None:
         self._joined, self._lease, self._folder = joined, lease, folder
-        self.trial: int | None = None
+        self.trial_number: int | None = None
         """Its number, for messages."""
         self._uploaded = 0
         """The step of the stored one."""
@@ -42,7 +42,7 @@ class Checkpoints:
     def take(self, step: int, path: Path) -> None:
         """A new one, which the child has written. Can be done again."""
         self._folder.take(step, path)
-        self._joined.checkpoints += 1
+        self._joined.checkpoints_taken += 1
         self.upload()
 
     def upload(self, *, last: bool = False) -> None:
@@ -64,7 +64,7 @@ class Checkpoints:
         try:
             self._joined.files.keep(self._lease, "checkpoint", newest.path, step=newest.step, attempts=0)
         except OSError as error:
-            self._joined.say(f"the checkpoint of trial {self.trial} cannot be stored: {error.strerror or error}")
+            self._joined.say(f"the checkpoint of trial {self.trial_number} cannot be stored: {error.strerror or error}")
         else:
             self._uploaded = newest.step
         self._spent += time.monotonic() - began

@@ -20,11 +20,12 @@ from search.child.protocol import Stopped
 from search.child.seat import Seat
 from search.database.fence import FencedStorage
 from search.errors import SearchError
+from search.rules.patience import is_late
 from search.settings import DEFAULTS, Settings
 from search.studies.stop import last_stop, stop_if_broken
 from search.studies.study import Study, still_there
 from search.worker.inbox import Died, drop_stale_checkpoints
-from search.worker.joined import JoinedStudy, join
+from search.worker.joined_study import JoinedStudy, join
 from search.worker.outage import DatabaseBrokenError, Outage
 from search.worker.trial import LeasedTrial
 
@@ -65,7 +66,7 @@ class Worker:
         """By the study's key."""
         self.trials: dict[Seat, LeasedTrial] = {}
         """What runs; a seat that is not in it is free."""
-        self.outage = Outage(screen.say)
+        self.outage = Outage(screen.say, settings.longest_pause)
         self.working = False
         self.stopping = False
         """Told to stop by a signal or a time limit: nothing new is claimed, trials are handed over."""
@@ -93,7 +94,7 @@ class Worker:
                 files_place=self._files_place,
                 settings=self.settings,
                 say=self.screen.say,
-                beat=self._renew_due,
+                between=self._renew_due,
             )
 
     def work(self, keys: Sequence[str]) -> None:
@@ -135,7 +136,7 @@ class Worker:
         for seat, trial in self.trials.items():
             if trial.over:
                 continue
-            if trial.joined.study.definition["kind"] == "function":
+            if trial.joined.study.is_plain:
                 self._bury(seat, silent=0.0)  # it has no batches to stop between
             else:
                 trial.ask_hand_over()
@@ -272,7 +273,7 @@ class Worker:
     def _look_after(self) -> None:
         now = time.monotonic()
         self._renew_due()
-        late = self.stopping and now - self._stop_asked > 2 * self.settings.grace
+        late = self.stopping and is_late(self.settings, now - self._stop_asked)
         for seat, trial in list(self.trials.items()):
             if seat.child is not None and not trial.free and seat.child.gone():
                 self._drain(seat)

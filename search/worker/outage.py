@@ -7,11 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from search.database.outages import is_away, is_broken, reason
+from search.database.errors import is_away, is_broken, reason
 from search.errors import SearchError
-
-_LONGEST_PAUSE = 15.0
-"""Seconds between two tries, however long it has been away."""
 
 
 class DatabaseBrokenError(SearchError):
@@ -27,8 +24,8 @@ class DatabaseBrokenError(SearchError):
 class Outage:
     """Whether the database is away. Everything that a worker asks of it goes through ``attempt``."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self._say = say
+    def __init__(self, say: Callable[[str], None], longest_pause: float) -> None:
+        self._say, self._longest_pause = say, longest_pause
         self._since: float | None = None
         self._retry_at = 0.0
 
@@ -60,4 +57,4 @@ class Outage:
         if self._since is None:
             self._since = now
             self._say(f"the database is away ({why}): training goes on, reports wait")
-        self._retry_at = now + min(_LONGEST_PAUSE, 0.5 + (now - self._since))
+        self._retry_at = now + min(self._longest_pause, 0.5 + (now - self._since))

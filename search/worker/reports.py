@@ -15,9 +15,10 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from search.child.protocol import Answer, Constraint, Report, Suggest, UserAttr
 from search.database.leases import Lease, LeaseLost
 from search.rules import pruning
-from search.studies.as_optuna import as_optuna
-from search.worker.birth import trial_of
-from search.worker.joined import JoinedStudy
+from search.rules.best import is_feasible
+from search.studies.optuna_study import as_optuna
+from search.worker.joined_study import JoinedStudy
+from search.worker.new_trial import trial_of
 
 
 class Reports:
@@ -137,12 +138,12 @@ class Reports:
     # -- decisions ----------------------------------------------------------------------------------------------------
 
     def is_pruned_at(self, step: int) -> bool:
-        """Whether the trial is to stop after this epoch; for ``first`` the pruner is asked, and not obeyed."""
+        """Whether the trial is to stop after this epoch."""
         study = self._joined.study
-        if study.refit or not pruning.is_asked(step, study.definition.get("pruner"), study.size):
+        if not pruning.is_asked(step, study.definition.get("pruner"), study.size, refit=bool(study.refit)):
             return False
-        return bool(self.trial().should_prune()) and not study.is_first(self._lease.number)
+        return bool(self.trial().should_prune()) and pruning.is_obeyed(is_first=study.is_first(self._lease.number))
 
     def is_feasible(self) -> bool:
         """Whether all constraints hold."""
-        return all(limit <= 0.0 for limit in self.trial().constraints.values())
+        return is_feasible(self.trial().constraints.values())

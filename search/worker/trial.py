@@ -20,17 +20,18 @@ from search.child.process import Child
 from search.contract import Devices
 from search.database.leases import Lease, LeaseLost
 from search.errors import SearchError
-from search.rules import failures, pruning
+from search.rules import failures, patience, pruning
 from search.rules.failures import Verdict
-from search.rules.silence import silence_allowed
 from search.studies.study import still_there
 from search.worker.checkpoints import Checkpoints
-from search.worker.folder import LocalCheckpoint, TrialFolder
+from search.worker.epoch_times import EpochTimes
 from search.worker.inbox import Begin, Died
-from search.worker.joined import JoinedStudy
-from search.worker.order import order
-from search.worker.pace import Pace
+from search.worker.joined_study import JoinedStudy
+from search.worker.kept import keep_log, keep_model
+from search.worker.outage import DatabaseBrokenError
 from search.worker.reports import Reports
+from search.worker.start import order
+from search.worker.trial_folder import LocalCheckpoint, TrialFolder
 
 
 class LeasedTrial:
@@ -61,7 +62,7 @@ class LeasedTrial:
         self.value: float | None = None
         self.rate: float | None = None
         """Images a second, where they are reported."""
-        self.pace = Pace()
+        self.times = EpochTimes()
         self._ended = 0.0
         self._kernel_kills, self._killed_before = kernel_kills, kernel_kills()
 
@@ -88,17 +89,16 @@ class LeasedTrial:
     def ask_hand_over(self) -> None:
         """The worker is to stop: end the epoch if little is left of it, else the batch."""
         self.handing_over = True
-        if self.pace.left_of_epoch() > self.joined.settings.grace:
+        if not patience.ends_its_epoch(self.joined.settings, self.times.left_of_epoch()):
             self._stop("hand over")
 
     def is_silent(self) -> bool:
-        """Whether the child should be killed: without a word while training, or not ending when told to."""
+        """Whether the child should be killed: without a word while training, or too long when told to end."""
         settings = self.joined.settings
         if self.over:
             return time.monotonic() - self._ended > settings.grace
-        plain = self.joined.study.definition["kind"] == "function"
-        patience = silence_allowed(settings, self.pace.longest, plain=plain)
-        return not self.inbox and time.monotonic() - self.child.heard > patience
+        allowed = patience.silence_allowed(settings, self.times.longest, plain=self.joined.study.is_plain)
+        return not self.inbox and time.monotonic() - self.child.heard > allowed
 
     @property
     def number(self) -> int | None:
@@ -122,6 +122,8 @@ class LeasedTrial:
             self._lost(reason)
         except StorageInternalError:
             self.reports.forget()
+            raise
+        except DatabaseBrokenError:
             raise
         except SearchError as reason:
             if self.over:  # given back already
@@ -173,7 +175,7 @@ class LeasedTrial:
             self._hand_over()
             return
         frozen = self.reports.begin()
-        self.checkpoints.trial = self.number
+        self.checkpoints.trial_number = self.number
         used_up = failures.attempts_used_up(self.lease.attempts, self.joined.settings.attempts)
         if frozen.state.is_finished():
             self.joined.storage.leases.close(self.lease, frozen.state.name.lower())
@@ -192,25 +194,25 @@ class LeasedTrial:
     def _go(self, checkpoint: LocalCheckpoint | None) -> None:
         self.folder.path.mkdir(parents=True, exist_ok=True)
         self.child.heard = time.monotonic()
-        self.pace.begin()
+        self.times.begin()
         self.training = True
         self.child.send(order(self.joined, self.reports.trial(), self.folder, self.devices, checkpoint))
 
     def _finish_epoch(self, message: said.Epoch) -> None:
         if not self._done.setdefault("timed", False):
-            self.pace.epoch()
+            self.times.epoch()
             self._done["timed"] = True
         self.value = message.values.get(self.joined.study.definition["metric"], self.value)
         self.rate = message.values.get("images_per_second", self.rate)
         is_new = self._done.setdefault("is new", message.step > self.epoch)
         if message.step > self.epoch:
-            self.reports.epoch(message.step, message.values, self.pace.unaccounted())
+            self.reports.epoch(message.step, message.values, self.times.unaccounted())
             self.epoch = message.step
-            self.pace.account()
+            self.times.account()
         elif not is_new and not self._done.get("counted"):
-            self.joined.storage.leases.renew(self.lease, repeated=1, seconds=self.pace.unaccounted())
+            self.joined.storage.leases.renew(self.lease, repeated=1, seconds=self.times.unaccounted())
             self._done["counted"] = True
-            self.pace.account()
+            self.times.account()
         if message.checkpoint:
             self.checkpoints.take(message.step, Path(message.checkpoint))
         if self.handing_over:
@@ -227,7 +229,10 @@ class LeasedTrial:
         if nowhere := pruning.leads_nowhere(value):
             self._tell(TrialState.PRUNED, nowhere)
             return
-        self._keep_model(value)
+        try:
+            keep_model(self.joined, self.lease, self.folder, value, feasible=self.reports.is_feasible())
+        except OSError as error:
+            self._give_back_for(f"the model of trial {self.number} cannot be stored: {error.strerror or error}")
         self._tell(TrialState.COMPLETE, "", value)
 
     def _hand_over(self) -> None:
@@ -264,8 +269,8 @@ class LeasedTrial:
         """The last word on the trial: its log, its reason, then the state that closes the lease with it."""
         if self._is_told():
             return
-        self._keep_log()
-        self.reports.tell(state, reason, value, self.pace.unaccounted())
+        keep_log(self.joined, self.lease, self.folder, self.number)
+        self.reports.tell(state, reason, value, self.times.unaccounted())
         if value is not None:
             self.value = value
         self._close(state.name.lower(), reason)
@@ -288,7 +293,7 @@ class LeasedTrial:
         raise SearchError(why)
 
     def _give_back(self, *, counted: bool) -> None:
-        self.joined.storage.leases.give_back(self.lease, counted=counted, seconds=self.pace.unaccounted())
+        self.joined.storage.leases.give_back(self.lease, counted=counted, seconds=self.times.unaccounted())
 
     def _lost(self, reason: Exception) -> None:
         if isinstance(reason, UpdateFinishedTrialError) and self.reports.trial_id is not None:
@@ -305,25 +310,6 @@ class LeasedTrial:
         self.reports.release()
 
     # -- small parts --------------------------------------------------------------------------------------------------
-
-    def _keep_model(self, value: float) -> None:
-        """If it is one of the best."""
-        files, study = self.joined.files, self.joined.study
-        model = self.folder.path / "model"
-        if not (model.is_dir() and self.reports.is_feasible() and files.is_worth_keeping(study.key, value)):
-            return
-        try:
-            files.keep(self.lease, "model", model, value=value)
-        except OSError as error:
-            self._give_back_for(f"the model of trial {self.number} cannot be stored: {error.strerror or error}")
-
-    def _keep_log(self) -> None:
-        try:
-            tail = self.folder.log_tail(self.joined.settings.log_stored)
-            if tail is not None:
-                self.joined.files.keep(self.lease, "log", tail)
-        except OSError as error:
-            self.joined.say(f"the log of trial {self.number} cannot be stored: {error.strerror or error}")
 
     def _stop(self, reason: Literal["pruned", "hand over", "fenced"]) -> None:
         if self.training:

@@ -13,11 +13,11 @@ from typing import Any
 
 import optuna
 
-from search.child.inside.context import RemoteContext
 from search.child.inside.describe import as_json, describe
-from search.child.inside.line import Line
 from search.child.inside.load import Function, load
-from search.child.inside.trial import RemoteTrial
+from search.child.inside.pipe_end import Line
+from search.child.inside.remote_context import RemoteContext
+from search.child.inside.remote_trial import RemoteTrial
 from search.child.pipe import Pipe
 from search.child.protocol import Definition, Describe, Done, Evaluate, Failed, Go, Metrics, Pruned, Stopped
 from search.contract import Objective, SearchError, Unusable

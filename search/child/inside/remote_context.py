@@ -7,12 +7,10 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from search.child.inside.line import Line
+from search.child.inside.pipe_end import Line
 from search.child.protocol import Beat, Epoch, Go
 from search.contract import Devices, Unusable, size_from_json
-
-BEAT_SECONDS = 30.0
-"""So often a training that asks between batches says that it lives: a first epoch may take longer than any limit."""
+from search.settings import BEAT
 
 
 class RemoteContext:
@@ -41,8 +39,8 @@ class RemoteContext:
         return not self.stopping()
 
     def stopping(self) -> bool:
-        now = time.monotonic()
-        if now - self._beat > BEAT_SECONDS:
+        now = time.monotonic()  # a first epoch may take longer than any limit on silence
+        if now - self._beat > BEAT:
             self._beat = now
             self._line.send(Beat())
         self.told_to_stop = self.told_to_stop or self._line.stopped(self._run)

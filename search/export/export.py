@@ -12,16 +12,22 @@ from typing import Any
 from search.contract import Shown
 from search.database.fence import FencedStorage
 from search.errors import SearchError
-from search.export.looks import Looks
-from search.export.markdown import markdown
-from search.export.report import report
+from search.export.looks_at_test import Looks
+from search.export.report_json import report
+from search.export.report_md import markdown
 from search.export.scores import Evaluate, Scores, score
 from search.files.records import Files
 from search.studies.winner import Winner
 
 
 def export(
-    storage: FencedStorage, winner: Winner, files: Files, target: Path, evaluate: Evaluate | None, *, test: bool
+    storage: FencedStorage,
+    winner: Winner,
+    files: Files,
+    target: Path,
+    evaluate: Evaluate | None,
+    *,
+    test: bool,
 ) -> dict[str, Any]:
     """Writes the folder anew and returns its report. Without ``evaluate`` only what the database itself knows.
 
@@ -34,7 +40,8 @@ def export(
         folder = Path(scratch) / "export"
         folder.mkdir()
         scores = score(winner, files, folder, evaluate, shown=shown, test=test) if evaluate else Scores()
-        found = report(storage.engine, winner, scores, Looks(files, winner.study, folder).count())
+        looks = Looks(files, winner.study, folder).count()
+        found = report(storage.engine, winner, scores, looks)
         _write(folder, found, shown)
         if target.exists():
             shutil.rmtree(target)

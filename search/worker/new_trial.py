@@ -8,7 +8,7 @@ from optuna.trial import TrialState, create_trial
 
 from search.database.leases import Lease
 from search.studies.provenance import code_hash, revision
-from search.worker.joined import JoinedStudy
+from search.worker.joined_study import JoinedStudy
 
 
 def trial_of(joined: JoinedStudy, lease: Lease) -> int:

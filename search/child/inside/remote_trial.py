@@ -18,7 +18,7 @@ from optuna.distributions import (
 )
 from optuna.trial import BaseTrial
 
-from search.child.inside.line import Line
+from search.child.inside.pipe_end import Line
 from search.child.protocol import Constraint, Go, Report, ShouldPrune, Suggest, UserAttr
 
 

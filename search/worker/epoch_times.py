@@ -6,7 +6,7 @@ import math
 import time
 
 
-class Pace:
+class EpochTimes:
     """Times in seconds, of this claim only."""
 
     def __init__(self) -> None:

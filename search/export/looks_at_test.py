@@ -16,7 +16,7 @@ from typing import Any
 from search.files.packing import packed
 from search.files.records import Files
 from search.studies.study import Study
-from search.studies.winner import Record
+from search.studies.winner import FileRecord
 
 _KIND = "test-"
 """Kinds of the records of looks begin so; the model's checksum follows."""
@@ -33,7 +33,7 @@ class Looks:
         """How often it was looked at."""
         return len(self._files.of_kind(self._study.key, _KIND))
 
-    def earlier(self, model: Record) -> Mapping[str, Any] | None:
+    def earlier(self, model: FileRecord) -> Mapping[str, Any] | None:
         """The scores of the look that was taken for this model; None: none was finished."""
         for record in self._files.of_kind(self._study.key, _kind(model)):
             shutil.rmtree(self._kept, ignore_errors=True)
@@ -42,7 +42,7 @@ class Looks:
                 return dict(json.loads((self._kept / _SCORES).read_text()))
         return None
 
-    def take(self, model: Record, folder: Path, evaluate: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
+    def take(self, model: FileRecord, folder: Path, evaluate: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
         """The scores of a new look at the model that lies in ``folder``. What ``evaluate`` adds there is kept too."""
         shutil.rmtree(self._kept, ignore_errors=True)
         self._kept.mkdir()
@@ -67,5 +67,5 @@ class Looks:
             self._files.keep_for_study(self._study.key, kind, content)
 
 
-def _kind(model: Record) -> str:
+def _kind(model: FileRecord) -> str:
     return f"{_KIND}{model.sha256[:12]}"

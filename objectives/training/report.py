@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from objectives.training import by_class, metrics, model_folder, pictures
+from objectives.training import metrics, metrics_by_class, model_folder, pictures
 from search.contract import Shown
 
 
@@ -12,13 +12,13 @@ def shown(*, references: Mapping[str, float] | None = None, then: str | None = N
     """``references`` are accuracies by the name a reader knows them under; ``then`` goes on from this one's model."""
     return Shown(
         numbers=metrics.NUMBERS,
-        tables=by_class.TABLES,
+        tables=metrics_by_class.TABLES,
         pictures=pictures.PICTURES,
         attached=model_folder.ATTACHED,
         private=model_folder.PRIVATE,
         model=model_folder.MODEL,
         usage=model_folder.USAGE,
-        record=model_folder.TRAINING,
+        training=model_folder.TRAINING,
         trained_on="train_images",
         examples="images",
         training_value="accuracy on the training images",

@@ -11,12 +11,13 @@ from optuna.storages import BaseStorage
 
 from search.database.fence import FencedStorage
 from search.files.records import Files
+from search.files.stores import Between
 from search.settings import Settings
-from search.studies.files import files_of
 from search.studies.forget import forget_deleted
 from search.studies.study import Study
+from search.studies.study_files import files_of
 from search.studies.transfer import source_folder
-from search.worker.folder import clear
+from search.worker.trial_folder import clear
 
 
 @dataclass
@@ -33,7 +34,7 @@ class JoinedStudy:
     source: Path | None
     settings: Settings
     say: Callable[[str], None]
-    checkpoints: int = 0
+    checkpoints_taken: int = 0
     """So many were handed over by trials here."""
 
 
@@ -47,11 +48,11 @@ def join(
     files_place: str | None,
     settings: Settings,
     say: Callable[[str], None],
-    beat: Callable[[], None],
+    between: Between,
 ) -> JoinedStudy:
-    """Takes part from here on, after what dead workers left was tidied away. ``beat`` as in ``Files``."""
+    """Takes part from here on, after what dead workers left was tidied away. ``between`` as in ``Files``."""
     files = files_of(storage, study, files_place)
-    files.beat = beat
+    files.between = between
     joined = JoinedStudy(
         study=study,
         storage=storage,

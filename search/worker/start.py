@@ -9,8 +9,8 @@ from optuna.trial import Trial
 
 from search.child.protocol import Go
 from search.contract import Devices
-from search.worker.folder import LocalCheckpoint, TrialFolder
-from search.worker.joined import JoinedStudy
+from search.worker.joined_study import JoinedStudy
+from search.worker.trial_folder import LocalCheckpoint, TrialFolder
 
 
 def order(

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from search.settings import FIRST_SEARCH
+
 
 def studies(found: Sequence[Mapping[str, Any]]) -> list[str]:
     """A line a study."""
     if not found:
-        return ["no studies yet. Create one: make search STUDY=cnn_digits"]
+        return [f"no studies yet. Create one: {FIRST_SEARCH}"]
     rows = [("study", "objective", "size", "state", "trials", "best")]
     for one in found:
         refit = one["refit"]

@@ -1,0 +1,66 @@
+"""A study that begins from another's model, with a light objective: which source, searched how, or refused."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.commands import LIGHT, search
+
+
+def heir(folder: Path) -> str:
+    """The light objective, wanting a source."""
+    text = Path(LIGHT).read_text()
+    assert text.count('metric="score",') == 1
+    path = folder / "heir.py"
+    path.write_text(text.replace('metric="score",', 'metric="score", source="light",'))
+    return str(path)
+
+
+def definition(folder: Path, study: str) -> dict[str, Any]:
+    with sqlite3.connect(folder / "studies.db") as database:
+        query = (
+            "SELECT a.value_json FROM study_user_attributes a JOIN studies s USING (study_id) WHERE s.study_name = ?"
+        )
+        (record,) = database.execute(f"{query} AND a.key = 'search'", (study,)).fetchone()
+    return dict(json.loads(record)["definition"])
+
+
+def test_a_source_without_a_model_is_searched_first_as_what_it_is(tmp_path: Path) -> None:
+    """It exists, of an objective that nobody names again; its search was stopped before a trial was complete."""
+    begun = ("run", "begun", "--objective", LIGHT, "--trials", "2")
+    stopped = search(tmp_path, *begun, "--timeout", "1s", LIGHT_MOOD="hangs")
+    assert stopped.status == 0 and "the time was up before a trial was complete" in stopped.out
+
+    ran = search(tmp_path, "run", "mine", "--objective", heir(tmp_path), "--source", "begun", "--trials", "2")
+    assert (ran.status, ran.err) == (0, "")
+    assert "begun has no model to begin from yet, so it is searched first" in ran.out
+    source = definition(tmp_path, "mine")["source"]
+    assert (source["study"], source["refit"]) == ("begun", True)
+    assert (tmp_path / "exports" / "begun" / "report.json").is_file()
+
+    again = search(tmp_path, "run", "mine", "--trials", "3")
+    assert (again.status, again.err) == (0, "")
+    assert "searched first" not in again.out and definition(tmp_path, "mine")["source"] == source
+
+
+def test_check_searches_no_source(tmp_path: Path) -> None:
+    refused = search(tmp_path, "check", heir(tmp_path), "--source", "begun")
+    assert refused.status == 1
+    assert refused.err == (
+        "search: the source study 'begun' has no model yet. Build it first: make search STUDY=begun, "
+        "or train from scratch: SOURCE=none\n"
+    )
+    assert not (tmp_path / "exports").exists()
+
+
+@pytest.mark.parametrize("source", [(), ("--source", "none")])
+def test_what_takes_no_source_needs_none(tmp_path: Path, source: tuple[str, ...]) -> None:
+    ran = search(tmp_path, "run", "light", "--objective", LIGHT, "--trials", "1", "--no-refit", *source)
+    assert (ran.status, ran.err) == (0, "")
+    refused = search(tmp_path, "run", "other", "--objective", LIGHT, "--source", "light")
+    assert refused.status == 1 and "this objective takes no source, 'light' was given" in refused.err
