@@ -135,8 +135,8 @@ def test_weight_decay_is_pytorchs(kind: str, momentum: float) -> None:
         [keras.Input((1,)), keras.layers.Dense(1, kernel_regularizer=keras.regularizers.L2(keras_l2(recipe)))]
     )
     network.set_weights([np.ones((1, 1)), np.ones(1)])
-    compile_model(network, network, recipe, epochs=1, steps_per_epoch=200, batch=128)
-    network.optimizer.learning_rate = 0.1
+    learning_rate = compile_model(network, network, recipe, epochs=1, steps_per_epoch=200, batch=128)
+    network.optimizer.learning_rate = learning_rate.groups[0].peak
     for _ in range(200):
         penalty = 2 * keras_l2(recipe) * network.weights[0].numpy()
         network.optimizer.apply([keras.ops.convert_to_tensor(penalty), keras.ops.zeros(1)])
