@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from search.errors import SearchError
+from search.report_declaration import Number, Picture, Shown, Table
 from search.settings import DATA, SIZE
-from search.shown import Number, Picture, Shown, Table
 
 if TYPE_CHECKING:  # commands that only read do without Optuna
     from optuna.trial import BaseTrial

@@ -8,8 +8,8 @@ from optuna.trial import TrialState, create_trial
 
 from search.contract import SearchError, Size
 from search.rules.asha import Asha
+from search.rules.optuna_by_name import make_pruner, make_sampler
 from search.rules.pruning import rungs_before_the_end
-from search.rules.samplers_and_pruners import make_pruner, make_sampler
 
 SIZE = Size(budget=10, epochs=9, rungs=(3, 9, 27))
 

@@ -12,7 +12,7 @@ from objectives.training.report import shown
 from search.contract import Number, Shown, Table
 from search.export.numbers import as_headline, headline, headline_title
 from search.export.report_md import markdown
-from search.shown import shown_from_json
+from search.report_declaration import shown_from_json
 
 IMAGES = shown(references={"the notebook's CNN": 0.8421}, then="cnn_cifar100")
 SCORES: dict[str, Any] = {

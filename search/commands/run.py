@@ -18,8 +18,8 @@ from search.errors import SearchError
 from search.files.stores import shared_place
 from search.settings import EXPORTS, SIZE
 from search.show import status
+from search.show.before_start import introduction
 from search.show.outcome import outcome
-from search.show.plan import introduction
 from search.studies.compare import refuse_difference, refuse_other_flags
 from search.studies.create import create, new_key, raise_budget, refuse_name
 from search.studies.objective_file import objective_reference

@@ -6,7 +6,7 @@ import optuna
 from optuna.storages import BaseStorage
 
 from search.contract import seed_for
-from search.rules.samplers_and_pruners import make_pruner, make_sampler
+from search.rules.optuna_by_name import make_pruner, make_sampler
 from search.studies.study import Study
 
 

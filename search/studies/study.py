@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from search.contract import Shown, Size, seed_for, size_from_json
 from search.database.optuna_tables import STUDIES, STUDY_ATTRIBUTES
 from search.errors import unknown_study
+from search.report_declaration import shown_from_json
 from search.rules.sampling import first_parameters
-from search.shown import shown_from_json
 
 ATTRIBUTE = "search"
 REFIT = ".refit"

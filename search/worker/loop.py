@@ -20,7 +20,7 @@ from search.child.protocol import Stopped
 from search.child.seat import Seat
 from search.database.fence import FencedStorage
 from search.errors import SearchError
-from search.rules.patience import is_late
+from search.rules.waiting import is_late
 from search.settings import DEFAULTS, Settings
 from search.studies.stop import last_stop, stop_if_broken
 from search.studies.study import Study, still_there

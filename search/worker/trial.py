@@ -20,17 +20,17 @@ from search.child.process import Child
 from search.contract import Devices
 from search.database.leases import Lease, LeaseLost
 from search.errors import SearchError
-from search.rules import failures, patience, pruning
+from search.rules import failures, pruning, waiting
 from search.rules.failures import Verdict
 from search.studies.study import still_there
 from search.worker.checkpoints import Checkpoints
 from search.worker.epoch_times import EpochTimes
 from search.worker.inbox import Begin, Died
 from search.worker.joined_study import JoinedStudy
-from search.worker.kept import keep_log, keep_model
+from search.worker.keep_at_end import keep_log, keep_model
 from search.worker.outage import DatabaseBrokenError
 from search.worker.reports import Reports
-from search.worker.start import order
+from search.worker.start_trial import order
 from search.worker.trial_folder import LocalCheckpoint, TrialFolder
 
 
@@ -89,7 +89,7 @@ class LeasedTrial:
     def ask_hand_over(self) -> None:
         """The worker is to stop: end the epoch if little is left of it, else the batch."""
         self.handing_over = True
-        if not patience.ends_its_epoch(self.joined.settings, self.times.left_of_epoch()):
+        if not waiting.ends_its_epoch(self.joined.settings, self.times.left_of_epoch()):
             self._stop("hand over")
 
     def is_silent(self) -> bool:
@@ -97,7 +97,7 @@ class LeasedTrial:
         settings = self.joined.settings
         if self.over:
             return time.monotonic() - self._ended > settings.grace
-        allowed = patience.silence_allowed(settings, self.times.longest, plain=self.joined.study.is_plain)
+        allowed = waiting.silence_allowed(settings, self.times.longest, plain=self.joined.study.is_plain)
         return not self.inbox and time.monotonic() - self.child.heard > allowed
 
     @property

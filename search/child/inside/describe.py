@@ -14,7 +14,7 @@ from optuna.distributions import distribution_to_json, json_to_distribution
 from search.child.inside.load import Function
 from search.child.protocol import Describe
 from search.contract import Objective, SearchError, Size, parameters, size_from_json
-from search.rules.samplers_and_pruners import make_pruner, make_sampler
+from search.rules.optuna_by_name import make_pruner, make_sampler
 from search.settings import PLAIN_TRIALS
 
 
