@@ -30,6 +30,8 @@ STARTUP_TRIALS = 10
 """TPE draws so many at random first, or a third of the budget where that is less."""
 REDUCTION = 3
 """At a rung, one trial in so many goes on."""
+ERRORS_TRIED_AGAIN = 1
+"""So many exceptions of a trial are tried once more, before it counts as failed."""
 BEAT = 30.0
 """Seconds. A training that asks between batches says so often that it lives."""
 ORPHANED = 3600.0
@@ -67,7 +69,9 @@ class Settings:
     attempts: int = 3
     """So many claims without a new checkpoint, and the trial is ended as FAIL."""
     failures: int = 3
-    """So many failed trials before any finished an epoch, and the study is stopped."""
+    """So many trials of a worker that raise in a row before any report, and it leaves the study to the others."""
+    retry: float = 30.0
+    """A trial that raised or died is left to other workers for so long, where there are any."""
     trials_per_child: int = 20
     """A training process ends after so many trials: what it leaks goes with it."""
     upload_share: float = 0.02

@@ -43,7 +43,7 @@ def train(hp: Hyperparameters, context: TrialContext) -> float:
     if context.resume:
         state = json.loads(context.resume.read_text())
     if mood := os.environ.get("LIGHT_MOOD"):
-        _misbehave(mood)
+        _misbehave("raises" if mood == f"raises at {hp.x}" else mood)
     epochs = context.size.refit_epochs if context.refit else context.size.epochs
     for epoch in range(state["epoch"] + 1, epochs + 1):
         print(f"epoch {epoch}", flush=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -180,7 +181,7 @@ def test_what_cannot_be_done_yet_says_what_to_type(capsys: Said, sqlite_url: str
     assert refused(capsys, "status", "light", "0", *at).startswith("the study 'light' has no trial 0. ")
     assert "exports" not in {path.name for path in Path().iterdir()}
     for row in rows(sqlite_url, study):
-        lease = storage_at(sqlite_url).leases.claim(study.key, "one", "host")
+        lease = storage_at(sqlite_url).leases.claim(study.key, "one", "host", secrets.token_hex(8))
         assert lease is not None and lease.number == row["number"]
         storage_at(sqlite_url).leases.close(lease, "fail")
     assert main(["worker", *at]) == 0
@@ -224,7 +225,7 @@ def test_status_counts_what_is_there(
     assert found["epochs"].items() >= {"run": 6 + waiting["epoch"], "saved_by_pruning": 0, "repeated": 0}.items()
 
     storage_at(storage_url).leases.seconds = 30.0
-    storage_at(storage_url).leases.claim(study.key, "me", "here")
+    storage_at(storage_url).leases.claim(study.key, "me", "here", secrets.token_hex(8))
     running = status("light")
     assert running["trials"] == {"complete": 2, "pruned": 0, "fail": 0, "running": 1, "waiting": 0}
     assert (running["state"], running["leases"][2]["holder"], running["leases"][2]["host"]) == ("running", "me", "here")

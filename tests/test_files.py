@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ def files(storage_url: str, tmp_path: Path) -> Files:
 
 
 def claimed(files: Files, holder: str = "one") -> Lease:
-    lease = files._leases.claim(KEY, holder, "host")
+    lease = files._leases.claim(KEY, holder, "host", secrets.token_hex(8))
     assert lease is not None
     return lease
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -31,7 +32,7 @@ def leases(url: str, *, budget: int = 3, seconds: float = 60.0) -> Leases:
 
 
 def claimed(table: Leases, holder: str = "one") -> Lease:
-    lease = table.claim(KEY, holder, "host")
+    lease = table.claim(KEY, holder, "host", secrets.token_hex(8))
     assert lease is not None
     return lease
 
@@ -61,7 +62,7 @@ def test_racing_claims_are_exact(storage_url: str, tmp_path: Path) -> None:
             with storage_at(storage_url).engine.begin() as connection:
                 table.raise_budget(connection, KEY, 60)
         while table.unfinished(KEY):
-            lease = table.claim(KEY, f"process {index}", "host")
+            lease = table.claim(KEY, f"process {index}", "host", secrets.token_hex(8))
             if lease is not None:
                 taken.append([lease.number, lease.token])
                 table.close(lease, "complete")
@@ -71,16 +72,16 @@ def test_racing_claims_are_exact(storage_url: str, tmp_path: Path) -> None:
     taken = [pair for file in tmp_path.glob("taken-*") for pair in json.loads(file.read_text())]
     assert sorted(taken) == [[number, 1] for number in range(60)]
     assert len(table.rows(KEY)) == 60
-    assert table.claim(KEY, "late", "host") is None
+    assert table.claim(KEY, "late", "host", secrets.token_hex(8)) is None
 
 
 def test_a_claim_without_a_row_means_look_again(storage_url: str) -> None:
     table = leases(storage_url, budget=2)
     first, second = claimed(table), claimed(table, "two")
     assert (first.number, second.number) == (0, 1), "the lowest number first"
-    assert table.claim(KEY, "three", "host") is None
+    assert table.claim(KEY, "three", "host", secrets.token_hex(8)) is None
     assert table.unfinished(KEY) == 2, "all are held, so none is free; but none is used up either"
-    assert table.claim("another-study", "three", "host") is None
+    assert table.claim("another-study", "three", "host", secrets.token_hex(8)) is None
     table.close(first, "complete")
     assert table.unfinished(KEY) == 1
     table.close(second, "fail")
@@ -93,7 +94,10 @@ def test_it_expires_by_the_databases_clock(storage_url: str, monkeypatch: pytest
     before = table.rows(KEY)[0]["now"]
     lease = claimed(table)
     again: list[Lease] = []
-    until("another can claim it", lambda: again.extend(filter(None, [table.claim(KEY, "two", "host")])) or again)
+    until(
+        "another can claim it",
+        lambda: again.extend(filter(None, [table.claim(KEY, "two", "host", secrets.token_hex(8))])) or again,
+    )
     row = table.rows(KEY)[0]
     assert row["now"] - before >= 0.7
     assert again[0].token == lease.token + 1
@@ -150,7 +154,7 @@ def test_a_closed_lease_stays_closed(storage_url: str) -> None:
     with pytest.raises(LeaseLost):
         table.renew(lease)
     assert not table.give_back(lease, counted=True)
-    assert table.claim(KEY, "two", "host") is None
+    assert table.claim(KEY, "two", "host", secrets.token_hex(8)) is None
     assert table.rows(KEY)[0]["state"] == "pruned"
 
 

@@ -133,7 +133,7 @@ def test_the_layout_is_the_layout() -> None:
         ("the lease expires in a minute", DEFAULTS.lease == 60),
         ("at most 20 seconds are left", DEFAULTS.grace == 20),
         ("A trial that dies three times without a new checkpoint", DEFAULTS.attempts == 3),
-        ("three before any progress stop the study", DEFAULTS.failures == 3),
+        ("three trials in a row raise before any report", DEFAULTS.failures == 3),
         ("The three best models of a study are kept", KEPT_MODELS == 3),
         ("as uploads cost less than 2 % of the time", DEFAULTS.upload_share == 0.02),
         (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import re
+import secrets
 import socket
 import time
 from collections.abc import Callable
@@ -52,7 +53,7 @@ def opened(url: str, seconds: float = 60.0) -> FencedStorage:
 
 def born(storage: FencedStorage, study: Study) -> tuple[Lease, Trial]:
     """A claim and its trial, as a worker makes them."""
-    lease = storage.leases.claim(study.key, "one", "host")
+    lease = storage.leases.claim(study.key, "one", "host", secrets.token_hex(8))
     assert lease is not None
     running = create_trial(state=TrialState.RUNNING)
     trial_id = storage.bear(study.study_id, running, lease)
@@ -133,7 +134,7 @@ def test_who_lost_its_lease_changes_nothing(storage_url: str) -> None:
     lease, trial = born(late, study)
     trial.suggest_float("x", 0.0, 1.0)
     trial.report(0.5, 1)
-    taken = heir.leases.claim(study.key, "two", "host")
+    taken = heir.leases.claim(study.key, "two", "host", secrets.token_hex(8))
     assert taken is not None
     assert (taken.number, taken.token, taken.trial_id) == (lease.number, lease.token + 1, trial._trial_id)
 
@@ -189,7 +190,7 @@ def test_one_lease_one_trial(storage_url: str) -> None:
     with pytest.raises(LeaseLost):  # this lease has its trial already: the queue stays as it is
         storage.adopt_waiting(study.study_id, lease)
     assert contents(storage_url) == queued
-    other = storage.leases.claim(study.key, "one", "host")
+    other = storage.leases.claim(study.key, "one", "host", secrets.token_hex(8))
     assert other is not None
     adopted = storage.adopt_waiting(study.study_id, other)
     assert storage.get_trial(adopted).state == TrialState.RUNNING  # type: ignore[arg-type]
@@ -248,7 +249,7 @@ def test_eight_open_an_empty_database_at_once(storage_url: str, tmp_path: Path) 
     assert [row["number"] for row in storage.leases.rows(study.key)] == list(range(7))
     with storage.engine.connect() as connection:
         keys = connection.execute(sa.text("SELECT DISTINCT study_key FROM leases")).scalars().all()
-        assert (keys, connection.execute(sa.select(SCHEMA.c.number)).scalars().all()) == ([study.key], [1])
+        assert (keys, connection.execute(sa.select(SCHEMA.c.number)).scalars().all()) == ([study.key], [2])
 
 
 def test_tables_of_a_newer_version_are_refused(storage_url: str) -> None:
@@ -256,7 +257,7 @@ def test_tables_of_a_newer_version_are_refused(storage_url: str) -> None:
     with storage.engine.begin() as connection:
         connection.execute(sa.update(SCHEMA).values(number=99))
     for attempt in (open_storage, open_readonly):
-        with pytest.raises(SearchError, match=r"newer version \(tables of schema 99, known here: 1\).*git pull"):
+        with pytest.raises(SearchError, match=r"newer version \(tables of schema 99, known here: 2\).*git pull"):
             attempt(storage_url)
 
 

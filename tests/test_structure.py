@@ -40,7 +40,7 @@ OUTSIDE = {
     "search.commands": (OPTUNA, "rich"),
     "search.show": (OPTUNA, SQL, "rich", "waitress", "optuna_dashboard"),
     "search.export": (OPTUNA, SQL),
-    "search.worker": (OPTUNA,),
+    "search.worker": (OPTUNA, SQL),
     "search.studies": (OPTUNA, SQL),
     "search.child": (OPTUNA,),
     "search.files": (SQL,),

@@ -106,35 +106,63 @@ def rows(url: str, study: Study) -> list[dict[str, Any]]:
 # -- children ----------------------------------------------------------------------------------------------------------
 
 
-def test_an_objective_that_raises_stops_its_study(
+def test_an_objective_that_raises_everywhere_stops_its_study_and_uses_up_nothing(
     storage_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = new_study(storage_url, budget=6, epochs=3)
     monkeypatch.setenv("LIGHT_MOOD", "raises")
-    with pytest.raises(SearchError, match=r"is stopped: 3 trials failed .*RuntimeError: the light") as stopped:
+    said = r"3 trials of '.*' in a row raised on .* before any reported, last: RuntimeError: the light"
+    with pytest.raises(SearchError, match=said) as gave_up:
         work(storage_url, study, tmp_path)
-    log = Path(str(stopped.value).partition("The traceback is in ")[2].partition(";")[0])
+    log = Path(str(gave_up.value).partition("The traceback is in ")[2].partition(";")[0])
     assert "Traceback" in log.read_text() and log.read_text().count("told to raise") == 2, "the source and the error"
-    assert [row["state"] for row in rows(storage_url, study)] == ["fail"] * 3 + ["open"] * 3
-    assert {trial.user_attrs["reason"].partition(":")[0] for trial in trials(storage_url, study)} == {"RuntimeError"}
-    with pytest.raises(SearchError, match="is stopped"):  # another worker, which joins meanwhile, does not burn on
+    assert [(row["state"], row["attempts"]) for row in rows(storage_url, study)] == [("open", 0)] * 6
+    assert {trial.state.name for trial in trials(storage_url, study)} == {"RUNNING"}
+    with pytest.raises(SearchError, match=said):  # stopped: another worker, which joins meanwhile, does not begin
         work(storage_url, study, tmp_path)
     assert len(trials(storage_url, study)) == 3
 
-    worker = worker_on(storage_url, study, tmp_path)
-    let_go_on(worker.storage, study)
-    with pytest.raises(SearchError, match="is stopped: 3 trials failed"):  # three more, not one
-        worker.work([study.key])
-    worker.close()
-    assert [row["state"] for row in rows(storage_url, study)] == ["fail"] * 6
     monkeypatch.delenv("LIGHT_MOOD")
-    with storage_at(storage_url).engine.begin() as connection:
-        storage_at(storage_url).leases.raise_budget(connection, study.key, 8)
-    worker = worker_on(storage_url, study, tmp_path)
-    let_go_on(worker.storage, study)
-    worker.work([study.key])
-    worker.close()
-    assert [row["state"] for row in rows(storage_url, study)] == ["fail"] * 6 + ["complete"] * 2
+    let_go_on(storage_at(storage_url), study)
+    work(storage_url, study, tmp_path)
+    assert check(storage_url, study, 6) == []
+
+
+def test_one_broken_worker_of_two_uses_up_nothing(
+    storage_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stops by itself, in one line; what it could not run the other runs, and the study ends complete."""
+    study = new_study(storage_url, budget=8, epochs=4)
+    error = tmp_path / "error"
+    monkeypatch.setenv("LIGHT_PAUSE", "0.1")
+
+    def broken() -> None:
+        os.environ["LIGHT_MOOD"] = "raises"
+        try:
+            work(storage_url, study, tmp_path / "broken")
+        except SearchError as reason:
+            error.write_text(str(reason))
+
+    healthy = forked(lambda: work(storage_url, study, tmp_path / "healthy") and None)
+    until("the healthy one has reported", lambda: rows(storage_url, study)[0]["epoch"] >= 1)
+    assert os.waitpid(forked(broken), 0)[1] == 0
+    assert re.match(r"3 trials of '.*' in a row raised on ", error.read_text())
+    assert os.waitpid(healthy, 0)[1] == 0
+    assert check(storage_url, study, 8) == []
+
+
+def test_an_exception_is_tried_once_more_and_then_fails_the_trial(
+    storage_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here at once where there is nobody else; the other trials are not held up by it."""
+    study = new_study(storage_url, budget=2, epochs=3)
+    monkeypatch.setenv("LIGHT_MOOD", "raises at 0.5")  # the first of ``first``
+    said = work(storage_url, study, tmp_path, settings=replace(SETTINGS, retry=60)).said
+    assert [row["state"] for row in rows(storage_url, study)] == ["fail", "complete"]
+    assert sum("it is tried once more" in line for line in said) == 1
+    failed = trials(storage_url, study)[0]
+    assert failed.user_attrs["reason"] == "RuntimeError: the light objective was told to raise"
+    assert said[0].endswith("it is tried once more") and "trial 1: complete" in said[1] and "trial 0: fail" in said[2]
 
 
 @pytest.mark.parametrize(
@@ -505,7 +533,7 @@ def test_a_study_that_raises_is_one_line_and_goes_on_when_mended(tmp_path: Path,
     failed = search(tmp_path, "run", *arguments, SEARCH_STORAGE=sqlite_url, LIGHT_MOOD="raises")
     assert failed.status == 1
     (line,) = failed.err.splitlines()
-    assert line.startswith("search: the study 'light' is stopped: 3 trials failed") and "Traceback" not in failed.out
+    assert line.startswith("search: 3 trials of 'light' in a row raised on ") and "Traceback" not in failed.out
     assert Path(line.partition("The traceback is in ")[2].partition(";")[0]).is_file()
 
     mended = search(tmp_path, "run", "light", SEARCH_STORAGE=sqlite_url)
@@ -515,10 +543,10 @@ def test_a_study_that_raises_is_one_line_and_goes_on_when_mended(tmp_path: Path,
     assert report["test"]["accuracy"] > 0 and report["exported"] == "refit" and report["chosen"]["from"] == 5
     study = find(storage_at(sqlite_url).engine, "light")
     assert study is not None
-    assert [row["state"] for row in rows(sqlite_url, study)][:3] == ["fail"] * 3
+    assert [row["state"] in {"complete", "pruned"} for row in rows(sqlite_url, study)] == [True] * 5
 
     more = search(tmp_path, "run", "light", "--trials", "6", "--no-refit", SEARCH_STORAGE=sqlite_url)
     assert (more.status, more.err) == (0, "")
-    assert [row["state"] in {"complete", "pruned", "fail"} for row in rows(sqlite_url, study)] == [True] * 6
+    assert [row["state"] in {"complete", "pruned"} for row in rows(sqlite_url, study)] == [True] * 6
     attributes = storage_at(sqlite_url).get_study_user_attrs(study.study_id)
     assert attributes[STOPPED]["why"] is None

@@ -1,4 +1,4 @@
-"""Our tables are made once, whoever is first, and those of a newer version are refused."""
+"""Our tables: made once, whoever is first; upgraded at the first write; those of a newer version refused."""
 
 from __future__ import annotations
 
@@ -9,29 +9,35 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from search.database.tables import METADATA, SCHEMA, SCHEMA_NUMBER
+from search.database.tables import LEASES, METADATA, SCHEMA, SCHEMA_NUMBER
 from search.errors import SearchError
 
 _ADVISORY_LOCK = 7236284
 
 
 def ensure(engine: sa.Engine, make_optunas: Callable[[], object]) -> None:
-    """Makes what is missing, Optuna's tables first; one process at a time. SearchError where a newer version wrote."""
-    if is_complete(engine):
+    """Makes what is missing, Optuna's tables first, and upgrades what an older version made; one process at a time.
+
+    SearchError where a newer version wrote.
+    """
+    if _number(engine) == SCHEMA_NUMBER:
         return
     with _alone(engine):
-        if not is_complete(engine):
+        found = _number(engine)
+        if found is None:
             make_optunas()
+        if found != SCHEMA_NUMBER:
             _make(engine)
 
 
-def is_complete(engine: sa.Engine) -> bool:
-    """Whether all tables are there: the schema's number is written last. SearchError where it is newer than ours."""
+def _number(engine: sa.Engine) -> int | None:
+    """The schema's number, which is written last; None: the tables are not all there."""
     with engine.connect() as connection:
         refuse_newer(connection)
         if not sa.inspect(connection).has_table(SCHEMA.name):
-            return False
-        return connection.execute(sa.select(SCHEMA.c.number)).first() is not None
+            return None
+        number = connection.execute(sa.select(SCHEMA.c.number)).scalar_one_or_none()
+        return None if number is None else int(number)
 
 
 def refuse_newer(connection: sa.Connection) -> None:
@@ -47,10 +53,16 @@ def refuse_newer(connection: sa.Connection) -> None:
 
 
 def _make(engine: sa.Engine) -> None:
+    """Can be done again where it was interrupted."""
     with engine.begin() as connection:
         METADATA.create_all(connection)
-        if connection.execute(sa.select(SCHEMA.c.number)).first() is None:
-            connection.execute(sa.insert(SCHEMA).values(number=SCHEMA_NUMBER))
+        there = {column["name"] for column in sa.inspect(connection).get_columns(LEASES.name)}
+        for column in LEASES.columns:
+            if column.name not in there:
+                text = sa.schema.CreateColumn(column).compile(dialect=engine.dialect)
+                connection.execute(sa.text(f"ALTER TABLE {LEASES.name} ADD COLUMN {text}"))
+        connection.execute(sa.delete(SCHEMA))
+        connection.execute(sa.insert(SCHEMA).values(number=SCHEMA_NUMBER))
 
 
 @contextlib.contextmanager

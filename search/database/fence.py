@@ -18,6 +18,7 @@ from optuna.storages._rdb.models import TrialModel
 from optuna.trial import FrozenTrial, TrialState
 
 from search.database.leases import Entry, Lease, LeaseLost, Leases
+from search.database.workers import Workers
 
 _NEWBORN = -1
 """Stands for the id of a trial that is about to be born."""
@@ -38,7 +39,7 @@ class FencedStorage(RDBStorage):
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
-        self.leases = Leases(self.engine)
+        self.leases, self.workers = Leases(self.engine), Workers(self.engine)
         self._held: dict[int, _Held] = {}
 
     def hold(self, trial_id: int, lease: Lease) -> None:

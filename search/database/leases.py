@@ -17,6 +17,29 @@ from sqlalchemy.dialects import postgresql, sqlite
 from search.database.tables import LEASES, clock
 from search.settings import DEFAULTS
 
+_SHOWN = [
+    column
+    for column in LEASES.columns
+    if column.name
+    in {
+        "study_key",
+        "number",
+        "token",
+        "holder",
+        "host",
+        "expires",
+        "trial_id",
+        "attempts",
+        "state",
+        "epoch",
+        "repeated",
+        "resumed_from",
+        "seconds",
+        "finished",
+    }
+]
+"""What there was from the first schema on: who only reads upgrades nothing."""
+
 
 class LeaseLost(Exception):  # noqa: N818 - not an error: somebody else goes on with the trial
     """The token says that somebody else holds the lease, or that it is closed."""
@@ -32,7 +55,15 @@ class Lease:
     trial_id: int | None
     attempts: int
     epoch: int
+    nonce: str
+    """This claim's alone: after a failover to an older state a token may come twice."""
     resumed_from: tuple[int, ...] = ()
+    errors: int = 0
+    """Exceptions that this trial has ended in."""
+    judged: int = 0
+    """The last epoch at which the pruner let it go on."""
+    alone: bool = False
+    """It ran out of memory beside others: now it is to run by itself."""
 
 
 class Entry(TypedDict, total=False):
@@ -47,6 +78,7 @@ class Entry(TypedDict, total=False):
     repeated: int
     """Epochs, added likewise."""
     attempts: int
+    judged: int
     state: str
     """Of the trial that has ended: the lease is closed."""
 
@@ -64,45 +96,48 @@ class Leases:
         rows = [{"study_key": study_key, "number": number} for number in range(budget)]
         connection.execute(dialect.insert(LEASES).on_conflict_do_nothing(), rows)
 
-    def claim(self, study_key: str, holder: str, host: str) -> Lease | None:
-        """The open lease with the lowest number that nobody holds, now ours. None: look again, or ``unfinished``."""
-        free = (
+    def claim(self, study_key: str, holder: str, host: str, nonce: str, *, left: bool = False) -> Lease | None:
+        """The open lease with the lowest number that nobody holds, now ours. None: look again, or ``unfinished``.
+
+        ``nonce`` is new for each claim. What this holder has left to others it gets after its pause, or with ``left``.
+        """
+        theirs = sa.or_(LEASES.c.avoid.is_(None), LEASES.c.avoid != holder, LEASES.c.retry_at < clock())
+        free = [
+            LEASES.c.study_key == study_key,
+            LEASES.c.state == "open",
+            LEASES.c.expires < clock(),
+            *([] if left else [theirs]),
+        ]
+        lowest = (
             sa.select(LEASES.c.number)
-            .where(LEASES.c.study_key == study_key, LEASES.c.state == "open", LEASES.c.expires < clock())
+            .where(*free)
             .order_by(LEASES.c.number)
             .limit(1)
             .with_for_update(skip_locked=True)  # SQLite, which has one writer at a time, leaves it out
         )
         claim = (
             sa.update(LEASES)
-            .where(
-                LEASES.c.study_key == study_key,
-                LEASES.c.state == "open",
-                LEASES.c.expires < clock(),
-                LEASES.c.number == free.scalar_subquery(),
-            )
+            .where(*free, LEASES.c.number == lowest.scalar_subquery())
             .values(
                 token=LEASES.c.token + 1,
+                nonce=nonce,
                 holder=holder,
                 host=host,
                 expires=clock() + self.seconds,
                 attempts=LEASES.c.attempts + 1,
             )
-            .returning(
-                LEASES.c.number,
-                LEASES.c.token,
-                LEASES.c.trial_id,
-                LEASES.c.attempts,
-                LEASES.c.epoch,
-                LEASES.c.resumed_from,
-            )
+            .returning(*LEASES.c)
         )
         with self._engine.begin() as connection:
             row = connection.execute(claim).first()
-        if row is None:
-            return None
-        resumed = tuple(json.loads(row.resumed_from))
-        return Lease(study_key, row.number, row.token, row.trial_id, row.attempts, row.epoch, resumed)
+        return None if row is None else _lease(row)
+
+    def claimed(self, nonce: str) -> Lease | None:
+        """What a claim with this nonce has got, if its answer was lost and nobody else has it by now."""
+        query = sa.select(LEASES).where(LEASES.c.nonce == nonce, LEASES.c.state == "open", LEASES.c.expires > clock())
+        with self._engine.connect() as connection:
+            row = connection.execute(query).first()
+        return None if row is None else _lease(row)
 
     def renew(self, lease: Lease, **entry: Unpack[Entry]) -> None:
         """Another ``seconds`` from now, and this entry with it. Raises LeaseLost."""
@@ -120,7 +155,24 @@ class Leases:
 
     def give_back(self, lease: Lease, *, counted: bool, seconds: float = 0.0) -> bool:
         """Anybody may claim it at once. ``counted``: an attempt (its child died), not a hand-over. False: lost."""
-        values: dict[str, Any] = {"expires": 0.0, "holder": None, **_columns({"seconds": seconds})}
+        return self._release(lease, counted=counted, seconds=seconds)
+
+    def leave_to_others(
+        self, lease: Lease, *, counted: bool, seconds: float, pause: float, error: bool = False, alone: bool = False
+    ) -> bool:
+        """The same, but its last holder may claim it only after a pause. False: lost.
+
+        ``error``: its objective raised. ``alone``: whoever claims it runs nothing beside it.
+        """
+        more: dict[str, Any] = {"avoid": LEASES.c.holder, "retry_at": clock() + pause}
+        if error:
+            more["errors"] = LEASES.c.errors + 1
+        if alone:
+            more["alone"] = 1
+        return self._release(lease, counted=counted, seconds=seconds, **more)
+
+    def _release(self, lease: Lease, *, counted: bool, seconds: float, **more: Any) -> bool:
+        values: dict[str, Any] = {"expires": 0.0, "holder": None, **_columns({"seconds": seconds}), **more}
         if not counted:
             values["attempts"] = sa.case((LEASES.c.attempts > 0, LEASES.c.attempts - 1), else_=0)
         with self._engine.begin() as connection:
@@ -152,7 +204,9 @@ class Leases:
 
     def rows(self, study_key: str) -> list[dict[str, Any]]:
         """All leases of a study by number, with ``now`` by the database's clock."""
-        query = sa.select(LEASES, clock().label("now")).where(LEASES.c.study_key == study_key).order_by(LEASES.c.number)
+        query = (
+            sa.select(*_SHOWN, clock().label("now")).where(LEASES.c.study_key == study_key).order_by(LEASES.c.number)
+        )
         with self._engine.connect() as connection:
             return [dict(row._mapping) for row in connection.execute(query)]
 
@@ -188,6 +242,7 @@ class Leases:
             LEASES.c.study_key == lease.study_key,
             LEASES.c.number == lease.number,
             LEASES.c.token == lease.token,
+            LEASES.c.nonce == lease.nonce,
         ]
         return own if any_state else [*own, LEASES.c.state == "open"]
 
@@ -204,3 +259,19 @@ def _columns(entry: Entry) -> dict[str, Any]:
     if "state" in columns:
         columns["finished"] = clock()
     return columns
+
+
+def _lease(row: Any) -> Lease:
+    return Lease(
+        study_key=row.study_key,
+        number=row.number,
+        token=row.token,
+        trial_id=row.trial_id,
+        attempts=row.attempts,
+        epoch=row.epoch,
+        nonce=row.nonce,
+        resumed_from=tuple(json.loads(row.resumed_from)),
+        errors=row.errors,
+        judged=row.judged,
+        alone=bool(row.alone),
+    )

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-SCHEMA_NUMBER = 1
+SCHEMA_NUMBER = 2
 METADATA = sa.MetaData()
 
 SCHEMA = sa.Table("search_schema", METADATA, sa.Column("number", sa.Integer, primary_key=True))
@@ -30,6 +30,13 @@ LEASES = sa.Table(
     sa.Column("resumed_from", sa.Text, nullable=False, server_default="[]"),
     sa.Column("seconds", sa.Double, nullable=False, server_default="0"),
     sa.Column("finished", sa.Double),
+    # Since schema 2:
+    sa.Column("nonce", sa.String(32), nullable=False, server_default=""),
+    sa.Column("errors", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("judged", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("alone", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("avoid", sa.String(200)),
+    sa.Column("retry_at", sa.Double, nullable=False, server_default="0"),
     sa.UniqueConstraint("study_key", "trial_id"),
     comment="one row a unit of the budget: who may run it, until when",
 )
@@ -47,6 +54,31 @@ FILES = sa.Table(
     sa.Column("size", sa.BigInteger, nullable=False),
     sa.Column("created", sa.Double, nullable=False),
     comment="what is in the store: at most one checkpoint, model and log a lease",
+)
+
+WORKERS = sa.Table(  # since schema 2
+    "workers",
+    METADATA,
+    sa.Column("study_key", sa.String(36), primary_key=True),
+    sa.Column("holder", sa.String(200), primary_key=True),
+    sa.Column("host", sa.String(200), nullable=False),
+    sa.Column("seen", sa.Double, nullable=False),
+    sa.Column("gave_up", sa.Text),
+    comment="who takes part in a study, and why somebody left it to the others",
+)
+
+LOOKS = sa.Table(  # since schema 2
+    "looks",
+    METADATA,
+    sa.Column("look", sa.String(32), primary_key=True),
+    sa.Column("test_sha256", sa.String(64), nullable=False),
+    sa.Column("model_sha256", sa.String(64), nullable=False),
+    sa.Column("study_key", sa.String(36), nullable=False),
+    sa.Column("study", sa.String(512), nullable=False),
+    sa.Column("host", sa.String(200), nullable=False),
+    sa.Column("taken", sa.Double, nullable=False),
+    sa.Column("finished", sa.Double),
+    comment="every look at a test set; outlives the study that took it",
 )
 
 CHUNKS = sa.Table(

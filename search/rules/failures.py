@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import enum
 import errno
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 from search.contract import BadCheckpointError, SearchError, Unusable
 from search.rules.pruning import ran_out_of_memory
-from search.settings import DEFAULTS
+from search.settings import DEFAULTS, ERRORS_TRIED_AGAIN
 
 Cause = Literal["unusable", "checkpoint", "user", "error"]
 _FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS}
@@ -21,7 +20,9 @@ class Verdict(enum.Enum):
     PRUNED = "pruned"
     """Its hyperparameters lead nowhere; that is no failure."""
     FAILED = "fail"
-    """Its objective raised: a unit of the budget is used up."""
+    """Its objective raised, again: a unit of the budget is used up."""
+    ELSEWHERE_AGAIN = "elsewhere again"
+    """Its objective raised for the first time: another worker tries once more, if there is one."""
     AGAIN = "again"
     """Its process died, or its local checkpoint is bad: an attempt, then it goes on from the stored checkpoint."""
     ELSEWHERE = "elsewhere"
@@ -47,14 +48,16 @@ def cause_and_reason(error: Exception) -> tuple[Cause, str]:
     return "error", f"{type(error).__name__}: {error}".splitlines()[0][:500]
 
 
-def after_failure(cause: Cause, *, resumed_from_local: bool) -> Verdict:
-    """For a training that said what went wrong."""
+def after_failure(cause: Cause, *, resumed_from_local: bool, errors: int) -> Verdict:
+    """For a training that said what went wrong. ``errors``: exceptions of this trial before this one."""
     if cause == "unusable":
         return Verdict.PRUNED
     if cause == "checkpoint":
         # A copy on this machine may be bad where the stored one is not: that one is tried next.
         return Verdict.AGAIN if resumed_from_local else Verdict.ELSEWHERE
-    return Verdict.ELSEWHERE if cause == "user" else Verdict.FAILED
+    if cause == "user":
+        return Verdict.ELSEWHERE
+    return Verdict.FAILED if errors >= ERRORS_TRIED_AGAIN else Verdict.ELSEWHERE_AGAIN
 
 
 def attempts_used_up(attempts: int, at_most: int = DEFAULTS.attempts) -> str | None:
@@ -62,20 +65,12 @@ def attempts_used_up(attempts: int, at_most: int = DEFAULTS.attempts) -> str | N
     return f"{at_most} attempts ended without a new checkpoint" if attempts > at_most else None
 
 
-def failures_that_stop(leases: Sequence[Mapping[str, Any]], failed_before: int, at_most: int) -> int:
-    """So many failed trials stop the study, instead of burning its budget; 0: it goes on.
+def gives_up(failures_in_a_row: int, at_most: int) -> bool:
+    """Whether a worker leaves a study to the others: so many of its trials raised in a row before any report.
 
-    Exceptions before any trial has finished an epoch are the objective's. ``leases`` are rows with state and epoch;
-    ``failed_before``: those failed at its last stop, since when somebody has mended it.
+    It may be the machine that is broken, so that the budget is left alone.
     """
-    failed = count_failed(leases) - failed_before
-    progressed = any(row["epoch"] > 0 or row["state"] in {"complete", "pruned"} for row in leases)
-    return failed if failed >= at_most and not progressed else 0
-
-
-def count_failed(leases: Sequence[Mapping[str, Any]]) -> int:
-    """Units of the budget that ended in failure; a pruned trial is none."""
-    return sum(row["state"] == "fail" for row in leases)
+    return failures_in_a_row >= at_most
 
 
 def how_it_died(status: int | None, silent: float) -> str:

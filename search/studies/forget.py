@@ -21,4 +21,5 @@ def forget_deleted(storage: FencedStorage) -> set[str]:
         Files(storage.engine, store_at(None, storage.engine), storage.leases).forget(key)
     if gone:
         storage.leases.forget(gone)
+        storage.workers.forget(gone)
     return gone

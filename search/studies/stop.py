@@ -1,15 +1,13 @@
-"""A study stops because its objective raises, instead of burning its budget; mended, it goes on."""
+"""A study stops when its objective raises on every worker, instead of burning its budget; mended, it goes on."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from search.database.optuna_tables import STUDY_ATTRIBUTES
-from search.rules.failures import count_failed, failures_that_stop
 from search.studies.study import Study
 
 if TYPE_CHECKING:  # for status, which does without Optuna
@@ -20,7 +18,7 @@ STOPPED = "stopped"
 
 
 def last_stop(engine: sa.Engine, study: Study) -> dict[str, Any]:
-    """What is known of its last stop: ``why`` until it goes on, and ``fails``, the failed trials by then."""
+    """What is known of its last stop: ``why``, until it goes on."""
     query = sa.select(STUDY_ATTRIBUTES.c.value_json).where(
         STUDY_ATTRIBUTES.c.study_id == study.study_id, STUDY_ATTRIBUTES.c.key == STOPPED
     )
@@ -29,19 +27,17 @@ def last_stop(engine: sa.Engine, study: Study) -> dict[str, Any]:
     return json.loads(found) or {} if found else {}
 
 
-def stop_if_broken(storage: FencedStorage, study: Study, *, reason: str, log: Path, at_most: int) -> None:
-    """After a trial that raised for this reason, its traceback in this log: the study stops if the rule says so."""
-    rows = storage.leases.rows(study.key)
-    if failed := failures_that_stop(rows, last_stop(storage.engine, study).get("fails", 0), at_most):
-        why = (
-            f"the study {study.name!r} is stopped: {failed} trials failed before any finished "
-            f"an epoch, last: {reason}. The traceback is in {log}; mend the objective, then type the command again"
-        )
-        storage.set_study_user_attr(study.study_id, STOPPED, {"why": why, "fails": count_failed(rows)})
+def give_up(storage: FencedStorage, study: Study, holder: str, *, why: str, seconds: float) -> None:
+    """This worker leaves the study to the others; the last that does stops it, for this reason, until somebody goes on.
+
+    ``seconds``: who was not seen for so long is no longer there.
+    """
+    storage.workers.give_up(study.key, holder, why)
+    if not storage.workers.others(study.key, holder, seconds):
+        storage.set_study_user_attr(study.study_id, STOPPED, {"why": why})
 
 
 def let_go_on(storage: FencedStorage, study: Study) -> None:
     """A study that stopped because its objective raised goes on."""
-    known = last_stop(storage.engine, study)
-    if known.get("why"):
-        storage.set_study_user_attr(study.study_id, STOPPED, {**known, "why": None})
+    if last_stop(storage.engine, study).get("why"):
+        storage.set_study_user_attr(study.study_id, STOPPED, {"why": None})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ class JoinedStudy:
     """What a study's trials need here."""
 
     study: Study
+    holder: str
+    """This worker's name in leases."""
     storage: FencedStorage
     cached: BaseStorage
     """The same storage behind Optuna's cache."""
@@ -34,6 +37,10 @@ class JoinedStudy:
     source: Path | None
     settings: Settings
     say: Callable[[str], None]
+    failures_in_a_row: int = 0
+    """Trials that raised here before any report, since the last that did not."""
+    left_to_others: bool = False
+    """Whether a trial was, that failed here."""
     checkpoints_taken: int = 0
     """So many were handed over by trials here."""
 
@@ -43,6 +50,7 @@ def join(
     storage: FencedStorage,
     cached: BaseStorage,
     *,
+    holder: str,
     workroot: Path,
     data_dir: Path,
     files_place: str | None,
@@ -55,6 +63,7 @@ def join(
     files.between = between
     joined = JoinedStudy(
         study=study,
+        holder=holder,
         storage=storage,
         cached=cached,
         files=files,
@@ -65,6 +74,7 @@ def join(
         say=say,
     )
     _tidy(joined, workroot)
+    storage.workers.join(study.key, holder, socket.gethostname())
     return joined
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import secrets
@@ -14,15 +15,18 @@ from pathlib import Path
 from typing import Protocol
 
 import optuna
+import sqlalchemy as sa
 
 from search.child.hardware import out_of_memory_kills
 from search.child.protocol import Stopped
 from search.child.seat import Seat
 from search.database.fence import FencedStorage
+from search.database.leases import Lease
 from search.errors import SearchError
+from search.rules.failures import gives_up
 from search.rules.waiting import is_late
 from search.settings import DEFAULTS, Settings
-from search.studies.stop import last_stop, stop_if_broken
+from search.studies.stop import give_up, last_stop
 from search.studies.study import Study, still_there
 from search.worker.inbox import Died, drop_stale_checkpoints
 from search.worker.joined_study import JoinedStudy, join
@@ -66,7 +70,7 @@ class Worker:
         """By the study's key."""
         self.trials: dict[Seat, LeasedTrial] = {}
         """What runs; a seat that is not in it is free."""
-        self.outage = Outage(screen.say, settings.longest_pause)
+        self.outage = Outage(screen.say, settings.longest_pause, back=self._forget_cached)
         self.working = False
         self.stopping = False
         """Told to stop by a signal or a time limit: nothing new is claimed, trials are handed over."""
@@ -79,6 +83,8 @@ class Worker:
         self._renewed = self._looked = self._claim_at = 0.0
         self._closed: dict[str, SearchError] = {}
         """Why nothing more of a study, by its key, can be run."""
+        self._claims: dict[Seat, str] = {}
+        """The nonce of a claim that was not answered yet."""
 
     # -- what a command calls -----------------------------------------------------------------------------------------
 
@@ -89,6 +95,7 @@ class Worker:
                 study,
                 self.storage,
                 self.cached,
+                holder=self.holder,
                 workroot=self._workroot,
                 data_dir=self._data_dir,
                 files_place=self._files_place,
@@ -151,9 +158,12 @@ class Worker:
             self.deadline = time.monotonic() + seconds
 
     def close(self) -> None:
-        """Ends the children."""
+        """Ends the children, and this worker's part in its studies."""
         for seat in self.seats:
             seat.dismiss()
+        if self.joined and not self.outage.lasts:
+            with contextlib.suppress(sa.exc.SQLAlchemyError):  # nobody waits for who is not seen any more
+                self.storage.workers.leave(self.holder)
 
     # -- claiming -----------------------------------------------------------------------------------------------------
 
@@ -181,16 +191,38 @@ class Worker:
                 self.outage.attempt(lambda seat=seat: self._claim(seat, keys))  # type: ignore[misc]
 
     def _claim(self, seat: Seat, keys: Sequence[str]) -> None:
-        for key in keys:
-            joined = self.joined[key]
-            if key in self._closed or not self._goes_on(joined.study):
-                continue
-            lease = self.storage.leases.claim(key, self.holder, socket.gethostname())
+        if seat in self._claims:  # the answer to a claim was lost
+            lease = self.storage.leases.claimed(self._claims.pop(seat))
             if lease is not None:
-                child = seat.child_for_trial(joined.study.objective)
-                self.trials[seat] = LeasedTrial(joined, lease, child, seat.devices, self._kernel_kills)
+                self._begin(seat, lease)
+                return
+        for key in keys:
+            if key in self._closed or not self._goes_on(self.joined[key].study):
+                continue
+            lease = self._claim_of(seat, key) or self._claim_left(seat, self.joined[key])
+            if lease is not None:
+                self._begin(seat, lease)
                 return
         self._claim_at = time.monotonic() + self.settings.poll
+
+    def _claim_of(self, seat: Seat, key: str, *, left: bool = False) -> Lease | None:
+        self._claims[seat] = secrets.token_hex(8)
+        lease = self.storage.leases.claim(key, self.holder, socket.gethostname(), self._claims[seat], left=left)
+        del self._claims[seat]
+        return lease
+
+    def _claim_left(self, seat: Seat, joined: JoinedStudy) -> Lease | None:
+        """What failed here was left to others: where there are none, it is tried here again."""
+        if not joined.left_to_others:
+            return None
+        if self.storage.workers.others(joined.study.key, self.holder, self.settings.lease):
+            return None
+        return self._claim_of(seat, joined.study.key, left=True)
+
+    def _begin(self, seat: Seat, lease: Lease) -> None:
+        joined = self.joined[lease.study_key]
+        child = seat.child_for_trial(joined.study.objective)
+        self.trials[seat] = LeasedTrial(joined, lease, child, seat.devices, self._kernel_kills)
 
     def _goes_on(self, study: Study) -> bool:
         """False, and the reason kept, where the study was deleted or stopped."""
@@ -259,16 +291,27 @@ class Worker:
             return
         trial.announced = True
         self.screen.say(trial.sentence())
-        if trial.raised:
-            self.outage.attempt(
-                lambda: stop_if_broken(
-                    self.storage,
-                    trial.joined.study,
-                    reason=trial.reason,
-                    log=trial.folder.log,
-                    at_most=self.settings.failures,
-                )
-            )
+        joined = trial.joined
+        if trial.reported or trial.outcome in {"complete", "pruned"}:
+            joined.failures_in_a_row = 0
+        elif trial.raised:
+            joined.failures_in_a_row += 1
+            if gives_up(joined.failures_in_a_row, self.settings.failures):
+                self.outage.attempt(lambda: self._give_up(trial))
+
+    def _give_up(self, last: LeasedTrial) -> None:
+        """The study is left to the others, its budget with it."""
+        study = last.joined.study
+        why = (
+            f"{last.joined.failures_in_a_row} trials of {study.name!r} in a row raised on {socket.gethostname()} "
+            f"before any reported, last: {last.reason}. The traceback is in {last.folder.log}; mend the objective or "
+            "this machine, then type the command again"
+        )
+        give_up(self.storage, study, self.holder, why=why, seconds=self.settings.lease)
+        self._closed[study.key] = SearchError(why)
+        for trial in self.trials.values():
+            if trial.joined is last.joined and not trial.over:
+                trial.ask_hand_over()
 
     def _look_after(self) -> None:
         now = time.monotonic()
@@ -289,9 +332,18 @@ class Worker:
         if now - self._renewed < self.settings.renew_every or self.outage.lasts:
             return
         self._renewed = now
+        self.outage.attempt(lambda: self.storage.workers.be_seen(self.holder))
         for trial in list(self.trials.values()):
             self.outage.attempt(trial.renew)
             trial.folder.bound_log(self.settings.log_bytes)
+
+    def _forget_cached(self) -> None:
+        """After an outage the database may be an older one: what Optuna's cache holds of it may never have been."""
+        self.cached = optuna.storages.get_storage(self.storage)
+        for joined in self.joined.values():
+            joined.cached = self.cached
+        for trial in self.trials.values():
+            trial.reports.forget()
 
     def _abandon(self) -> None:
         """Nothing can be handed over to a database that is broken: the leases run out by themselves."""

@@ -6,7 +6,7 @@ import socket
 
 from optuna.trial import TrialState, create_trial
 
-from search.database.leases import Lease
+from search.database.leases import Lease, LeaseLost
 from search.studies.provenance import code_hash, revision
 from search.worker.joined_study import JoinedStudy
 
@@ -15,14 +15,23 @@ def trial_of(joined: JoinedStudy, lease: Lease) -> int:
     """The id of the lease's one trial. Raises LeaseLost."""
     if lease.trial_id is not None:
         return lease.trial_id
+    try:
+        return _adopted(joined, lease) or _born(joined, lease)
+    except LeaseLost:
+        row = joined.storage.leases.current(lease)
+        if row is None or row.trial_id is None:
+            raise
+        return int(row.trial_id)  # it has one already: the answer to that was lost
+
+
+def _adopted(joined: JoinedStudy, lease: Lease) -> int | None:
+    """Whoever is in ``first`` comes before whoever was enqueued."""
+    study = joined.study
+    return None if study.is_first(lease.number) else joined.storage.adopt_waiting(study.study_id, lease)
+
+
+def _born(joined: JoinedStudy, lease: Lease) -> int:
     storage, study = joined.storage, joined.study
-    row = storage.leases.current(lease)
-    if row is not None and row.trial_id is not None:
-        return int(row.trial_id)  # born already; the answer was lost
-    if not study.is_first(lease.number):
-        adopted = storage.adopt_waiting(study.study_id, lease)
-        if adopted is not None:
-            return adopted
     template = create_trial(
         state=TrialState.RUNNING,
         user_attrs=_facts(study.code, lease),

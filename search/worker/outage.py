@@ -22,10 +22,13 @@ class DatabaseBrokenError(SearchError):
 
 
 class Outage:
-    """Whether the database is away. Everything that a worker asks of it goes through ``attempt``."""
+    """Whether the database is away. Everything that a worker asks of it goes through ``attempt``.
 
-    def __init__(self, say: Callable[[str], None], longest_pause: float) -> None:
-        self._say, self._longest_pause = say, longest_pause
+    ``back`` is called before the first thing that is tried after a pause.
+    """
+
+    def __init__(self, say: Callable[[str], None], longest_pause: float, back: Callable[[], None]) -> None:
+        self._say, self._longest_pause, self._back = say, longest_pause, back
         self._since: float | None = None
         self._retry_at = 0.0
 
@@ -39,6 +42,8 @@ class Outage:
         if self.lasts:
             return
         try:
+            if self._since is not None:
+                self._back()
             action()
         except Exception as error:
             if is_broken(error):

@@ -31,6 +31,7 @@ class Reports:
         self._joined, self._lease = joined, lease
         self._study = as_optuna(joined.study, joined.cached, lease.number)
         self._trial: Trial | None = None
+        self._judged = lease.judged
 
     # -- its life -----------------------------------------------------------------------------------------------------
 
@@ -56,7 +57,8 @@ class Reports:
         return self._joined.cached.get_trial(self.trial()._trial_id)
 
     def forget(self) -> None:
-        """After the database was away: Optuna's Trial may know less than is stored, and is read anew."""
+        """After the database was away: what Optuna remembers may not be what is stored, and is read anew."""
+        self._study = as_optuna(self._joined.study, self._joined.cached, self._lease.number)
         self._trial = None
 
     def release(self) -> None:
@@ -140,9 +142,15 @@ class Reports:
     def is_pruned_at(self, step: int) -> bool:
         """Whether the trial is to stop after this epoch."""
         study = self._joined.study
-        if not pruning.is_asked(step, study.definition.get("pruner"), study.size, refit=bool(study.refit)):
+        asked = pruning.is_asked(step, study.definition.get("pruner"), study.size, refit=bool(study.refit))
+        if not asked or step <= self._judged:
             return False
-        return bool(self.trial().should_prune()) and pruning.is_obeyed(is_first=study.is_first(self._lease.number))
+        if self.trial().should_prune() and pruning.is_obeyed(is_first=study.is_first(self._lease.number)):
+            return True
+        # A verdict is final: who is preempted is not held against those that came later.
+        self._joined.storage.leases.renew(self._lease, judged=step)
+        self._judged = step
+        return False
 
     def is_feasible(self) -> bool:
         """Whether all constraints hold."""

@@ -53,6 +53,8 @@ class LeasedTrial:
         """The child can take another trial, or is gone."""
         self.training = False
         self.handing_over = False
+        self.reported = False
+        """Whether an epoch, or a plain function's value, was reported here."""
         self.outcome: str | None = None
         self.reason = ""
         self.raised = False
@@ -147,7 +149,7 @@ class LeasedTrial:
                 self.child.send(self.reports.should_prune())
             case said.Report():
                 self.reports.report(message)
-                self.value = message.value
+                self.value, self.reported = message.value, True
             case said.UserAttr():
                 self.reports.user_attr(message)
             case said.Constraint():
@@ -204,6 +206,7 @@ class LeasedTrial:
             self._done["timed"] = True
         self.value = message.values.get(self.joined.study.definition["metric"], self.value)
         self.rate = message.values.get("images_per_second", self.rate)
+        self.reported = True
         is_new = self._done.setdefault("is new", message.step > self.epoch)
         if message.step > self.epoch:
             self.reports.epoch(message.step, message.values, self.times.unaccounted())
@@ -242,12 +245,17 @@ class LeasedTrial:
         self._end("handed over", f"after epoch {self.epoch}")
 
     def _failed(self, message: said.Failed) -> None:
-        verdict = failures.after_failure(message.cause, resumed_from_local=self.checkpoints.is_local)
+        verdict = failures.after_failure(
+            message.cause, resumed_from_local=self.checkpoints.is_local, errors=self.lease.errors
+        )
+        self.raised = message.cause == "error"
         if verdict == Verdict.PRUNED:
             self._tell(TrialState.PRUNED, message.why)
         elif verdict == Verdict.FAILED:
             self._tell(TrialState.FAIL, message.why)
-            self.raised = True
+        elif verdict == Verdict.ELSEWHERE_AGAIN:
+            self._leave_to_others(counted=False, error=True)
+            self._end("raised", f"{message.why}; it is tried once more")
         elif verdict == Verdict.AGAIN:
             self.folder.clear()
             self._give_back(counted=True)
@@ -261,7 +269,7 @@ class LeasedTrial:
             self._tell(TrialState.PRUNED, memory)
             return
         self.checkpoints.upload(last=True)
-        self._give_back(counted=True)
+        self._leave_to_others(counted=True)
         how = failures.how_it_died(message.status, message.silent)
         self._end("waiting", f"its process {how}; it goes on from epoch {self.epoch}")
 
@@ -294,6 +302,18 @@ class LeasedTrial:
 
     def _give_back(self, *, counted: bool) -> None:
         self.joined.storage.leases.give_back(self.lease, counted=counted, seconds=self.times.unaccounted())
+
+    def _leave_to_others(self, *, counted: bool, error: bool = False, alone: bool = False) -> None:
+        """What failed here may go well elsewhere."""
+        self.joined.storage.leases.leave_to_others(
+            self.lease,
+            counted=counted,
+            seconds=self.times.unaccounted(),
+            pause=self.joined.settings.retry,
+            error=error,
+            alone=alone,
+        )
+        self.joined.left_to_others = True
 
     def _lost(self, reason: Exception) -> None:
         if isinstance(reason, UpdateFinishedTrialError) and self.reports.trial_id is not None:
