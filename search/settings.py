@@ -64,6 +64,10 @@ class Settings:
     """After so many times ``grace`` a worker that was told to stop waits for nobody any more."""
     longest_pause: float = 15.0
     """Between two tries to reach a database that is away, however long it has been."""
+    look_again: float = 10.0
+    """How often a worker that works on every open study looks for new ones."""
+    linger: float = 3.0
+    """So long it waits, when nothing is left, for a study that is about to be made: a refit is, behind its search."""
     poll: float = 0.5
     """How often a worker without a trial looks for one."""
     attempts: int = 3

@@ -210,6 +210,11 @@ def new_study(
 
 def check(url: str, study: Study, budget: int) -> list[str]:
     """What is wrong with a study whose budget should be used up, exactly and honestly; nothing, if all is well."""
+    return check_trials(url, study, budget) + _check_files(storage_at(url), study)
+
+
+def check_trials(url: str, study: Study, budget: int) -> list[str]:
+    """The same but for its files, which may lie elsewhere."""
     storage = storage_at(url)
     wrong: list[str] = []
 
@@ -237,7 +242,7 @@ def check(url: str, study: Study, budget: int) -> list[str]:
         if trial.state.name == "COMPLETE":
             want(f"value of {trial.number}", trial.value, max(curve))
             want(f"length of {trial.number}", steps, study.size.epochs)
-    return wrong + _check_files(storage, study)
+    return wrong
 
 
 def _check_files(storage: Any, study: Study) -> list[str]:
@@ -246,7 +251,7 @@ def _check_files(storage: Any, study: Study) -> list[str]:
     with storage.engine.connect() as connection:
         recorded = connection.execute(sa.select(FILES).where(FILES.c.study_key == study.key)).all()
     kinds = Counter(row.kind for row in recorded)
-    wrong = [f"{study.name}: a checkpoint is left"] if kinds["checkpoint"] else []
+    wrong = [f"{study.name}: a checkpoint is left"] if kinds["checkpoint"] or kinds["checkpoint before"] else []
     if kinds["model"] > 3:
         wrong.append(f"{study.name}: {kinds['model']} models are kept")
     stored, names = set(store.names(f"{study.key}/")), {row.name for row in recorded}

@@ -16,7 +16,7 @@ from typing import Any
 
 from optuna.trial import BaseTrial
 
-from search.contract import Objective, Size, Split, TrialContext, Unusable, seed_for
+from search.contract import BadCheckpointError, Objective, Size, Split, TrialContext, Unusable, seed_for
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,8 @@ def train(hp: Hyperparameters, context: TrialContext) -> float:
     pause = float(os.environ.get("LIGHT_PAUSE", "0"))
     state: dict[str, Any] = {"epoch": 0, "total": 0.0, "best": 0.0}
     if context.resume:
+        if os.environ.get("LIGHT_MOOD") == "refuses":
+            raise BadCheckpointError(f"the checkpoint {context.resume.name} is of another version")
         state = json.loads(context.resume.read_text())
     if mood := os.environ.get("LIGHT_MOOD"):
         _misbehave("raises" if mood == f"raises at {hp.x}" else mood)

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import resource
+import secrets
 import signal
 import sqlite3
 import time
@@ -23,18 +24,22 @@ import pytest
 import sqlalchemy as sa
 from optuna.trial import FrozenTrial
 
+from search.child.inside.describe import describe
 from search.child.seat import Seat
 from search.contract import Devices, SearchError
 from search.database.tables import FILES, LEASES
 from search.database.url import parse
+from search.files.records import Files
 from search.settings import Settings
+from search.studies.create import create
 from search.studies.stop import STOPPED, let_go_on
 from search.studies.study import Study, find
 from search.worker.loop import Worker
+from search.worker.reports import Reports
 from search.worker.signals import take_signals
 from tests import light
 from tests.commands import LIGHT, alive, children_of, ended, search, started, until
-from tests.faults import SETTINGS, check, forked, light_launch, new_study, storage_at
+from tests.faults import SETTINGS, check, check_trials, declare, forked, light_launch, new_study, storage_at
 from tests.postgres import PASSWORD, Postgres
 
 THREE = Settings(lease=0.3, renew=0.1, poll=0.02, grace=0.5, silence=20)
@@ -62,11 +67,12 @@ class Script:
 
 
 def worker_on(
-    url: str, study: Study, folder: Path, screen: Script | None = None, settings: Settings = SETTINGS, **more: Any
-) -> Worker:
+    url: str, study: Study, folder: Path, screen: Script | None = None, settings: Settings = SETTINGS, *,
+    seats: int = 1, **more: Any,
+) -> Worker:  # fmt: skip
     worker = Worker(
         storage_at(url),
-        [Seat(Devices(), light_launch(None))],
+        [Seat(Devices(), light_launch(None)) for _ in range(seats)],
         workroot=folder / "work",
         data_dir=folder,
         screen=screen or Script(),
@@ -312,7 +318,7 @@ def test_postgresql_goes_away_and_comes_back(tmp_path: Path, monkeypatch: pytest
         pid = forked(body)
         until("an epoch is recorded", lambda: rows(url, study)[0]["epoch"] >= 1)
         server.stop()
-        (log,) = (tmp_path / "work" / study.key).glob("0-1/log.txt")
+        (log,) = (tmp_path / "work" / study.key).glob("0-1-*/log.txt")
         seen = log.read_text().count("epoch")
         until("training went on without the database", lambda: log.read_text().count("epoch") >= seen + 4)
         server.start()
@@ -405,32 +411,177 @@ def test_files_that_cannot_be_written_are_one_line(
     assert all(row["attempts"] <= 2 for row in rows(storage_url, study))
 
 
-@pytest.mark.parametrize("harm", ["damaged", "gone"])
-def test_a_checkpoint_that_cannot_be_had_ends_the_worker(
-    storage_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, harm: str
-) -> None:
-    """On another machine than the one that wrote it. The trial is not begun anew behind anybody's back."""
-    study = new_study(storage_url, epochs=6)
-    monkeypatch.setenv("LIGHT_PAUSE", "0.2")
-    work(storage_url, study, tmp_path, Script(lambda worker: worker.stop()))
-    monkeypatch.delenv("LIGHT_PAUSE")
-    worker = worker_on(storage_url, study, tmp_path / "elsewhere")
-    files = worker.joined[study.key].files
-    record = files.find(study.key, 0, "checkpoint")
-    assert record is not None
+def harmed(files: Files, record: Any, harm: str) -> None:
     with files.open(record) as stored:
         content = stored.read()
     files.store.remove(record.name)
     if harm == "damaged":
         files.store.write(record.name, io.BytesIO(content[:-1]), lambda: None)
-    with pytest.raises(SearchError, match=rf"the stored checkpoint .* is {harm}"):
+
+
+@pytest.mark.parametrize("harm", ["damaged", "gone"])
+@pytest.mark.parametrize("how_many", [1, 2])
+def test_a_checkpoint_that_cannot_be_had_costs_epochs(
+    storage_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, harm: str, how_many: int
+) -> None:
+    """On another machine than the one that wrote it: the one before it is next, then the beginning; said in a line."""
+    study = new_study(storage_url, epochs=6)
+    monkeypatch.setenv("LIGHT_PAUSE", "0.2")
+    eager = replace(SETTINGS, upload_share=10.0)
+    work(storage_url, study, tmp_path, Script(lambda worker: worker.stop(), after_epoch=3), settings=eager)
+    monkeypatch.delenv("LIGHT_PAUSE")
+    worker = worker_on(storage_url, study, tmp_path / "elsewhere")
+    files = worker.joined[study.key].files
+    stored = files.checkpoints(study.key, 0)
+    assert len(stored) == 2 and stored[0].step == stored[1].step + 1
+    for record in stored[:how_many]:
+        harmed(files, record, harm)
+    worker.work([study.key])
+    worker.close()
+    begun = stored[1].step if how_many == 1 else 0
+    (row,) = rows(storage_url, study)
+    assert (row["resumed_from"], row["repeated"]) == (f"[{begun}]", stored[0].step - begun)
+    said = [line for line in worker.screen.said if "cannot go on from epoch" in line]  # type: ignore[attr-defined]
+    assert len(said) == how_many and all(f"is {harm}" in line for line in said)
+    assert check(storage_url, study, 1) == []
+
+
+def test_a_checkpoint_that_the_objective_refuses_gives_way(
+    storage_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stored ones one after the other, and then the beginning; no attempt is counted."""
+    study = new_study(storage_url, epochs=6)
+    monkeypatch.setenv("LIGHT_PAUSE", "0.2")
+    eager = replace(SETTINGS, upload_share=10.0)
+    work(storage_url, study, tmp_path, Script(lambda worker: worker.stop(), after_epoch=3), settings=eager)
+    monkeypatch.delenv("LIGHT_PAUSE")
+    monkeypatch.setenv("LIGHT_MOOD", "refuses")
+    said = work(storage_url, study, tmp_path / "elsewhere", settings=replace(SETTINGS, attempts=1)).said
+    assert sum("the one before it is next" in line for line in said) == 2
+    assert check(storage_url, study, 1) == []
+    assert json.loads(rows(storage_url, study)[0]["resumed_from"])[-1] == 0
+
+
+def test_a_share_that_is_not_mounted_loses_nothing(
+    sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder is empty on one machine: that is its fault, and the trial waits for a machine that has it."""
+    study, share = new_study(sqlite_url, epochs=6), tmp_path / "share"
+    monkeypatch.setenv("LIGHT_PAUSE", "0.2")
+    stop = Script(lambda worker: worker.stop())
+    work(sqlite_url, study, tmp_path, stop, files_place=str(share))
+    monkeypatch.delenv("LIGHT_PAUSE")
+    share.rename(tmp_path / "elsewhere")
+    share.mkdir()  # where it is to be mounted
+    with pytest.raises(SearchError, match=r"^the files are not at .*/share on this machine.* Mount it"):
+        work(sqlite_url, study, tmp_path / "other", files_place=str(share))
+    assert list(share.iterdir()) == []
+    worker = worker_on(sqlite_url, study, tmp_path / "other", files_place=str(tmp_path / "elsewhere"))
+    (tmp_path / "elsewhere").rename(tmp_path / "gone")  # while it runs
+    with pytest.raises(SearchError, match=r"^the files are not at "):
         worker.work([study.key])
     worker.close()
-    (row,) = rows(storage_url, study)
-    assert (row["state"], row["holder"], row["attempts"], row["resumed_from"]) == ("open", None, 0, "[]")
-    files.store.write(record.name, io.BytesIO(content), lambda: None)
-    work(storage_url, study, tmp_path / "elsewhere")
-    assert check(storage_url, study, 1) == []
+    (row,) = rows(sqlite_url, study)
+    assert (row["state"], row["attempts"], row["resumed_from"]) == ("open", 0, "[]")
+    work(sqlite_url, study, tmp_path / "other", files_place=str(tmp_path / "gone"))
+    assert check_trials(sqlite_url, study, 1) == []
+    assert json.loads(rows(sqlite_url, study)[0]["resumed_from"])[0] >= 1
+
+
+# -- several trials, several studies -----------------------------------------------------------------------------------
+
+
+def test_a_bug_that_one_trial_shows_strands_no_other(
+    storage_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """An attempt of that trial, with its traceback on stderr and in its log; the others do not notice."""
+    study = new_study(storage_url, budget=3, epochs=4)
+    epoch, bugs = Reports.epoch, ["a bug"]
+    monkeypatch.setenv("LIGHT_PAUSE", "0.1")
+
+    def buggy(self: Reports, step: int, *rest: Any) -> None:
+        if bugs and self.number == 1 and step == 2:
+            raise TypeError(bugs.pop())
+        epoch(self, step, *rest)
+
+    monkeypatch.setattr(Reports, "epoch", buggy)
+    worker = worker_on(storage_url, study, tmp_path, settings=THREE, seats=2)
+    worker.work([study.key])
+    worker.close()
+    assert check(storage_url, study, 3) == []
+    said = [line for line in worker.screen.said if "a bug, TypeError: a bug" in line]  # type: ignore[attr-defined]
+    assert len(said) == 1 and "trial 1: waiting: a bug" in said[0]
+    log = Path(said[0].rpartition(" ")[2])
+    assert "Traceback" in log.read_text() and "TypeError: a bug" in capfd.readouterr().err
+    assert [json.loads(row["resumed_from"]) for row in rows(storage_url, study)] == [[], [1], []]
+
+
+def test_a_verdict_is_final(storage_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A trial that survived its rung is preempted; better ones come; it is not judged anew when it goes on."""
+    study = new_study(storage_url, budget=4, epochs=6, rungs=(2,))
+    queue = optuna.load_study(study_name=study.name, storage=plain(storage_url))
+    queue.enqueue_trial({"x": 0.0, "kind": "a"})
+    for row in rows(storage_url, study)[:2]:  # those of ``first`` are never judged
+        lease = storage_at(storage_url).leases.claim(study.key, "me", "here", secrets.token_hex(8))
+        assert lease is not None and lease.number == row["number"]
+        storage_at(storage_url).leases.close(lease, "complete")
+    monkeypatch.setenv("LIGHT_PAUSE", "0.2")
+    work(storage_url, study, tmp_path, Script(lambda worker: worker.stop(), after_epoch=3))
+    survivor = trials(storage_url, study)[0]
+    assert survivor.params["x"] == 0.0 and 2 in survivor.intermediate_values
+    values = {2: max(survivor.intermediate_values.values()) + 1.0}
+    for _ in range(5):
+        better = optuna.trial.create_trial(state=optuna.trial.TrialState.PRUNED, intermediate_values=values)
+        queue.add_trial(better)
+    monkeypatch.delenv("LIGHT_PAUSE")
+    work(storage_url, study, tmp_path)
+    assert trials(storage_url, study)[0].state.name == "COMPLETE"
+    assert rows(storage_url, study)[3]["state"] == "pruned", "who comes to the rung now is judged by them"
+
+
+def test_a_worker_without_a_name_finds_what_is_born_later(tmp_path: Path, sqlite_url: str) -> None:
+    """A study that is created, and a search's refit: it works on both, and ends when nothing is open."""
+    first = ("run", "one", "--objective", LIGHT, "--trials", "3", "--no-refit")
+    with started(tmp_path, *first, SEARCH_STORAGE=sqlite_url, LIGHT_PAUSE="0.5") as one:
+        until("it runs", lambda: (found := find_there(sqlite_url, "one")) and rows(sqlite_url, found)[0]["epoch"])
+        with started(tmp_path, "worker", SEARCH_STORAGE=sqlite_url) as worker:
+            assert worker.stdout is not None and "working on one" in worker.stdout.readline()
+            create(storage_at(sqlite_url), "two", LIGHT, new_definition(budget=2))
+            assert ended(worker).status == 0
+        assert ended(one).status == 0
+    two = find_there(sqlite_url, "two")
+    assert two is not None and [row["state"] for row in rows(sqlite_url, two)] == ["complete"] * 2
+
+
+def find_there(url: str, name: str) -> Study | None:
+    """None as long as there is no database either."""
+    exists = Path(parse(url).database or "").exists()
+    return find(storage_at(url).engine, name) if exists else None
+
+
+def new_definition(**changes: Any) -> dict[str, Any]:
+    return describe(light.OBJECTIVE, declare(changes, direction="maximize"))
+
+
+# -- the refit ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_refit_that_failed_says_so_and_runs_again_when_asked(tmp_path: Path, sqlite_url: str) -> None:
+    """Exit status 1, and the test set is not looked at for another model."""
+    at = {"SEARCH_STORAGE": sqlite_url}
+    assert search(tmp_path, "run", "light", "--objective", LIGHT, "--trials", "2", "--no-refit", **at).status == 0
+    for _ in range(2):  # a second time as the first
+        failed = search(tmp_path, "refit", "light", LIGHT_MOOD="memory", **at)
+        assert failed.status == 1
+        assert "search: the refit of 'light' ended as pruned: out of memory" in failed.err
+    refused = search(tmp_path, "export", "light", "--test", **at)
+    assert refused.status == 1 and "Again: make refit STUDY=light" in refused.err
+    assert search(tmp_path, "export", "light", **at).status == 0
+    mended = search(tmp_path, "refit", "light", **at)
+    assert (mended.status, mended.err) == (0, "")
+    assert search(tmp_path, "export", "light", "--test", **at).status == 0
+    report = json.loads((tmp_path / "exports" / "light" / "report.json").read_text())
+    assert (report["exported"], report["test_openings"]) == ("refit", 1)
 
 
 # -- the command -------------------------------------------------------------------------------------------------------
@@ -495,7 +646,7 @@ def test_kill_9_leaves_nobody_training_and_no_secret(tmp_path: Path, postgres_ur
 def test_the_second_signal_ends_at_once(tmp_path: Path, sqlite_url: str) -> None:
     arguments = ("light", "--objective", LIGHT, "--trials", "1", "--no-refit")
     with started(tmp_path, "run", *arguments, SEARCH_STORAGE=sqlite_url, LIGHT_MOOD="hangs") as process:
-        until("it hangs", lambda: list(tmp_path.glob(".search/*/0-1/log.txt")))
+        until("it hangs", lambda: list(tmp_path.glob(".search/*/0-1-*/log.txt")))
         (child,) = [
             pid for pid in children_of(process.pid) if b"search.child" in Path(f"/proc/{pid}/cmdline").read_bytes()
         ]

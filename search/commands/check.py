@@ -31,7 +31,10 @@ def run(parsed: argparse.Namespace) -> int:
         options = typed.read(parsed)
         with opened(options) as machine:
             check(machine, reference, options)
-            machine.screen.say(f"all well. Next: make search STUDY={Path(reference).stem} OBJECTIVE={reference}")
+            direction = f" DIRECTION={options.direction}" if options.direction else ""
+            machine.screen.say(
+                f"all well. Next: make search STUDY={Path(reference).stem} OBJECTIVE={reference}{direction}"
+            )
     return 0
 
 

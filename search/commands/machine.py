@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import optuna
 from rich.console import Console
@@ -35,6 +35,8 @@ class Machine:
     asker: Asker
     """Asks the first seat's child, which then stays for the trials."""
     worker: Worker
+    asked: set[str] = field(default_factory=set)
+    """Keys of studies that this machine has joined, or found that it cannot."""
 
     def checked(self, study: Study) -> Study:
         """SearchError where the objective's file here is not what the study was made with.

@@ -7,7 +7,7 @@ import argparse
 from search.commands import options as typed
 from search.commands.machine import opened
 from search.errors import SearchError
-from search.studies.refit import ensure_refit
+from search.studies.refit import ensure_refit, why_failed
 from search.studies.study import Study, existing
 from search.worker.loop import Worker
 from search.worker.signals import take_signals
@@ -32,10 +32,15 @@ def run(parsed: argparse.Namespace) -> int:
 
 
 def refit_winner(worker: Worker, study: Study) -> Study:
-    """Works on the refit until it is done, and returns it."""
+    """Works on the refit until it is done, and returns it. SearchError where it failed; when asked it is run again."""
     again = ensure_refit(worker.storage, study)
     worker.join(again)
     worker.work([again.key])
+    if reason := why_failed(worker.storage, again):
+        raise SearchError(
+            f"the refit of {study.name!r} ended as {reason}. See make status STUDY={again.name} TRIAL=0, mend it, then "
+            f"make refit STUDY={study.name}"
+        )
     return again
 
 

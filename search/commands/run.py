@@ -15,7 +15,7 @@ from search.commands.machine import Machine, opened
 from search.commands.options import Options
 from search.commands.refit import refit_winner
 from search.errors import SearchError
-from search.files.stores import shared_place
+from search.files.stores import shared_place, store_at
 from search.settings import EXPORTS, SIZE
 from search.show import status
 from search.show.before_start import introduction
@@ -119,6 +119,7 @@ def create_study(
 ) -> Study:
     """A new one of what was declared, begun from the model of ``source``."""
     key, place, definition = new_key(), shared_place(options.files), dict(declared)
+    store_at(place, machine.storage.engine)  # else a study would stand whose files have no place
     if source is not None:
         definition["source"] = copy_source(machine.storage, source, key, place)
     study = create(

@@ -24,10 +24,12 @@ def run(parsed: argparse.Namespace) -> int:
             say(f"nothing is left to do: every budget is used up. Create a study: {FIRST_SEARCH}")
             return 0
         joined = _join(machine, wanted, strict=bool(parsed.studies))
+        if not joined:
+            raise SearchError("no open study can be joined from this machine, see above.")
         take_signals(worker)
         worker.limit(options.timeout)
         say(f"working on {', '.join(study.name for study in joined)}")
-        worker.work([study.key for study in joined])
+        worker.work([study.key for study in joined], more=lambda: _more(machine, parsed.studies))
         say("handed over" if worker.stopping else "every budget is used up")
     return 0
 
@@ -45,6 +47,7 @@ def _join(machine: Machine, wanted: Sequence[Study], *, strict: bool) -> list[St
     """Those that this machine can work on. ``strict``: SearchError for the first that it cannot."""
     joined = []
     for study in wanted:
+        machine.asked.add(study.key)
         try:
             objective_reference(study.objective)
             checked = machine.checked(study)
@@ -54,6 +57,11 @@ def _join(machine: Machine, wanted: Sequence[Study], *, strict: bool) -> list[St
             if strict:
                 raise
             machine.screen.say(f"without {study.name}: {reason}")
-    if not joined:
-        raise SearchError("no open study can be joined from this machine, see above.")
     return joined
+
+
+def _more(machine: Machine, names: Sequence[str]) -> list[str]:
+    """The keys of what is open by now, joined where this machine can; each that it cannot is said once."""
+    unfinished = machine.storage.leases.unfinished
+    new = [study for study in _wanted(machine, names) if study.key not in machine.asked and unfinished(study.key)]
+    return [study.key for study in _join(machine, new, strict=False)]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -52,6 +54,27 @@ def _pragmas(connection: Any, _record: Any) -> None:
     connection.execute(f"PRAGMA busy_timeout={_BUSY_SECONDS * 1000}")
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")
+
+
+@contextlib.contextmanager
+def durably(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """A transaction that has reached the disk when it ends, and all before it: what it replaces may then be removed.
+
+    PostgreSQL's all do. SQLite's in WAL mode do so only when asked: one sync, of a file that is written to its end.
+    """
+    if engine.name != "sqlite":
+        with engine.begin() as connection:
+            yield connection
+        return
+    with engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA synchronous=FULL")
+        connection.commit()
+        try:
+            with connection.begin():
+                yield connection
+        finally:
+            connection.exec_driver_sql("PRAGMA synchronous=NORMAL")
+            connection.commit()
 
 
 def open_readonly(url: str) -> sa.Engine:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from search.contract import Shown, Split
+from search.errors import SearchError
 from search.export.looks_at_test import Looks
 from search.files.records import Files
 from search.studies.winner import Winner
@@ -43,6 +44,11 @@ def score(winner: Winner, files: Files, folder: Path, evaluate: Evaluate, *, sho
 
     A refit has seen the validation data, so that without a look at the test set there is no figure of its own.
     """
+    if test and winner.refit_failed and winner.refitted is None:
+        raise SearchError(
+            f"the refit of {winner.study.name!r} ended as {winner.refit_failed}, and the test set is not looked at for "
+            f"another model. Again: make refit STUDY={winner.study.name}, or export without TEST"
+        )
     scores, looks = Scores(), Looks(files, winner.study, folder.parent / "look")
     refitted, searched = winner.refitted, winner.searched
     seen = None if refitted is None else looks.earlier(refitted)

@@ -22,6 +22,10 @@ class Store:
     def prepare(self) -> None:
         """Its table is there with the others."""
 
+    def is_there(self) -> bool:
+        """Where the database is."""
+        return True
+
     def open_reader(self, name: str, between: Between = nothing) -> BinaryIO:
         # A spooled copy: a reader that held a connection open would outlive the pool's patience.
         file = tempfile.SpooledTemporaryFile(max_size=CHUNK_BYTES)  # noqa: SIM115 - the caller closes it

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from pathlib import Path
@@ -13,6 +14,9 @@ from search.errors import SearchError
 from search.files.packing import chunks
 from search.files.stores import Between, nothing
 
+MARK = ".search-files"
+"""A file that tells this folder from an empty place where a share is to be mounted."""
+
 
 class Store:
     """Files below a folder, each written under a temporary name and renamed."""
@@ -21,20 +25,27 @@ class Store:
         self.folder = Path(place).absolute()
 
     def prepare(self) -> None:
-        """Makes the folder. SearchError where it cannot be written."""
+        """Makes the folder and marks it. SearchError where it cannot be written."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(dir=self.folder, prefix=".writable-"):
                 pass
+            (self.folder / MARK).touch()
         except OSError as error:
             raise SearchError(
                 f"files cannot be kept in {self.folder}: {error.strerror}. Give another folder: --files"
             ) from None
 
+    def is_there(self) -> bool:
+        """Whether it bears the mark: an empty place to mount it at does not."""
+        return (self.folder / MARK).is_file()
+
     def open_reader(self, name: str, between: Between = nothing) -> BinaryIO:  # noqa: ARG002 - opening takes no time
         return (self.folder / name).open("rb")
 
     def write(self, name: str, content: BinaryIO, between: Between) -> None:
+        if not self.is_there():
+            raise FileNotFoundError(errno.ENOENT, "its folder is not there", str(self.folder))
         target = self.folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         part = target.with_name(target.name + ".part")
@@ -46,6 +57,7 @@ class Store:
                 file.flush()
                 os.fsync(file.fileno())
             part.replace(target)
+            _sync_folder(target.parent)
         except OSError:
             part.unlink(missing_ok=True)
             raise
@@ -56,3 +68,12 @@ class Store:
     def names(self, prefix: str) -> list[str]:
         base = self.folder / prefix
         return [path.relative_to(self.folder).as_posix() for path in base.rglob("*") if path.is_file()]
+
+
+def _sync_folder(folder: Path) -> None:
+    """Else a power cut can leave a record without its file."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)

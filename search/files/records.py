@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, Unpack
 
 import sqlalchemy as sa
 
+from search.database.engine import durably
 from search.database.leases import Entry, Lease, Leases
 from search.database.tables import FILES, clock
 from search.errors import SearchError
@@ -22,6 +23,8 @@ from search.files.stores import Between, FileStore, nothing
 from search.rules import keeping
 from search.settings import KEPT_MODELS
 
+CHECKPOINT, CHECKPOINT_BEFORE = "checkpoint", "checkpoint before"
+"""Kinds: of a running trial two are kept, as the newest may be gone or damaged."""
 OF_THE_STUDY = -1
 """The number under which a study keeps what belongs to none of its leases."""
 
@@ -55,19 +58,34 @@ class Files:
     ) -> None:
         """Stores a file or a folder (as a tar) and records it in place of the lease's last one of that kind.
 
-        The record is fenced by the lease, which gets ``entry`` in the same transaction. Raises LeaseLost, OSError.
+        Of checkpoints the one before stays too. What it replaces goes when its own record is durable. The record is
+        fenced by the lease, which gets ``entry`` in the same transaction. Raises LeaseLost, OSError.
         """
-        name = f"{lease.study_key}/{lease.number}/{kind}-{lease.token}-{step or 0}{path.suffix}"
+        name = f"{lease.study_key}/{lease.number}/{kind}-{lease.token}-{step or 0}-{lease.nonce[:8]}{path.suffix}"
         with closing(packed(path)) as content:
             digest, size = digest_of(content), content.tell()
             content.seek(0)
             self.store.write(name, content, self.between)
         row = {"name": name, "step": step, "value": value, "sha256": digest, "size": size}
-        with self._engine.begin() as connection:
+        with durably(self._engine) as connection:
             self._leases.prove(connection, lease, **entry)
             before = _record(connection, lease.study_key, lease.number, kind, row)
         if before is not None and before != name:
             self.store.remove(before)
+
+    def drop(self, lease: Lease, kind: str) -> None:
+        """Of a stored file that cannot be used. Raises LeaseLost."""
+        own = (FILES.c.study_key == lease.study_key, FILES.c.number == lease.number, FILES.c.kind == kind)
+        with durably(self._engine) as connection:
+            self._leases.prove(connection, lease)
+            gone = connection.execute(sa.delete(FILES).where(*own).returning(FILES.c.name)).scalar_one_or_none()
+        if gone is not None:
+            self.store.remove(gone)
+
+    def checkpoints(self, study_key: str, number: int) -> list[sa.Row[Any]]:
+        """The records of a trial's stored checkpoints, newest first."""
+        found = (self.find(study_key, number, kind) for kind in (CHECKPOINT, CHECKPOINT_BEFORE))
+        return sorted((one for one in found if one is not None), key=lambda one: one.step, reverse=True)
 
     def keep_for_study(self, study_key: str, kind: str, content: BinaryIO) -> str:
         """What belongs to the study and to none of its leases, such as its copy of a source. Returns its SHA-256."""
@@ -114,7 +132,7 @@ class Files:
                     "Restore the files' folder or the database from a backup."
                 )
             content.seek(0)
-            if record.kind not in {"checkpoint", "log"}:
+            if record.kind not in {CHECKPOINT, CHECKPOINT_BEFORE, "log"}:
                 unpack(content, target)
             else:
                 part = target.with_name(target.name + ".part")
@@ -141,7 +159,10 @@ class Files:
                     FILES.c.study_key == study_key,
                     sa.or_(
                         sa.and_(FILES.c.kind == "model", FILES.c.number.in_(extra)),
-                        sa.and_(FILES.c.kind == "checkpoint", FILES.c.number.in_(self._leases.closed(study_key))),
+                        sa.and_(
+                            FILES.c.kind.in_([CHECKPOINT, CHECKPOINT_BEFORE]),
+                            FILES.c.number.in_(self._leases.closed(study_key)),
+                        ),
                     ),
                 )
             )
@@ -177,14 +198,29 @@ def study_keys(engine: sa.Engine, *, recorded_before: float) -> set[str]:
         return set(connection.execute(query).scalars())
 
 
+def recorded_names(engine: sa.Engine, study_key: str) -> list[str]:
+    """What a study has in its store, logs left out: they are not missed."""
+    query = sa.select(FILES.c.name).where(FILES.c.study_key == study_key, FILES.c.kind != "log")
+    with engine.connect() as connection:
+        return list(connection.execute(query).scalars())
+
+
 def _models(connection: sa.Connection, study_key: str) -> dict[int, float]:
     query = sa.select(FILES.c.number, FILES.c.value).where(FILES.c.study_key == study_key, FILES.c.kind == "model")
     return {row.number: row.value for row in connection.execute(query)}
 
 
 def _record(connection: sa.Connection, study_key: str, number: int, kind: str, row: dict[str, Any]) -> str | None:
-    own = {"study_key": study_key, "number": number, "kind": kind}
-    is_own = [FILES.c[column] == value for column, value in own.items()]
-    before = connection.execute(sa.delete(FILES).where(*is_own).returning(FILES.c.name)).scalar_one_or_none()
-    connection.execute(sa.insert(FILES).values(**own, **row, created=clock()))
-    return before
+    """Returns the name of what is not kept any longer. Of checkpoints the one before moves to a kind of its own."""
+    gone = CHECKPOINT_BEFORE if kind == CHECKPOINT else kind
+    own = (FILES.c.study_key == study_key, FILES.c.number == number)
+    before = sa.delete(FILES).where(*own, FILES.c.kind == gone).returning(FILES.c.name)
+    if kind == CHECKPOINT:
+        again = sa.select(FILES.c.name).where(*own, FILES.c.kind == kind)
+        if connection.execute(again).scalar_one_or_none() == row["name"]:
+            return None  # the answer to this very record was lost
+    name = connection.execute(before).scalar_one_or_none()
+    if kind == CHECKPOINT:
+        connection.execute(sa.update(FILES).where(*own, FILES.c.kind == kind).values(kind=gone))
+    connection.execute(sa.insert(FILES).values(study_key=study_key, number=number, kind=kind, **row, created=clock()))
+    return name

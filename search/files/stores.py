@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -35,6 +36,9 @@ class FileStore(Protocol):
     def prepare(self) -> None:
         """Makes sure that it can be written. SearchError otherwise."""
 
+    def is_there(self) -> bool:
+        """False where it is not what it was: a share that is not mounted on this machine."""
+
     def open_reader(self, name: str, between: Between = ...) -> BinaryIO: ...
     def write(self, name: str, content: BinaryIO, between: Between) -> None: ...
     def remove(self, name: str) -> None: ...
@@ -54,10 +58,39 @@ def shared_place(files: str | None) -> str | None:
 
 
 def store_at(place: str | None, engine: sa.Engine) -> FileStore:
-    """The store at this place, ready to be written; None: the database's default. SearchError where it cannot be."""
+    """The store at this place, made where it is new and ready to be written; None: the database's default.
+
+    SearchError where it cannot be.
+    """
     store = reading_store(place, engine)
     store.prepare()
     return store
+
+
+def store_again(place: str | None, engine: sa.Engine, names: Collection[str]) -> FileStore:
+    """The store at this place, which has files of these names. SearchError where it is another one or not there."""
+    store = reading_store(place, engine)
+    if names and not store.is_there() and not _any_there(store, names):
+        raise not_there(store)
+    store.prepare()
+    return store
+
+
+def not_there(store: FileStore) -> SearchError:
+    """For a share that is not mounted, say: what it holds is needed, so that nobody begins anew without it."""
+    return SearchError(
+        f"the files are not at {store.folder} on this machine, or it is not the folder that they were stored in. "
+        "Mount it, or say where it is: --files"
+    )
+
+
+def _any_there(store: FileStore, names: Collection[str]) -> bool:
+    """Of a folder from before it was marked."""
+    for name in names:
+        with contextlib.suppress(OSError):
+            store.open_reader(name).close()
+            return True
+    return False
 
 
 def reading_store(place: str | None, engine: sa.Engine) -> FileStore:

@@ -23,8 +23,8 @@ class Verdict(enum.Enum):
     """Its objective raised, again: a unit of the budget is used up."""
     ELSEWHERE_AGAIN = "elsewhere again"
     """Its objective raised for the first time: another worker tries once more, if there is one."""
-    AGAIN = "again"
-    """Its process died, or its local checkpoint is bad: an attempt, then it goes on from the stored checkpoint."""
+    FROM_EARLIER = "from earlier"
+    """Its objective refuses the checkpoint: no attempt; it goes on from the one before."""
     ELSEWHERE = "elsewhere"
     """This machine cannot run it: no attempt; the worker ends with one line."""
 
@@ -48,13 +48,12 @@ def cause_and_reason(error: Exception) -> tuple[Cause, str]:
     return "error", f"{type(error).__name__}: {error}".splitlines()[0][:500]
 
 
-def after_failure(cause: Cause, *, resumed_from_local: bool, errors: int) -> Verdict:
+def after_failure(cause: Cause, *, errors: int) -> Verdict:
     """For a training that said what went wrong. ``errors``: exceptions of this trial before this one."""
     if cause == "unusable":
         return Verdict.PRUNED
     if cause == "checkpoint":
-        # A copy on this machine may be bad where the stored one is not: that one is tried next.
-        return Verdict.AGAIN if resumed_from_local else Verdict.ELSEWHERE
+        return Verdict.FROM_EARLIER
     if cause == "user":
         return Verdict.ELSEWHERE
     return Verdict.FAILED if errors >= ERRORS_TRIED_AGAIN else Verdict.ELSEWHERE_AGAIN

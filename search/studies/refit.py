@@ -7,7 +7,7 @@ from search.errors import SearchError
 from search.studies.create import create
 from search.studies.stop import let_go_on
 from search.studies.study import REFIT, Study, find
-from search.studies.trials import TrialRow, best_trial, parameters
+from search.studies.trials import TrialRow, all_trials, attributes, best_trial, parameters
 
 
 def ensure_refit(storage: FencedStorage, study: Study) -> Study:
@@ -18,9 +18,21 @@ def ensure_refit(storage: FencedStorage, study: Study) -> Study:
             f"no trial of {study.name!r} was completed, so there is nothing to train again. "
             f"See why: make status STUDY={study.name}"
         )
-    refit = refit_of(storage, study, best) or _create(storage, study, best)
+    refit = refit_of(storage, study, best)
+    if refit is None or why_failed(storage, refit):
+        refit = _create(storage, study, best)
     let_go_on(storage, refit)
     return refit
+
+
+def why_failed(storage: FencedStorage, refit: Study) -> str | None:
+    """How a refit ended that has no model to show for it; None: it is done, or on its way."""
+    (lease,) = storage.leases.rows(refit.key)
+    if lease["state"] in {"open", "complete"}:
+        return None
+    trials = {trial.trial_id: trial for trial in all_trials(storage.engine, refit)}
+    reason = attributes(storage.engine, trials[lease["trial_id"]]).get("reason") if trials else None
+    return f"{lease['state']}: {reason}" if reason else str(lease["state"])
 
 
 def refit_of(storage: FencedStorage, study: Study, trial: TrialRow) -> Study | None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from search.database.fence import FencedStorage
-from search.files.records import Files
-from search.files.stores import reading_store, store_at
+from search.files.records import Files, recorded_names
+from search.files.stores import reading_store, store_again
 from search.studies.study import Study
 
 
 def files_of(storage: FencedStorage, study: Study, place: str | None = None) -> Files:
-    """Where the study says or, on this machine, ``place``. SearchError where nothing can be written there."""
-    store = store_at(place or study.files_place, storage.engine)
+    """Where the study says or, on this machine, ``place``.
+
+    SearchError where nothing can be written there, or what the study has stored is not there.
+    """
+    names = recorded_names(storage.engine, study.key)
+    store = store_again(place or study.files_place, storage.engine, names)
     return Files(storage.engine, store, storage.leases, maximize=study.maximize)
 
 

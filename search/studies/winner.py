@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from search.database.fence import FencedStorage
 from search.errors import SearchError
-from search.studies.refit import refit_of
+from search.studies.refit import refit_of, why_failed
 from search.studies.study import Study
 from search.studies.study_files import reading_files_of
 from search.studies.trials import TrialRow, best_trial
@@ -29,6 +29,9 @@ class Winner:
     """The refit of this trial, however far."""
     refitted: FileRecord | None
     """The record of its model, once it is complete."""
+
+    refit_failed: str | None = None
+    """How the refit ended, where it has no model to show for it."""
 
     @property
     def record(self) -> FileRecord | None:
@@ -54,7 +57,8 @@ def find_winner(storage: FencedStorage, study: Study) -> Winner | None:
     refit = refit_of(storage, study, best)
     again = best_trial(storage.engine, refit) if refit else None
     refitted = _model_of(storage, refit, again) if refit and again else None
-    return Winner(study, best, _model_of(storage, study, best), refit, refitted)
+    failed = why_failed(storage, refit) if refit else None
+    return Winner(study, best, _model_of(storage, study, best), refit, refitted, failed)
 
 
 def _model_of(storage: FencedStorage, study: Study, trial: TrialRow) -> FileRecord | None:

@@ -9,7 +9,9 @@ import secrets
 import select
 import selectors
 import socket
+import sys
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -80,7 +82,8 @@ class Worker:
         self._workroot, self._data_dir, self._files_place = workroot, data_dir, files_place
         self._kernel_kills = kernel_kills
         self._stop_asked = 0.0
-        self._renewed = self._looked = self._claim_at = 0.0
+        self._renewed = self._looked = self._looked_for_more = self._claim_at = 0.0
+        self._more: Callable[[], Sequence[str]] | None = None
         self._closed: dict[str, SearchError] = {}
         """Why nothing more of a study, by its key, can be run."""
         self._claims: dict[Seat, str] = {}
@@ -104,21 +107,25 @@ class Worker:
                 between=self._renew_due,
             )
 
-    def work(self, keys: Sequence[str]) -> None:
+    def work(self, keys: Sequence[str], more: Callable[[], Sequence[str]] | None = None) -> None:
         """Until the budgets of these joined studies are used up, or this worker is told to stop.
+
+        ``more`` joins those that there are by then, and gives their keys: it is asked now and then, and at the end.
 
         Raises SearchError where a study was stopped or deleted, or this machine cannot go on; what was running is
         handed over first.
         """
         error: SearchError | None = None
+        keys, self._more = list(keys), more
         self.working = True
         while True:
             try:
                 self._check_time()
                 if not self.outage.lasts and not self.stopping:
                     self._fill(keys)
-                if not self.trials and (self.stopping or self._is_done(keys)):
+                if not self.trials and (self.stopping or (self._is_done(keys) and not self._find_more(keys))):
                     break
+                self._look_for_more(keys)
                 self._read()
                 self._advance()
                 self._look_after()
@@ -182,6 +189,30 @@ class Worker:
             lambda: left.append(any(self.storage.leases.unfinished(key) for key in keys if key not in self._closed))
         )
         return left == [False]
+
+    def _look_for_more(self, keys: list[str]) -> None:
+        now = time.monotonic()
+        if self._more is not None and not self.stopping and now - self._looked_for_more > self.settings.look_again:
+            self._looked_for_more = now
+            self.outage.attempt(lambda: keys.extend(self._new(keys)))
+
+    def _find_more(self, keys: list[str]) -> bool:
+        """At the end: whether a study came while this worker lingered."""
+        if self._more is None:
+            return False
+        end = time.monotonic() + self.settings.linger
+        while time.monotonic() < end and not self.stopping:
+            found: list[str] = []
+            self.outage.attempt(lambda: found.extend(self._new(keys)))  # noqa: B023
+            if found:
+                keys.extend(found)
+                return True
+            time.sleep(self.settings.poll)
+            self._check_time()
+        return False
+
+    def _new(self, keys: Sequence[str]) -> list[str]:
+        return [key for key in (self._more() if self._more else ()) if key not in keys]
 
     def _fill(self, keys: Sequence[str]) -> None:
         if time.monotonic() < self._claim_at:
@@ -280,11 +311,23 @@ class Worker:
     def _advance(self) -> None:
         for seat, trial in list(self.trials.items()):
             if trial.inbox:
-                self.outage.attempt(trial.advance)
+                self._handle(seat, trial)
             if trial.over and trial.outcome is not None:
                 self._announce(trial)
             if trial.free and trial.over and trial.announced:
                 del self.trials[seat]
+
+    def _handle(self, seat: Seat, trial: LeasedTrial) -> None:
+        """A bug that one trial's message shows is that trial's: the others go on."""
+        try:
+            self.outage.attempt(trial.advance)
+        except SearchError:
+            raise
+        except Exception:  # noqa: BLE001 - logged with its traceback, counted as an attempt
+            text = traceback.format_exc()
+            print(text, file=sys.stderr, flush=True)
+            seat.dismiss()
+            self.outage.attempt(lambda: trial.break_off(text))
 
     def _announce(self, trial: LeasedTrial) -> None:
         if trial.announced or self.outage.lasts:

@@ -41,7 +41,7 @@ class LeasedTrial:
         self, joined: JoinedStudy, lease: Lease, child: Child, devices: Devices, kernel_kills: Callable[[], int]
     ) -> None:
         self.joined, self.lease, self.child, self.devices = joined, lease, child, devices
-        self.folder = TrialFolder(joined.folder, lease.number, lease.token)
+        self.folder = TrialFolder(joined.folder, lease.number, lease.token, lease.nonce)
         self.reports = Reports(joined, lease)
         self.checkpoints = Checkpoints(joined, lease, self.folder)
         self.inbox: deque[said.Message] = deque([Begin()])
@@ -93,6 +93,15 @@ class LeasedTrial:
         self.handing_over = True
         if not waiting.ends_its_epoch(self.joined.settings, self.times.left_of_epoch()):
             self._stop("hand over")
+
+    def break_off(self, bug: str) -> None:
+        """This process has a bug, and what it was doing for the trial is not done: an attempt. Its child is gone."""
+        self.free = True
+        self.inbox.clear()
+        self.folder.add_to_log(bug)
+        if not self.over:
+            self._leave_to_others(counted=True)
+            self._end("waiting", f"a bug, {bug.strip().splitlines()[-1]}; the traceback is in {self.folder.log}")
 
     def is_silent(self) -> bool:
         """Whether the child should be killed: without a word while training, or too long when told to end."""
@@ -245,9 +254,7 @@ class LeasedTrial:
         self._end("handed over", f"after epoch {self.epoch}")
 
     def _failed(self, message: said.Failed) -> None:
-        verdict = failures.after_failure(
-            message.cause, resumed_from_local=self.checkpoints.is_local, errors=self.lease.errors
-        )
+        verdict = failures.after_failure(message.cause, errors=self.lease.errors)
         self.raised = message.cause == "error"
         if verdict == Verdict.PRUNED:
             self._tell(TrialState.PRUNED, message.why)
@@ -256,10 +263,10 @@ class LeasedTrial:
         elif verdict == Verdict.ELSEWHERE_AGAIN:
             self._leave_to_others(counted=False, error=True)
             self._end("raised", f"{message.why}; it is tried once more")
-        elif verdict == Verdict.AGAIN:
-            self.folder.clear()
-            self._give_back(counted=True)
-            self._end("waiting", f"{message.why}; it was removed, the stored one is next")
+        elif verdict == Verdict.FROM_EARLIER:
+            self.checkpoints.discard_used()
+            self._give_back(counted=False)
+            self._end("waiting", f"{message.why}; it was removed, the one before it is next")
         else:
             self._give_back_for(message.why)
 

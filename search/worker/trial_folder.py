@@ -21,10 +21,10 @@ class LocalCheckpoint:
 
 
 class TrialFolder:
-    """``STUDY_KEY/NUMBER-TOKEN`` below the folder that this machine's workers share."""
+    """``STUDY_KEY/NUMBER-TOKEN-NONCE`` below the folder that this machine's workers share."""
 
-    def __init__(self, study: Path, number: int, token: int) -> None:
-        self.path = study / f"{number}-{token}"
+    def __init__(self, study: Path, number: int, token: int, nonce: str) -> None:
+        self.path = study / f"{number}-{token}-{nonce[:8]}"
         self.log = self.path / "log.txt"
         self._study, self._number = study, number
         self._checkpoints = self.path / "checkpoints"
@@ -35,10 +35,10 @@ class TrialFolder:
         return self._checkpoints / f"{step:06d}{suffix}"
 
     def take(self, step: int, path: Path) -> None:
-        """Takes a checkpoint over from the training process; the ones before it go. Can be done again."""
+        """Takes a checkpoint over from the training process; of those before it one stays. Can be done again."""
         if path.exists():
             self._move(path, self.path_for(step, path.suffix))
-        for old in _complete(self._checkpoints)[:-1]:
+        for old in _complete(self._checkpoints)[:-2]:
             old.path.unlink()
 
     @staticmethod
@@ -58,16 +58,22 @@ class TrialFolder:
         """The newest of this claim."""
         return next(reversed(_complete(self._checkpoints)), None)
 
-    def of_earlier_claims(self, epoch: int) -> LocalCheckpoint | None:
-        """The newest that an earlier claim left on this machine, of an epoch up to this one."""
-        found = [
+    def of_earlier_claims(self, epoch: int) -> list[LocalCheckpoint]:
+        """Those that earlier claims left on this machine, of epochs up to this one."""
+        return [
             checkpoint
             for folder in self._study.glob(f"{self._number}-*/checkpoints")
             if folder != self._checkpoints
             for checkpoint in _complete(folder)
             if checkpoint.step <= epoch
         ]
-        return max(found, key=lambda one: one.step, default=None)
+
+    def remove_checkpoints(self, step: int) -> None:
+        """Of this epoch, of every claim."""
+        for folder in self._study.glob(f"{self._number}-*/checkpoints"):
+            for checkpoint in _complete(folder):
+                if checkpoint.step == step:
+                    checkpoint.path.unlink(missing_ok=True)
 
     def copy_in(self, checkpoint: LocalCheckpoint) -> LocalCheckpoint:
         """A copy of our own: its old holder may still be writing beside it."""
@@ -86,6 +92,12 @@ class TrialFolder:
             log.seek(max(0, self.log.stat().st_size - size))
             tail.write_bytes(log.read())
         return tail
+
+    def add_to_log(self, text: str) -> None:
+        """What its worker has to say of the trial."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with self.log.open("a") as log:
+            log.write(text)
 
     def bound_log(self, size: int) -> None:
         """Keeps the end of a log that has grown longer; its writer appends, so that it goes on behind."""
