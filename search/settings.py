@@ -62,8 +62,9 @@ class Settings:
     """Told to stop, a worker ends the epoch if no more than this is left of it, else the batch."""
     graces: float = 2.0
     """After so many times ``grace`` a worker that was told to stop waits for nobody any more."""
+    first_pause: float = 0.5
     longest_pause: float = 15.0
-    """Between two tries to reach a database that is away, however long it has been."""
+    """Between two tries to reach a database that is away: as long as it has been, within these."""
     look_again: float = 10.0
     """How often a worker that works on every open study looks for new ones."""
     linger: float = 3.0

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
+import sqlalchemy as sa
 
 from tests.commands import ROOT
+from tests.faults import check, new_study, storage_at
+from tests.test_worker import worker_on
 
 
 def started(mode: str, url: str, folder: Path) -> subprocess.Popen[str]:
@@ -44,3 +49,40 @@ def test_a_death_at_every_statement(storage_url: str, tmp_path: Path) -> None:
     died = result(started("statements", storage_url, tmp_path / "statements"))
     assert died["wrong"] == []
     assert died["deaths"] >= 500
+
+
+class LostAnswer:
+    """The commits of a process, of which one is made and its answer lost with the connection."""
+
+    def __init__(self, engine: sa.Engine, at: int) -> None:
+        self.seen, self._at, self._commit = 0, at, engine.dialect.do_commit
+        self._error = sqlite3.OperationalError if engine.name == "sqlite" else psycopg.OperationalError
+
+    def __call__(self, connection: Any) -> None:
+        self._commit(connection)
+        self.seen += 1
+        if self.seen == self._at:
+            raise self._error("the answer was lost")
+
+
+def test_a_lost_answer_costs_no_attempt(storage_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever commit of a worker it is: the claim, the birth, a report, a file's record, the tell."""
+    engine = storage_at(storage_url).engine
+
+    def run(at: int) -> int:
+        study = new_study(storage_url, budget=1, epochs=2, rungs=(1,))
+        commits = LostAnswer(engine, at)
+        worker = worker_on(storage_url, study, tmp_path)
+        with monkeypatch.context() as patched:
+            patched.setattr(engine.dialect, "do_commit", commits)
+            worker.work([study.key])
+        worker.close()
+        assert check(storage_url, study, 1) == [], f"commit {at}"
+        (row,) = storage_at(storage_url).leases.rows(study.key)
+        assert (row["token"], row["attempts"], row["repeated"]) == (1, 0, 0), f"commit {at}"
+        return commits.seen
+
+    commits = run(0)
+    assert commits >= 12
+    for at in range(1, commits + 1):
+        run(at)

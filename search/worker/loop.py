@@ -72,7 +72,7 @@ class Worker:
         """By the study's key."""
         self.trials: dict[Seat, LeasedTrial] = {}
         """What runs; a seat that is not in it is free."""
-        self.outage = Outage(screen.say, settings.longest_pause, back=self._forget_cached)
+        self.outage = Outage(screen.say, settings, back=self._forget_cached)
         self.working = False
         self.stopping = False
         """Told to stop by a signal or a time limit: nothing new is claimed, trials are handed over."""
@@ -87,7 +87,7 @@ class Worker:
         self._closed: dict[str, SearchError] = {}
         """Why nothing more of a study, by its key, can be run."""
         self._claims: dict[Seat, str] = {}
-        """The nonce of a claim that was not answered yet."""
+        """The nonce of a claim that was not answered yet, or of which no trial has begun."""
 
     # -- what a command calls -----------------------------------------------------------------------------------------
 
@@ -223,7 +223,7 @@ class Worker:
 
     def _claim(self, seat: Seat, keys: Sequence[str]) -> None:
         if seat in self._claims:  # the answer to a claim was lost
-            lease = self.storage.leases.claimed(self._claims.pop(seat))
+            lease = self.storage.leases.claimed(self._claims[seat])
             if lease is not None:
                 self._begin(seat, lease)
                 return
@@ -234,13 +234,12 @@ class Worker:
             if lease is not None:
                 self._begin(seat, lease)
                 return
+        self._claims.pop(seat, None)
         self._claim_at = time.monotonic() + self.settings.poll
 
     def _claim_of(self, seat: Seat, key: str, *, left: bool = False) -> Lease | None:
         self._claims[seat] = secrets.token_hex(8)
-        lease = self.storage.leases.claim(key, self.holder, socket.gethostname(), self._claims[seat], left=left)
-        del self._claims[seat]
-        return lease
+        return self.storage.leases.claim(key, self.holder, socket.gethostname(), self._claims[seat], left=left)
 
     def _claim_left(self, seat: Seat, joined: JoinedStudy) -> Lease | None:
         """What failed here was left to others: where there are none, it is tried here again."""
@@ -254,6 +253,7 @@ class Worker:
         joined = self.joined[lease.study_key]
         child = seat.child_for_trial(joined.study.objective)
         self.trials[seat] = LeasedTrial(joined, lease, child, seat.devices, self._kernel_kills)
+        del self._claims[seat]
 
     def _goes_on(self, study: Study) -> bool:
         """False, and the reason kept, where the study was deleted or stopped."""

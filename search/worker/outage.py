@@ -9,6 +9,7 @@ from typing import Any
 
 from search.database.errors import is_away, is_broken, reason
 from search.errors import SearchError
+from search.settings import Settings
 
 
 class DatabaseBrokenError(SearchError):
@@ -27,8 +28,8 @@ class Outage:
     ``back`` is called before the first thing that is tried after a pause.
     """
 
-    def __init__(self, say: Callable[[str], None], longest_pause: float, back: Callable[[], None]) -> None:
-        self._say, self._longest_pause, self._back = say, longest_pause, back
+    def __init__(self, say: Callable[[str], None], settings: Settings, back: Callable[[], None]) -> None:
+        self._say, self._settings, self._back = say, settings, back
         self._since: float | None = None
         self._retry_at = 0.0
 
@@ -62,4 +63,4 @@ class Outage:
         if self._since is None:
             self._since = now
             self._say(f"the database is away ({why}): training goes on, reports wait")
-        self._retry_at = now + min(self._longest_pause, 0.5 + (now - self._since))
+        self._retry_at = now + min(self._settings.longest_pause, self._settings.first_pause + (now - self._since))
