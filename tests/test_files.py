@@ -72,7 +72,9 @@ def test_what_is_kept_comes_back(files: Files, tmp_path: Path) -> None:
         record = files.find(KEY, 0, "checkpoint")
         assert record is not None and (record.step, record.size) == (step, length)
         assert files.fetch(record, tmp_path / "back" / "state.npz").read_bytes() == content
-        assert names(files) == {record.name}, "the one before makes way"
+        kept = [one.step for one in files.checkpoints(KEY, 0)]
+        assert kept == [step, step - 1][: len(kept)] and len(kept) == min(step, 2), "the one before stays too"
+        assert names(files) == {one.name for one in files.checkpoints(KEY, 0)}
     files.keep(lease, "model", a_model(tmp_path), value=0.5)
     model = files.find(KEY, 0, "model")
     assert model is not None

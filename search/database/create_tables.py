@@ -61,6 +61,9 @@ def _make(engine: sa.Engine) -> None:
             if column.name not in there:
                 text = sa.schema.CreateColumn(column).compile(dialect=engine.dialect)
                 connection.execute(sa.text(f"ALTER TABLE {LEASES.name} ADD COLUMN {text}"))
+        for table in METADATA.sorted_tables:
+            for index in table.indexes:
+                index.create(connection, checkfirst=True)
         connection.execute(sa.delete(SCHEMA))
         connection.execute(sa.insert(SCHEMA).values(number=SCHEMA_NUMBER))
 

@@ -7,7 +7,7 @@ raises the row's token; every later write of the holder proves the token. The da
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict, Unpack
 
@@ -64,6 +64,23 @@ class Lease:
     """The last epoch at which the pruner let it go on."""
     alone: bool = False
     """It ran out of memory beside others: now it is to run by itself."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Leases, and the epochs finished in them, by state."""
+
+    leases: Mapping[str, int]
+    epochs: Mapping[str, int]
+
+    @property
+    def budget(self) -> int:
+        """All units."""
+        return sum(self.leases.values())
+
+    def epochs_left(self, whole_trial: int) -> int:
+        """If nothing more were pruned."""
+        return max(0, whole_trial * self.leases.get("open", 0) - self.epochs.get("open", 0))
 
 
 class Entry(TypedDict, total=False):
@@ -201,6 +218,17 @@ class Leases:
         query = sa.select(sa.func.count()).where(LEASES.c.study_key == study_key)
         with self._engine.connect() as connection:
             return int(connection.execute(query).scalar_one())
+
+    def progress(self, study_key: str) -> Progress:
+        """What a screen says of a study, of however many leases."""
+        query = (
+            sa.select(LEASES.c.state, sa.func.count().label("leases"), sa.func.sum(LEASES.c.epoch).label("epochs"))
+            .where(LEASES.c.study_key == study_key)
+            .group_by(LEASES.c.state)
+        )
+        with self._engine.connect() as connection:
+            found = connection.execute(query).all()
+        return Progress({row.state: row.leases for row in found}, {row.state: int(row.epochs) for row in found})
 
     def rows(self, study_key: str) -> list[dict[str, Any]]:
         """All leases of a study by number, with ``now`` by the database's clock."""

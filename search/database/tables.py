@@ -41,6 +41,10 @@ LEASES = sa.Table(
     comment="one row a unit of the budget: who may run it, until when",
 )
 
+# Claims and counts look at open leases only, however many are closed. Since schema 2.
+_OPEN = LEASES.c.state == "open"
+sa.Index("leases_open", LEASES.c.study_key, LEASES.c.number, sqlite_where=_OPEN, postgresql_where=_OPEN)
+
 FILES = sa.Table(
     "files",
     METADATA,
@@ -55,6 +59,7 @@ FILES = sa.Table(
     sa.Column("created", sa.Double, nullable=False),
     comment="what is in the store: at most one checkpoint, model and log a lease",
 )
+sa.Index("files_of_a_kind", FILES.c.study_key, FILES.c.kind)  # since schema 2
 
 WORKERS = sa.Table(  # since schema 2
     "workers",
@@ -89,6 +94,8 @@ CHUNKS = sa.Table(
     sa.Column("data", sa.LargeBinary, nullable=False),
     comment="the store where no folder is shared: files in pieces",
 )
+# For names that begin so, whatever the database's collation. Since schema 2.
+sa.Index("chunks_by_prefix", CHUNKS.c.name, postgresql_ops={"name": "varchar_pattern_ops"})
 
 
 class clock(FunctionElement[float]):  # noqa: N801 - reads as an SQL function

@@ -149,8 +149,29 @@ class Files:
             others = _models(connection, study_key).values()
         return keeping.is_worth_keeping(value, others, maximize=self._maximize, at_most=KEPT_MODELS)
 
+    def sweep_lease(self, lease: Lease) -> None:
+        """What a lease that is closed now leaves to be removed, and the model that its own has put out of the best."""
+        own = (FILES.c.study_key == lease.study_key, FILES.c.number == lease.number)
+        with self._engine.begin() as connection:
+            models = _models(connection, lease.study_key)
+            extra = keeping.too_many(models, maximize=self._maximize, at_most=KEPT_MODELS)
+            gone = sa.or_(
+                sa.and_(*own, FILES.c.kind.in_([CHECKPOINT, CHECKPOINT_BEFORE])),
+                sa.and_(FILES.c.study_key == lease.study_key, FILES.c.kind == "model", FILES.c.number.in_(extra)),
+            )
+            removed = set(connection.execute(sa.delete(FILES).where(gone).returning(FILES.c.name)).scalars())
+        # In this order: what is recorded by then is seen.
+        stored = set(self.store.names(f"{lease.study_key}/{lease.number}/"))
+        with self._engine.connect() as connection:
+            recorded = set(connection.execute(sa.select(FILES.c.name).where(*own)).scalars())
+        for name in removed | (stored - recorded):
+            self.store.remove(name)
+
     def sweep(self, study_key: str) -> None:
-        """Removes what nobody needs: models beyond the best, checkpoints of closed leases, files never recorded."""
+        """Removes what nobody needs: models beyond the best, checkpoints of closed leases, files never recorded.
+
+        Reads all that there is of a study: for who joins it.
+        """
         with self._engine.begin() as connection:
             models = _models(connection, study_key)
             extra = keeping.too_many(models, maximize=self._maximize, at_most=KEPT_MODELS)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from search.database.leases import Progress
 from search.show.time_left import duration, seconds_left
 from search.studies.study import Study
 from search.studies.trials import best_trial
@@ -35,7 +35,7 @@ class Terminal:
         self._looked = 0.0
         self._waiting = False
         self._measured: set[str] = set()
-        self._rows: dict[str, list[dict[str, Any]]] = {}
+        self._progress: dict[str, Progress] = {}
         self._best: dict[str, float | None] = {}
 
     def say(self, text: str) -> None:
@@ -69,7 +69,7 @@ class Terminal:
             self._measured.add(key)
             left: list[float | None] = []
             worker.outage.attempt(
-                lambda: left.append(seconds_left(joined.study, worker.storage.leases.rows(key), running))  # noqa: B023
+                lambda: left.append(seconds_left(joined.study, worker.storage.leases.progress(key), running))  # noqa: B023
             )
             if left and left[0] is not None and left[0] > _WORTH_SAYING:
                 self.say(f"{joined.study.name}: at most {duration(left[0])} left, by the first epochs measured here")
@@ -92,7 +92,7 @@ class Terminal:
 
     def _look(self, worker: Worker) -> None:
         for key, joined in worker.joined.items():
-            self._rows[key] = worker.storage.leases.rows(key)
+            self._progress[key] = worker.storage.leases.progress(key)
             best = best_trial(worker.storage.engine, joined.study)
             self._best[key] = None if best is None else best.value
 
@@ -106,18 +106,18 @@ class Terminal:
         return Group(table, *lines, *[Text(line, style="dim") for line in _PRUNED_MEANS])
 
     def _summary(self, worker: Worker, study: Study) -> str:
-        rows = self._rows.get(study.key, [])
-        if not rows or all(row["state"] != "open" for row in rows):
+        progress = self._progress.get(study.key)
+        if progress is None or not progress.leases.get("open"):
             return ""
-        counts = Counter(row["state"] for row in rows)
+        counts = Counter(progress.leases)
         best = self._best.get(study.key)
         parts = [
             f"{study.name}: {counts['complete']} complete, {counts['pruned']} pruned, {counts['fail']} failed "
-            f"of {len(rows)}"
+            f"of {progress.budget}"
         ]
         if best is not None and not study.refit:
             parts.append(f"best {study.definition['metric']} {best:.4f}")
-        left = seconds_left(study, rows, list(worker.trials.values()))
+        left = seconds_left(study, progress, list(worker.trials.values()))
         if left is not None:
             parts.append(f"at most {duration(left)} left")
         return ", ".join(parts)

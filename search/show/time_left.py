@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from search.contract import Size
+from search.database.leases import Progress
 from search.rules.pruning import rungs_before_the_end
 from search.settings import IMAGES_PER_SECOND
 from search.studies.study import Study
@@ -32,13 +32,12 @@ def images(size: Size, study: Study) -> tuple[int, int]:
     return min(train, every) if every else train, size.refit_images or every
 
 
-def seconds_left(study: Study, rows: Sequence[Mapping[str, Any]], running: Sequence[LeasedTrial]) -> float | None:
+def seconds_left(study: Study, progress: Progress, running: Sequence[LeasedTrial]) -> float | None:
     """If nothing more were pruned, by the last epochs seen here; None before one was."""
     mine = [one.times.last for one in running if one.joined.study.key == study.key and one.times.last]
     if not mine:
         return None
-    epochs = sum(max(0, study.epochs - row["epoch"]) for row in rows if row["state"] == "open")
-    return float(sum(mine) / len(mine) * epochs / len(running))
+    return float(sum(mine) / len(mine) * progress.epochs_left(study.epochs) / len(running))
 
 
 def duration(seconds: float) -> str:

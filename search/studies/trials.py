@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
-from search.database.leases import Leases
 from search.database.optuna_tables import PARAMS, REPORTS, SYSTEM_ATTRIBUTES, TRIAL_ATTRIBUTES, TRIALS, VALUES
+from search.database.tables import LEASES
 from search.rules.best import best, is_feasible
 from search.studies.study import Study
 
+_LOOKED_AT = 50
+"""So many of the best are read; more only where none of them is feasible."""
 _INFINITE = {"INF_POS": math.inf, "INF_NEG": -math.inf}
 
 
@@ -31,21 +34,59 @@ class TrialRow:
 
 def all_trials(engine: sa.Engine, study: Study) -> list[TrialRow]:
     """By number."""
-    query = (
-        sa.select(TRIALS.c.trial_id, TRIALS.c.number, TRIALS.c.state, VALUES.c.value, VALUES.c.value_type)
-        .outerjoin(VALUES, sa.and_(VALUES.c.trial_id == TRIALS.c.trial_id, VALUES.c.objective == 0))
-        .where(TRIALS.c.study_id == study.study_id)
-        .order_by(TRIALS.c.number)
+    with engine.connect() as connection:
+        rows = connection.execute(_trials(study).order_by(TRIALS.c.number)).all()
+        return _as_rows(rows, _broken(connection, study))
+
+
+def best_trial(engine: sa.Engine, study: Study) -> TrialRow | None:
+    """The best complete trial of a study, or None. Of thousands only those are read that may be it."""
+    value = VALUES.c.value.desc() if study.maximize else VALUES.c.value.asc()
+    complete = (
+        _trials(study)
+        .where(sa.cast(TRIALS.c.state, sa.String) == "COMPLETE")
+        # An infinite one has no number stored: those are looked at first. Then in the order in which ``best`` decides.
+        .order_by(VALUES.c.value.is_not(None), value, LEASES.c.number.is_(None), LEASES.c.number, TRIALS.c.number)
+        .limit(_LOOKED_AT)
     )
-    constraints = (
+    with engine.connect() as connection:
+        rows = connection.execute(complete).all()
+        found = _as_rows(rows, _broken(connection, study, [row.trial_id for row in rows]))
+    feasible = best(found, maximize=study.maximize)
+    if feasible is None and len(rows) == _LOOKED_AT:
+        return best(all_trials(engine, study), maximize=study.maximize)
+    return feasible
+
+
+def _trials(study: Study) -> sa.Select[Any]:
+    return (
+        sa.select(
+            TRIALS.c.trial_id,
+            TRIALS.c.number,
+            TRIALS.c.state,
+            VALUES.c.value,
+            VALUES.c.value_type,
+            LEASES.c.number.label("lease"),
+        )
+        .outerjoin(VALUES, sa.and_(VALUES.c.trial_id == TRIALS.c.trial_id, VALUES.c.objective == 0))
+        .outerjoin(LEASES, sa.and_(LEASES.c.trial_id == TRIALS.c.trial_id, LEASES.c.study_key == study.key))
+        .where(TRIALS.c.study_id == study.study_id)
+    )
+
+
+def _broken(connection: sa.Connection, study: Study, among: Sequence[int] | None = None) -> set[int]:
+    """The ids of trials, all or ``among`` these, of which a constraint does not hold."""
+    query = (
         sa.select(SYSTEM_ATTRIBUTES.c.trial_id, SYSTEM_ATTRIBUTES.c.value_json)
         .join(TRIALS, TRIALS.c.trial_id == SYSTEM_ATTRIBUTES.c.trial_id)
         .where(TRIALS.c.study_id == study.study_id, SYSTEM_ATTRIBUTES.c.key.like("constraints%"))
     )
-    lease_of = {row["trial_id"]: row["number"] for row in Leases(engine).rows(study.key)}
-    with engine.connect() as connection:
-        rows = connection.execute(query).all()
-        broken = {row.trial_id for row in connection.execute(constraints) if not _holds(json.loads(row.value_json))}
+    if among is not None:
+        query = query.where(SYSTEM_ATTRIBUTES.c.trial_id.in_(among))
+    return {row.trial_id for row in connection.execute(query) if not _holds(json.loads(row.value_json))}
+
+
+def _as_rows(rows: Sequence[Any], broken: set[int]) -> list[TrialRow]:
     return [
         TrialRow(
             trial_id=row.trial_id,
@@ -53,7 +94,7 @@ def all_trials(engine: sa.Engine, study: Study) -> list[TrialRow]:
             state=str(row.state).lower(),
             value=_INFINITE.get(str(row.value_type), row.value),
             feasible=row.trial_id not in broken,
-            lease=lease_of.get(row.trial_id),
+            lease=row.lease,
         )
         for row in rows
     ]
@@ -62,11 +103,6 @@ def all_trials(engine: sa.Engine, study: Study) -> list[TrialRow]:
 def _holds(stored: Any) -> bool:
     """A constraint of its own (``constraints:NAME``) or all that a sampler's ``constraints_func`` gave, in a list."""
     return is_feasible(stored if isinstance(stored, list) else [stored])
-
-
-def best_trial(engine: sa.Engine, study: Study) -> TrialRow | None:
-    """The best complete trial of a study, or None."""
-    return best(all_trials(engine, study), maximize=study.maximize)
 
 
 def parameters(engine: sa.Engine, trial: TrialRow) -> dict[str, Any]:

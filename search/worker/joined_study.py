@@ -18,7 +18,7 @@ from search.studies.forget import forget_deleted
 from search.studies.study import Study
 from search.studies.study_files import files_of
 from search.studies.transfer import source_folder
-from search.worker.trial_folder import clear
+from search.worker.trial_folder import clear, numbers_in
 
 
 @dataclass
@@ -82,7 +82,8 @@ def _tidy(joined: JoinedStudy, workroot: Path) -> None:
     """What dead workers and deleted studies left on this machine and in the database."""
     for key in forget_deleted(joined.storage):
         shutil.rmtree(workroot / key, ignore_errors=True)
-    for row in joined.storage.leases.rows(joined.study.key):
-        if row["state"] != "open":
-            clear(joined.folder, row["number"])
+    tokens = joined.storage.leases.tokens(joined.study.key)
+    for number in numbers_in(joined.folder):
+        if number in tokens and not tokens[number][1]:
+            clear(joined.folder, number)
     joined.files.sweep(joined.study.key)

@@ -298,7 +298,7 @@ class LeasedTrial:
 
     def _close(self, outcome: str, reason: str) -> None:
         self._end(outcome, reason)
-        self.joined.files.sweep(self.joined.study.key)
+        self.joined.files.sweep_lease(self.lease)
         self.folder.clear()
 
     def _give_back_for(self, why: str) -> None:

@@ -118,6 +118,12 @@ class TrialFolder:
         clear(self._study, self._number)
 
 
+def numbers_in(study: Path) -> set[int]:
+    """The leases that have folders here."""
+    names = (path.name.partition("-")[0] for path in study.iterdir()) if study.is_dir() else ()
+    return {int(name) for name in names if name.isdigit()}
+
+
 def clear(study: Path, number: int) -> None:
     """Removes what the claims of a lease left, all but the logs."""
     for folder in study.glob(f"{number}-*"):
