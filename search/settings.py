@@ -69,8 +69,9 @@ class Settings:
     """How often a worker that works on every open study looks for new ones."""
     linger: float = 3.0
     """So long it waits, when nothing is left, for a study that is about to be made: a refit is, behind its search."""
-    poll: float = 0.5
-    """How often a worker without a trial looks for one."""
+    poll: float = 1.0
+    poll_at_most: float = 5.0
+    """How often a worker without a trial looks for one: ever less often, within these, as long as there is none."""
     attempts: int = 3
     """So many claims without a new checkpoint, and the trial is ended as FAIL."""
     failures: int = 3

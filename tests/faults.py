@@ -43,7 +43,9 @@ from search.studies.study import Study, find
 from search.worker.loop import Worker
 from tests import light
 
-SETTINGS = Settings(lease=0.3, renew=0.1, poll=0.02, first_pause=0.02, grace=0.5, silence=20, attempts=50)
+SETTINGS = Settings(
+    lease=0.3, renew=0.1, poll=0.02, poll_at_most=0.1, first_pause=0.02, grace=0.5, silence=20, attempts=50
+)
 REFERENCE = str(Path(light.__file__).resolve())
 
 

@@ -42,7 +42,7 @@ from tests.commands import LIGHT, alive, children_of, ended, search, started, un
 from tests.faults import SETTINGS, check, check_trials, declare, forked, light_launch, new_study, storage_at
 from tests.postgres import PASSWORD, Postgres
 
-THREE = Settings(lease=0.3, renew=0.1, poll=0.02, grace=0.5, silence=20)
+THREE = Settings(lease=0.3, renew=0.1, poll=0.02, poll_at_most=0.1, grace=0.5, silence=20)
 """As a user's, who gives a trial three attempts, but fast."""
 IMPATIENT = replace(THREE, silence=0.4)
 
@@ -701,3 +701,71 @@ def test_a_study_that_raises_is_one_line_and_goes_on_when_mended(tmp_path: Path,
     assert [row["state"] in {"complete", "pruned"} for row in rows(sqlite_url, study)] == [True] * 6
     attributes = storage_at(sqlite_url).get_study_user_attrs(study.study_id)
     assert attributes[STOPPED]["why"] is None
+
+
+# -- what it asks of the database --------------------------------------------------------------------------------------
+
+
+class Statements:
+    """Those of this process's engine, and how many connections it has at once."""
+
+    def __init__(self, url: str) -> None:
+        self.engine = storage_at(url).engine
+        self.seen: list[str] = []
+        self.connections = 0
+
+    def __enter__(self) -> Statements:
+        sa.event.listen(self.engine, "before_cursor_execute", self._count)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        sa.event.remove(self.engine, "before_cursor_execute", self._count)
+
+    def _count(self, _connection: object, _cursor: object, statement: str, *_: object) -> None:
+        self.seen.append(statement)
+        pool = self.engine.pool
+        assert isinstance(pool, sa.pool.QueuePool)
+        self.connections = max(self.connections, pool.checkedout())
+
+
+def closed_trials(url: str, study: Study, count: int) -> None:
+    """As many as a long search leaves."""
+    storage = storage_at(url)
+    with storage.engine.begin() as connection:
+        storage.leases.raise_budget(connection, study.key, count + 3)
+        number = LEASES.c.number < count
+        connection.execute(sa.update(LEASES).where(LEASES.c.study_key == study.key, number).values(state="pruned"))
+
+
+def test_an_idle_worker_asks_ever_less_often(storage_url: str, tmp_path: Path) -> None:
+    """With four seats as with one: a statement a look; the looks come further apart."""
+    study = new_study(storage_url, budget=1)
+    held = storage_at(storage_url).leases.claim(study.key, "somebody", "else", secrets.token_hex(8))
+    assert held is not None
+    often = replace(SETTINGS, lease=60, renew=60, poll=0.1, poll_at_most=0.4)
+    worker = worker_on(storage_url, study, tmp_path, settings=often, seats=4)
+    storage_at(storage_url).leases.renew(held)
+    worker.limit(3.0)
+    with Statements(storage_url) as statements:
+        worker.work([study.key])
+    worker.close()
+    looks = [text for text in statements.seen if "leases" in text]
+    assert 5 <= len(looks) <= 3.0 / 0.4 + 8, "a poll a seat would be more than a hundred"
+    assert len(statements.seen) - len(looks) <= 6, "whether the study is there is asked once it has waited long"
+
+
+def test_a_trial_costs_as_much_beside_thousands_of_closed_ones(storage_url: str, tmp_path: Path) -> None:
+    """Statements, and connections at once: two at the most."""
+    counts = []
+    for closed in (5, 2000):
+        study = new_study(storage_url, budget=3)
+        closed_trials(storage_url, study, closed)
+        worker = worker_on(storage_url, study, tmp_path)
+        with Statements(storage_url) as statements:
+            worker.work([study.key])
+        worker.close()
+        assert [row["state"] for row in rows(storage_url, study)][closed:] == ["complete"] * 3
+        counts.append(len(statements.seen))
+        assert statements.connections <= 2
+    assert abs(counts[0] - counts[1]) <= 6, "an idle look more or less"
+    assert counts[0] / 3 <= 180, "of three epochs; two thirds of them are Optuna's reads of the trial"

@@ -83,6 +83,15 @@ class Progress:
         return max(0, whole_trial * self.leases.get("open", 0) - self.epochs.get("open", 0))
 
 
+@dataclass(frozen=True)
+class Openings:
+    """Units of a budget that are not used up; those that nobody holds, but for what a worker has left to others."""
+
+    unfinished: int
+    free: int
+    left: int
+
+
 class Entry(TypedDict, total=False):
     """What the holder of a lease writes into its row."""
 
@@ -229,6 +238,24 @@ class Leases:
         with self._engine.connect() as connection:
             found = connection.execute(query).all()
         return Progress({row.state: row.leases for row in found}, {row.state: int(row.epochs) for row in found})
+
+    def openings(self, study_keys: Sequence[str], holder: str) -> dict[str, Openings]:
+        """Of these studies, those that have units left; one statement."""
+        free = LEASES.c.expires < clock()
+        theirs = sa.or_(LEASES.c.avoid.is_(None), LEASES.c.avoid != holder, LEASES.c.retry_at < clock())
+        query = (
+            sa.select(
+                LEASES.c.study_key,
+                sa.func.count().label("unfinished"),
+                sa.func.sum(sa.case((sa.and_(free, theirs), 1), else_=0)).label("free"),
+                sa.func.sum(sa.case((sa.and_(free, sa.not_(theirs)), 1), else_=0)).label("left"),
+            )
+            .where(LEASES.c.study_key.in_(study_keys), LEASES.c.state == "open")
+            .group_by(LEASES.c.study_key)
+        )
+        with self._engine.connect() as connection:
+            rows = connection.execute(query).all()
+        return {row.study_key: Openings(row.unfinished, int(row.free), int(row.left)) for row in rows}
 
     def rows(self, study_key: str) -> list[dict[str, Any]]:
         """All leases of a study by number, with ``now`` by the database's clock."""

@@ -23,13 +23,13 @@ from search.child.hardware import out_of_memory_kills
 from search.child.protocol import Stopped
 from search.child.seat import Seat
 from search.database.fence import FencedStorage
-from search.database.leases import Lease
 from search.errors import SearchError
 from search.rules.failures import gives_up
 from search.rules.waiting import is_late
 from search.settings import DEFAULTS, Settings
-from search.studies.stop import give_up, last_stop
-from search.studies.study import Study, still_there
+from search.studies.stop import give_up
+from search.studies.study import Study
+from search.worker.claims import Claims
 from search.worker.inbox import Died, drop_stale_checkpoints
 from search.worker.joined_study import JoinedStudy, join
 from search.worker.outage import DatabaseBrokenError, Outage
@@ -82,12 +82,9 @@ class Worker:
         self._workroot, self._data_dir, self._files_place = workroot, data_dir, files_place
         self._kernel_kills = kernel_kills
         self._stop_asked = 0.0
-        self._renewed = self._looked = self._looked_for_more = self._claim_at = 0.0
+        self._renewed = self._looked_for_more = 0.0
         self._more: Callable[[], Sequence[str]] | None = None
-        self._closed: dict[str, SearchError] = {}
-        """Why nothing more of a study, by its key, can be run."""
-        self._claims: dict[Seat, str] = {}
-        """The nonce of a claim that was not answered yet, or of which no trial has begun."""
+        self.claims = Claims(storage, self.holder, settings)
 
     # -- what a command calls -----------------------------------------------------------------------------------------
 
@@ -117,13 +114,14 @@ class Worker:
         """
         error: SearchError | None = None
         keys, self._more = list(keys), more
+        self.claims.look_soon()
         self.working = True
         while True:
             try:
                 self._check_time()
                 if not self.outage.lasts and not self.stopping:
                     self._fill(keys)
-                if not self.trials and (self.stopping or (self._is_done(keys) and not self._find_more(keys))):
+                if not self.trials and (self.stopping or (self.claims.used_up(keys) and not self._find_more(keys))):
                     break
                 self._look_for_more(keys)
                 self._read()
@@ -138,7 +136,7 @@ class Worker:
                 self.stop()
         self.working = False
         if error is None and not self.stopping:
-            error = next((self._closed[key] for key in keys if key in self._closed), None)
+            error = next((self.claims.closed[key] for key in keys if key in self.claims.closed), None)
         if error is not None:
             raise error
 
@@ -178,23 +176,14 @@ class Worker:
         if self.deadline is not None and time.monotonic() >= self.deadline:
             self.stop()
 
-    def _is_done(self, keys: Sequence[str]) -> bool:
-        """Whether nothing is left to wait for: a lease of a dead worker comes back when it expires."""
-        now = time.monotonic()
-        if now - self._looked < self.settings.poll:
-            return False
-        self._looked = now
-        left: list[bool] = []
-        self.outage.attempt(
-            lambda: left.append(any(self.storage.leases.unfinished(key) for key in keys if key not in self._closed))
-        )
-        return left == [False]
-
     def _look_for_more(self, keys: list[str]) -> None:
         now = time.monotonic()
         if self._more is not None and not self.stopping and now - self._looked_for_more > self.settings.look_again:
             self._looked_for_more = now
+            before = len(keys)
             self.outage.attempt(lambda: keys.extend(self._new(keys)))
+            if len(keys) > before:
+                self.claims.look_soon()
 
     def _find_more(self, keys: list[str]) -> bool:
         """At the end: whether a study came while this worker lingered."""
@@ -206,6 +195,7 @@ class Worker:
             self.outage.attempt(lambda: found.extend(self._new(keys)))  # noqa: B023
             if found:
                 keys.extend(found)
+                self.claims.look_soon()
                 return True
             time.sleep(self.settings.poll)
             self._check_time()
@@ -215,55 +205,17 @@ class Worker:
         return [key for key in (self._more() if self._more else ()) if key not in keys]
 
     def _fill(self, keys: Sequence[str]) -> None:
-        if time.monotonic() < self._claim_at:
-            return
         for seat in self.seats:
-            if seat not in self.trials:
+            if seat not in self.trials and self.claims.are_due():
                 self.outage.attempt(lambda seat=seat: self._claim(seat, keys))  # type: ignore[misc]
 
     def _claim(self, seat: Seat, keys: Sequence[str]) -> None:
-        if seat in self._claims:  # the answer to a claim was lost
-            lease = self.storage.leases.claimed(self._claims[seat])
-            if lease is not None:
-                self._begin(seat, lease)
-                return
-        for key in keys:
-            if key in self._closed or not self._goes_on(self.joined[key].study):
-                continue
-            lease = self._claim_of(seat, key) or self._claim_left(seat, self.joined[key])
-            if lease is not None:
-                self._begin(seat, lease)
-                return
-        self._claims.pop(seat, None)
-        self._claim_at = time.monotonic() + self.settings.poll
-
-    def _claim_of(self, seat: Seat, key: str, *, left: bool = False) -> Lease | None:
-        self._claims[seat] = secrets.token_hex(8)
-        return self.storage.leases.claim(key, self.holder, socket.gethostname(), self._claims[seat], left=left)
-
-    def _claim_left(self, seat: Seat, joined: JoinedStudy) -> Lease | None:
-        """What failed here was left to others: where there are none, it is tried here again."""
-        if not joined.left_to_others:
-            return None
-        if self.storage.workers.others(joined.study.key, self.holder, self.settings.lease):
-            return None
-        return self._claim_of(seat, joined.study.key, left=True)
-
-    def _begin(self, seat: Seat, lease: Lease) -> None:
-        joined = self.joined[lease.study_key]
-        child = seat.child_for_trial(joined.study.objective)
-        self.trials[seat] = LeasedTrial(joined, lease, child, seat.devices, self._kernel_kills)
-        del self._claims[seat]
-
-    def _goes_on(self, study: Study) -> bool:
-        """False, and the reason kept, where the study was deleted or stopped."""
-        if not still_there(self.storage.engine, study):
-            self._closed[study.key] = SearchError(
-                f"the study {study.name!r} was deleted. Begin anew: make search STUDY={study.name}"
-            )
-        elif why := last_stop(self.storage.engine, study).get("why"):
-            self._closed[study.key] = SearchError(why)
-        return study.key not in self._closed
+        lease = self.claims.claim(seat, self.joined, keys)
+        if lease is not None:
+            joined = self.joined[lease.study_key]
+            child = seat.child_for_trial(joined.study.objective)
+            self.trials[seat] = LeasedTrial(joined, lease, child, seat.devices, self._kernel_kills)
+            self.claims.begun(seat)
 
     # -- listening ----------------------------------------------------------------------------------------------------
 
@@ -316,6 +268,7 @@ class Worker:
                 self._announce(trial)
             if trial.free and trial.over and trial.announced:
                 del self.trials[seat]
+                self.claims.look_soon()
 
     def _handle(self, seat: Seat, trial: LeasedTrial) -> None:
         """A bug that one trial's message shows is that trial's: the others go on."""
@@ -351,7 +304,7 @@ class Worker:
             "this machine, then type the command again"
         )
         give_up(self.storage, study, self.holder, why=why, seconds=self.settings.lease)
-        self._closed[study.key] = SearchError(why)
+        self.claims.closed[study.key] = SearchError(why)
         for trial in self.trials.values():
             if trial.joined is last.joined and not trial.over:
                 trial.ask_hand_over()

@@ -1,0 +1,101 @@
+"""What a worker runs next: leases are claimed, and asked for as seldom as nothing is to be had."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import time
+from collections.abc import Mapping, Sequence
+
+from search.child.seat import Seat
+from search.database.fence import FencedStorage
+from search.database.leases import Lease
+from search.errors import SearchError
+from search.settings import Settings
+from search.studies.stop import last_stop
+from search.studies.study import Study, still_there
+from search.worker.joined_study import JoinedStudy
+
+
+class Claims:
+    """Those of one worker, whose name in them is ``holder``."""
+
+    def __init__(self, storage: FencedStorage, holder: str, settings: Settings) -> None:
+        self.closed: dict[str, SearchError] = {}
+        """Why nothing more of a study, by its key, can be run here."""
+        self._storage, self._holder, self._settings = storage, holder, settings
+        self._nonces: dict[Seat, str] = {}
+        """Of a claim that was not answered yet, or of which no trial has begun."""
+        self._unfinished: dict[str, int] | None = None
+        """At the last look that found nothing; None: something was to be had since."""
+        self._at, self._pause = 0.0, settings.poll
+
+    def are_due(self) -> bool:
+        """Whether it is time to look again."""
+        return time.monotonic() >= self._at
+
+    def look_soon(self) -> None:
+        """Something has ended here: what it leaves may be to be had."""
+        self._at, self._pause, self._unfinished = 0.0, self._settings.poll, None
+
+    def used_up(self, keys: Sequence[str]) -> bool:
+        """Whether no unit of these studies' budgets is left, at the last look. A dead worker's leases are left."""
+        if self._unfinished is None:
+            return False
+        return not any(self._unfinished.get(key, 0) for key in keys if key not in self.closed)
+
+    def claim(self, seat: Seat, joined: Mapping[str, JoinedStudy], keys: Sequence[str]) -> Lease | None:
+        """A lease for this seat, which ``begun`` is then told. None: look again when they are due."""
+        if seat in self._nonces:  # the answer to a claim was lost
+            lease = self._storage.leases.claimed(self._nonces[seat])
+            if lease is not None:
+                return lease
+        wanted = [key for key in keys if key not in self.closed]
+        if self._unfinished is None or self._is_something_free(wanted, joined):
+            for key in wanted:
+                if self._goes_on(joined[key].study) and (lease := self._claim_of(seat, joined[key])):
+                    return lease
+        self._nonces.pop(seat, None)
+        self._wait(wanted)
+        return None
+
+    def begun(self, seat: Seat) -> None:
+        """Its trial has begun: the claim need not be remembered."""
+        del self._nonces[seat]
+        self.look_soon()
+
+    def _claim_of(self, seat: Seat, joined: JoinedStudy) -> Lease | None:
+        self._nonces[seat], leases, host = secrets.token_hex(8), self._storage.leases, socket.gethostname()
+        lease = leases.claim(joined.study.key, self._holder, host, self._nonces[seat])
+        if lease is None and self._is_alone(joined):
+            lease = leases.claim(joined.study.key, self._holder, host, self._nonces[seat], left=True)
+        return lease
+
+    def _is_alone(self, joined: JoinedStudy) -> bool:
+        """What failed here was left to others: where there are none, it is tried here again."""
+        if not joined.left_to_others:
+            return False
+        return not self._storage.workers.others(joined.study.key, self._holder, self._settings.lease)
+
+    def _is_something_free(self, keys: Sequence[str], joined: Mapping[str, JoinedStudy]) -> bool:
+        """One statement, however many studies and seats."""
+        openings = self._storage.leases.openings(keys, self._holder)
+        self._unfinished = {key: one.unfinished for key, one in openings.items()}
+        return any(one.free or (one.left and joined[key].left_to_others) for key, one in openings.items())
+
+    def _wait(self, keys: Sequence[str]) -> None:
+        if self._unfinished is None:
+            openings = self._storage.leases.openings(keys, self._holder)
+            self._unfinished = {key: one.unfinished for key, one in openings.items()}
+        self._at = time.monotonic() + self._pause
+        self._pause = min(self._settings.poll_at_most, 1.5 * self._pause)
+
+    def _goes_on(self, study: Study) -> bool:
+        """False, and the reason kept, where the study was deleted or stopped."""
+        if not still_there(self._storage.engine, study):
+            self.closed[study.key] = SearchError(
+                f"the study {study.name!r} was deleted. Begin anew: make search STUDY={study.name}"
+            )
+        elif why := last_stop(self._storage.engine, study).get("why"):
+            self.closed[study.key] = SearchError(why)
+        return study.key not in self.closed
