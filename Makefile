@@ -19,11 +19,12 @@
 #:   make test       the tests, under ten minutes
 #:   make soak       the long fault runs
 #:   make lint       format, lint, types
+#:   make bench-service  what the service costs beside plain Optuna, without training; goes on from its table
 #:   make example    write studies.db.example from a real search
 #:   make .venv      make or renew the environment
 
 .DEFAULT_GOAL := help
-.PHONY: help search worker status refit export check dashboard test soak lint example .venv
+.PHONY: help search worker status refit export check dashboard test soak lint example bench-service .venv
 
 # The storage's URL may hold a password: it goes by the environment alone, in no argument list and once only.
 ifneq ($(value STORAGE),)
@@ -101,6 +102,9 @@ lint: .venv
 
 example: .venv
 	.venv/bin/python -m benchmarks.example
+
+bench-service: .venv
+	.venv/bin/python -m benchmarks.service
 
 .venv:
 	@for python in .venv/bin/python python3 python3.13 python3.12 python3.11; do \

@@ -290,16 +290,16 @@ def _percentile(times: list[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, round(share * (len(ordered) - 1)))]
 
 
-def _there() -> set[tuple[str, ...]]:
-    if not TABLE.exists():
+def _there(table: Path) -> set[tuple[str, ...]]:
+    if not table.exists():
         return set()
-    with TABLE.open(newline="") as file:
+    with table.open(newline="") as file:
         return {tuple(row[name] for name in FIELDS[1:6]) for row in csv.DictReader(file)}
 
 
-def _append(rows: list[dict[str, Any]]) -> None:
-    new = not TABLE.exists()
-    with TABLE.open("a", newline="") as file:
+def _append(table: Path, rows: list[dict[str, Any]]) -> None:
+    new = not table.exists()
+    with table.open("a", newline="") as file:
         writer = csv.DictWriter(file, FIELDS)
         if new:
             writer.writeheader()
@@ -313,6 +313,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 16, 64])
     parser.add_argument("--databases", nargs="+", default=["sqlite", "postgresql"])
     parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--table", type=Path, default=TABLE)
     given = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     at = (revision() or "unknown")[:12]
@@ -321,7 +322,7 @@ def main() -> None:
             for workers in given.workers:
                 for side in ("ours", "optuna"):
                     case = {"revision": at, "database": kind, "finished": finished, "workers": workers, "side": side}
-                    if tuple(map(str, case.values())) in _there():
+                    if tuple(map(str, case.values())) in _there(given.table):
                         continue
                     found = measure(side, kind, finished, workers, given.seconds)
                     rows = [
@@ -335,7 +336,7 @@ def main() -> None:
                         }
                         for what, times in found.items()
                     ]
-                    _append(rows)
+                    _append(given.table, rows)
                     for row in rows:
                         print(*(f"{row[name]}" for name in FIELDS[2:]), sep="\t", flush=True)
 
