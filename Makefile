@@ -19,8 +19,8 @@
 #:   make test       the tests, under ten minutes
 #:   make soak       the long fault runs
 #:   make lint       format, lint, types
-#:   make bench-service  what the service costs beside plain Optuna, without training; goes on from its table
 #:   make example    write studies.db.example from a real search
+#:   make bench-service  what the service costs beside plain Optuna, without training; goes on from its table
 #:   make .venv      make or renew the environment
 
 .DEFAULT_GOAL := help
