@@ -90,7 +90,7 @@ def _advisory_lock(engine: sa.Engine) -> Iterator[None]:
     """A transaction's, open meanwhile: a session's would not hold behind a transaction pooler.
 
     It is tried and not waited for: who waits would occupy one of the pooler's connections, of which the maker needs
-    two, this one and Optuna's.
+    three: this one, Optuna's and Alembic's.
     """
     lock = sa.select(sa.func.pg_try_advisory_xact_lock(_ADVISORY_LOCK))
     deadline = time.monotonic() + MAKING_TABLES
