@@ -17,6 +17,7 @@
 #:
 #: For developers
 #:   make test       the tests, under ten minutes
+#:   make integration  what needs programs of the system, such as PgBouncer, which it installs (apt-get)
 #:   make soak       the long fault runs
 #:   make lint       format, lint, types
 #:   make example    write studies.db.example from a real search
@@ -24,7 +25,7 @@
 #:   make .venv      make or renew the environment
 
 .DEFAULT_GOAL := help
-.PHONY: help search worker status refit export check dashboard test soak lint example bench-service .venv
+.PHONY: help search worker status refit export check dashboard test integration soak lint example bench-service .venv
 
 # The storage's URL may hold a password: it goes by the environment alone, in no argument list and once only.
 ifneq ($(value STORAGE),)
@@ -91,6 +92,10 @@ dashboard: .venv
 
 test: .venv
 	.venv/bin/python -m pytest
+
+integration: .venv
+	.venv/bin/python -m tests.integration.system
+	.venv/bin/python -m pytest -m integration
 
 soak: .venv
 	.venv/bin/python -m pytest -m soak

@@ -36,12 +36,34 @@ BEAT = 30.0
 """Seconds. A training that asks between batches says so often that it lives."""
 ORPHANED = 3600.0
 """Seconds after which files of no study are a deleted study's, and not those of one about to be created."""
+MAKING_TABLES = 60.0
+"""Seconds that a command waits for another that makes the database's tables."""
 CHECK_EPOCHS, CHECK_IMAGES = 1, 500
 """What ``check`` trains."""
 IMAGES_PER_SECOND = 500.0
 """Of a size that does not say, on two CPU cores: for the first estimate of the time."""
 FIRST_SEARCH = "make search STUDY=cnn_digits"
 """What somebody is told who has no study yet."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patience:
+    """With PostgreSQL, in seconds: so long it may take before it counts as away.
+
+    A renewal's pause, a silence and a new connection together are shorter than a lease: one lost answer loses no trial.
+    """
+
+    connect: int = 8
+    """A command without a database ends within ten seconds."""
+    lock: float = 10.0
+    statement: float = 20.0
+    idle: float = 60.0
+    """In a transaction that nobody goes on with: its locks are others' to wait for."""
+    silence: float = 25.0
+    """Nothing is heard or taken, whatever the network may say of the connection."""
+
+
+PATIENCE = Patience()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -37,7 +37,7 @@ class Postgres:
         self._user = "nobody" if os.geteuid() == 0 else None
         self._programs = self._usable_programs()
         self._initialise()
-        self.port = _free_port()
+        self.port = free_port()
         self._watcher: subprocess.Popen[bytes] | None = None
         self.start()
 
@@ -129,7 +129,8 @@ def _package() -> Path:
     return Path(found.origin).parent
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """One that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 SECRET = "p4ss$word"  # noqa: S105 - with a character that make would swallow
 URL = f"postgresql://u:{SECRET}@127.0.0.1:1/x"
 USERS = ("search", "worker", "status", "refit", "export", "check", "dashboard")
-DEVELOPERS = ("test", "soak", "lint", "example", "bench-service", ".venv")
+DEVELOPERS = ("test", "integration", "soak", "lint", "example", "bench-service", ".venv")
 
 # Stands where .venv/bin/python does: tells how it was called; as a worker it waits for a signal.
 PYTHON = f"""#!{sys.executable}
@@ -143,6 +143,28 @@ def test_no_python_is_one_line(checkout: Path) -> None:
     done = make(checkout, ".venv", PATH=str(programs))
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr.splitlines()[0].startswith("There is no Python 3.11, 3.12 or 3.13 here. Install one")
+
+
+def test_integration_installs_first_and_fails_where_that_cannot_be(tmp_path: Path) -> None:
+    planned = make(ROOT, "-n", "integration").stdout.splitlines()
+    assert planned[-2:] == [
+        ".venv/bin/python -m tests.integration.system",
+        ".venv/bin/python -m pytest -m integration",
+    ]
+    code = "from tests.integration.system import install; exit(install({'no-such-program': 'no-such-package'}))"
+    environment = own_environment(PATH=str(tmp_path))
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "error: no-such-program cannot be installed here. Type as root: apt-get install no-such-package\n"
+    )
+
+
+def test_ci_runs_everything_and_pytest_has_the_last_word() -> None:
+    ran = re.findall(r"^make (\S+)", (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
+    assert ran == [".venv", "lint", "integration", "test"]
 
 
 def test_trial_is_not_taken_for_trials() -> None:

@@ -23,7 +23,7 @@ from optuna.trial import Trial, TrialState, create_trial
 
 from search.contract import SearchError
 from search.database import optuna_tables
-from search.database.engine import engine_arguments, open_readonly
+from search.database.engine import driver_url, engine_arguments, open_readonly
 from search.database.fence import FencedStorage
 from search.database.leases import Lease, LeaseLost
 from search.database.storage import open_storage
@@ -334,5 +334,5 @@ def test_a_server_that_says_nothing_is_not_waited_for(sqlite_url: str) -> None:
         url = parse(f"postgresql://u@127.0.0.1:{silent.getsockname()[1]}/x")
         began = time.monotonic()
         with pytest.raises(sa.exc.OperationalError, match="timeout"):
-            sa.create_engine(url, **arguments).connect()
+            sa.create_engine(driver_url(url), **arguments).connect()
         assert time.monotonic() - began < 8

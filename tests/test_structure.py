@@ -45,7 +45,7 @@ OUTSIDE = {
     "search.child": (OPTUNA,),
     "search.files": (SQL,),
     "search.rules": (OPTUNA,),
-    "search.database": (OPTUNA, SQL),
+    "search.database": (OPTUNA, SQL, "psycopg"),
     "search.contract": (OPTUNA,),
     "search.report_declaration": (),
     "search.errors": (),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import IO, cast
 
 import optuna
 from rich.console import Console
@@ -20,6 +22,7 @@ from search.database.storage import open_readonly_storage, open_storage
 from search.rules.devices import share
 from search.settings import WORK
 from search.show.screen import Terminal
+from search.show.unfailing import Unfailing
 from search.studies.compare import refuse_difference
 from search.studies.study import Study
 from search.worker.loop import Worker
@@ -64,7 +67,7 @@ class Machine:
 def opened(options: Options, *, readonly: bool = False) -> Iterator[Machine]:
     """The database, checked, and this machine on it; children and screen end with it."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    screen = Terminal(Console())
+    screen = Terminal(Console(file=cast(IO[str], Unfailing(sys.stdout))))
     storage = open_readonly_storage(options.storage) if readonly else open_storage(options.storage)
     devices = share(options.children, hardware.visible_gpus(), hardware.cores())
     seats = [Seat(one, launch, options.settings.trials_per_child) for one in devices]

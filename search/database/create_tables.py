@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,8 +12,10 @@ import sqlalchemy as sa
 
 from search.database.tables import LEASES, METADATA, SCHEMA, SCHEMA_NUMBER
 from search.errors import SearchError
+from search.settings import MAKING_TABLES
 
 _ADVISORY_LOCK = 7236284
+_TRY_EVERY = 0.1
 
 
 def ensure(engine: sa.Engine, make_optunas: Callable[[], object]) -> None:
@@ -72,12 +75,8 @@ def _make(engine: sa.Engine) -> None:
 def _alone(engine: sa.Engine) -> Iterator[None]:
     """Making tables is not atomic, neither Optuna's nor in SQLite's DDL."""
     if engine.name == "postgresql":
-        with engine.connect() as connection:
-            connection.execute(sa.select(sa.func.pg_advisory_lock(_ADVISORY_LOCK)))
-            try:
-                yield
-            finally:
-                connection.execute(sa.select(sa.func.pg_advisory_unlock(_ADVISORY_LOCK)))
+        with _advisory_lock(engine):
+            yield
         return
     import fcntl  # noqa: PLC0415 - not on Windows, where PostgreSQL still works
 
@@ -87,3 +86,24 @@ def _alone(engine: sa.Engine) -> Iterator[None]:
         yield
     finally:
         os.close(folder)
+
+
+@contextlib.contextmanager
+def _advisory_lock(engine: sa.Engine) -> Iterator[None]:
+    """A transaction's, open meanwhile: a session's would not hold behind a transaction pooler.
+
+    It is tried and not waited for: who waits would occupy one of the pooler's connections, of which the maker needs
+    three: this one, Optuna's and Alembic's.
+    """
+    lock = sa.select(sa.func.pg_try_advisory_xact_lock(_ADVISORY_LOCK))
+    deadline = time.monotonic() + MAKING_TABLES
+    while time.monotonic() < deadline:
+        with engine.begin() as connection:
+            if connection.execute(lock).scalar_one():
+                yield
+                return
+        time.sleep(_TRY_EVERY)
+    raise SearchError(
+        f"somebody else has been making this database's tables for {MAKING_TABLES:.0f} s. Type the command again; "
+        f"if that does not help, pg_locks shows who holds the advisory lock {_ADVISORY_LOCK}."
+    )

@@ -1,4 +1,4 @@
-"""SQLAlchemy's engines for this service: how they are tuned, and the one that cannot write."""
+"""SQLAlchemy's engines for this service: how they are tuned, and the one that is proved not to write."""
 
 from __future__ import annotations
 
@@ -15,30 +15,42 @@ from search.database.create_tables import refuse_newer
 from search.database.errors import unusable
 from search.database.url import masked, parse
 from search.errors import SearchError
-from search.settings import FIRST_SEARCH
+from search.settings import FIRST_SEARCH, PATIENCE, Patience
 
 _BUSY_SECONDS = 30
-_OPTIONS = "-c timezone=UTC -c idle_in_transaction_session_timeout=60000"
+_READONLY = sa.text("SHOW transaction_read_only")
 
 
-def engine_arguments(url: sa.URL) -> dict[str, Any]:
-    """Keywords of ``create_engine``: small pools, UTC, a dead connection noticed before it is used."""
+def driver_url(url: sa.URL) -> sa.URL:
+    """The URL with which engines are made."""
+    if url.get_backend_name() == "sqlite":
+        return url
+    from search.database.postgresql import driven  # noqa: PLC0415 - psycopg is not for who has a file
+
+    return driven(url)
+
+
+def engine_arguments(url: sa.URL, patience: Patience = PATIENCE) -> dict[str, Any]:
+    """Keywords of ``create_engine``: small pools, patience, a dead connection noticed before it is used."""
     if url.get_backend_name() == "sqlite":
         return {"connect_args": {"timeout": _BUSY_SECONDS}}
     ours: dict[str, Any] = {
-        "connect_timeout": 8,  # so that a command ends within ten seconds
-        "keepalives_idle": 30,
+        "connect_timeout": patience.connect,
+        # The kernel's part: a peer that is gone is known even where nobody waits for an answer.
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": round(patience.silence * 1000),
         "application_name": "search",
     }
-    # What the URL says goes before.
-    arguments = {key: value for key, value in ours.items() if key not in url.query}
-    arguments["options"] = f"{_OPTIONS} {url.query.get('options', '')}".strip()
     return {
         "pool_pre_ping": True,
         "pool_size": 2,
         "max_overflow": 2,
         "pool_recycle": 1800,
-        "connect_args": arguments,
+        # What the URL says goes before.
+        "connect_args": {key: value for key, value in ours.items() if key not in url.query},
+        "patience": patience,
     }
 
 
@@ -93,10 +105,13 @@ def open_readonly(url: str) -> sa.Engine:
             poolclass=sa.pool.QueuePool,
         )
     else:
-        arguments = engine_arguments(parsed)
-        arguments["connect_args"]["options"] += " -c default_transaction_read_only=on"
-        engine = sa.create_engine(parsed, **arguments)
+        engine = sa.create_engine(driver_url(parsed), readonly=True, **engine_arguments(parsed))
     with unusable(parsed), engine.connect() as connection:
+        if engine.name == "postgresql" and connection.execute(_READONLY).scalar_one() != "on":
+            raise SearchError(
+                f"{masked(parsed)} does not keep transactions read-only (transaction_read_only is off), so it is not "
+                "opened. Go past what stands in between, or read as a user who may not write."
+            )
         if not sa.inspect(connection).has_table("studies"):
             raise SearchError(f"there are no studies in {masked(parsed)} yet. Start a search first: {FIRST_SEARCH}")
         refuse_newer(connection)

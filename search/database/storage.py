@@ -16,14 +16,15 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from search.database.create_tables import ensure
-from search.database.engine import engine_arguments, open_readonly, wait_for_locks
+from search.database.engine import driver_url, engine_arguments, open_readonly, wait_for_locks
 from search.database.errors import unusable
 from search.database.fence import FencedStorage
 from search.database.url import parse
 from search.errors import SearchError
+from search.settings import PATIENCE, Patience
 
 
-def open_storage(url: str) -> FencedStorage:
+def open_storage(url: str, patience: Patience = PATIENCE) -> FencedStorage:
     """The storage for a worker: tables made where missing, eight workers at once or one.
 
     Raises SearchError within about ten seconds where the database cannot be reached.
@@ -35,10 +36,10 @@ def open_storage(url: str) -> FencedStorage:
             raise SearchError(f"there is no folder {folder} for the database. Make it: mkdir -p {folder}")
         if sqlite3.sqlite_version_info < (3, 35):
             raise SearchError(f"SQLite 3.35 or newer is needed, this Python carries {sqlite3.sqlite_version}.")
-    text, arguments = parsed.render_as_string(hide_password=False), engine_arguments(parsed)
-    engine = sa.create_engine(parsed, **arguments)
+    driven, arguments = driver_url(parsed), engine_arguments(parsed, patience)
+    text, engine = driven.render_as_string(hide_password=False), sa.create_engine(driven, **arguments)
     with unusable(parsed):
-        ensure(engine, lambda: FencedStorage(text, engine_kwargs=engine_arguments(parsed)))
+        ensure(engine, lambda: FencedStorage(text, engine_kwargs=engine_arguments(parsed, patience)))
         engine.dispose()
         storage = FencedStorage(text, engine_kwargs=arguments, skip_table_creation=True)
         wait_for_locks(storage.engine)
@@ -50,4 +51,5 @@ def open_readonly_storage(url: str) -> FencedStorage:
     engine = open_readonly(url)
     with unusable(engine.url):
         text = engine.url.render_as_string(hide_password=False)
-        return FencedStorage(text, engine_kwargs={"pool": engine.pool}, skip_table_creation=True)
+        begun = {"readonly": True} if engine.name == "postgresql" else {}
+        return FencedStorage(text, engine_kwargs={"pool": engine.pool, **begun}, skip_table_creation=True)

@@ -38,8 +38,8 @@ def masked(url: str | sa.URL) -> str:
     """The URL without its password, wherever it stands."""
     parsed = parse(url) if isinstance(url, str) else url
     hidden = {key: "***" for key in parsed.query if "password" in key.lower()}
-    shown = parsed.update_query_dict(hidden).render_as_string(hide_password=True)
-    return shown.replace("+psycopg", "").replace("%2A%2A%2A", "***")
+    plain = parsed.set(drivername=parsed.get_backend_name()).update_query_dict(hidden)
+    return plain.render_as_string(hide_password=True).replace("%2A%2A%2A", "***")
 
 
 def without_secrets(text: str) -> str:

@@ -164,11 +164,15 @@ class Worker:
 
     def close(self) -> None:
         """Ends the children, and this worker's part in its studies."""
-        for seat in self.seats:
-            seat.dismiss()
-        if self.joined and not self.outage.lasts:
+        self.end_children()
+        if self.joined and not self.outage.is_known:
             with contextlib.suppress(sa.exc.SQLAlchemyError):  # nobody waits for who is not seen any more
                 self.storage.workers.leave(self.holder)
+
+    def end_children(self) -> None:
+        """Waits for nothing else."""
+        for seat in self.seats:
+            seat.dismiss()
 
     # -- claiming -----------------------------------------------------------------------------------------------------
 

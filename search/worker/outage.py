@@ -38,6 +38,11 @@ class Outage:
         """Nothing is tried now."""
         return time.monotonic() < self._retry_at
 
+    @property
+    def is_known(self) -> bool:
+        """It was away when it was last asked, or is broken."""
+        return self._since is not None or self.lasts
+
     def attempt(self, action: Callable[[], Any]) -> None:
         """Does it, or nothing while the database is away. Raises DatabaseBrokenError, after which nothing is tried."""
         if self.lasts:
