@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from search.errors import SearchError
 from search.report_declaration import Number, Picture, Shown, Table
-from search.settings import DATA, SIZE
+from search.settings import DATA, PREFIX, SIZE
 
 if TYPE_CHECKING:  # commands that only read do without Optuna
     from optuna.trial import BaseTrial
@@ -166,7 +166,7 @@ class Objective:
         if self.without_source:
             # Optuna has drawn them already: what was trained instead stands beside what the trial says.
             hp = _fixed(hp, self.without_source)
-            trial.set_user_attr("without_source", dict(self.without_source))
+            trial.set_user_attr(f"{PREFIX}without_source", dict(self.without_source))
         size = self.sizes[SIZE]
         data_dir = Path(os.environ.get("SEARCH_DATA_DIR", DATA)).resolve()
         self.data(data_dir, size)
@@ -175,7 +175,7 @@ class Objective:
             try:
                 value = self.train(hp, context)
             except Unusable as reason:
-                trial.set_user_attr("reason", str(reason))
+                trial.set_user_attr(f"{PREFIX}reason", str(reason))
                 raise TrialPruned(str(reason)) from reason
             if context.pruned:
                 raise TrialPruned

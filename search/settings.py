@@ -20,6 +20,8 @@ PLAIN_TRIALS = 20
 """The budget of a plain function's study."""
 HOST, PORT = "127.0.0.1", 8080
 """Of the dashboard."""
+PREFIX = "search:"
+"""Of every attribute of ours in Optuna's tables, where people have attributes of their own."""
 LOG_LINES = 40
 """So many of a trial's log are shown."""
 

@@ -234,7 +234,7 @@ def test_status_counts_what_is_there(
 
     one = status("light", "0")
     assert one["params"] == light.OBJECTIVE.first[0]
-    assert list(one["reports"].values()) == one["attributes"]["epochs"]["score"]
+    assert list(one["reports"].values()) == one["attributes"]["search:epochs"]["score"]
     assert one["log"] == ["epoch 1", "epoch 2", "epoch 3"], "of another machine: from the files"
     assert main(["status", "light"]) == 0
     lines = capsys.readouterr().out.splitlines()

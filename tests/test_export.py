@@ -16,7 +16,7 @@ def report(folder: Path) -> dict[str, Any]:
 
 
 def record(url: str, name: str) -> dict[str, Any]:
-    return dict(optuna.load_study(study_name=name, storage=url).user_attrs["search"])
+    return dict(optuna.load_study(study_name=name, storage=url).user_attrs["search:study"])
 
 
 def test_the_refit_is_of_this_study_and_its_best_trial(tmp_path: Path) -> None:

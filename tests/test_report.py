@@ -85,7 +85,7 @@ def test_the_test_set_is_scored_once_per_model(storage_url: str, tmp_path: Path)
     (trained,) = storage_at(storage_url).get_all_trials(again.study_id)
     assert (trained.state.name, trained.params) == ("COMPLETE", params)
     curve = light.curve(params["x"], again.trial_seed(0), study.size.refit_epochs)
-    assert trained.user_attrs["epochs"]["score"] == curve and trained.value == max(curve)
+    assert trained.user_attrs["search:epochs"]["score"] == curve and trained.value == max(curve)
 
     first = exported(storage_url, study, target, evaluation, test=True)
     assert (first["exported"], first["test"]["accuracy"], first["test_openings"]) == ("refit", max(curve), 1)

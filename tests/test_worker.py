@@ -161,7 +161,7 @@ def test_an_exception_is_tried_once_more_and_then_fails_the_trial(
     assert [row["state"] for row in rows(storage_url, study)] == ["fail", "complete"]
     assert sum("it is tried once more" in line for line in said) == 1
     failed = trials(storage_url, study)[0]
-    assert failed.user_attrs["reason"] == "RuntimeError: the light objective was told to raise"
+    assert failed.user_attrs["search:reason"] == "RuntimeError: the light objective was told to raise"
     assert said[0].endswith("it is tried once more") and "trial 1: complete" in said[1] and "trial 0: fail" in said[2]
 
 
@@ -180,7 +180,10 @@ def test_three_attempts_without_a_checkpoint(
         "fail: 3 attempts ended without a new checkpoint"[: len(f"waiting: its process {how}")],
     ]
     (trial,) = trials(storage_url, study)
-    assert (trial.state.name, trial.user_attrs["reason"]) == ("FAIL", "3 attempts ended without a new checkpoint")
+    assert (trial.state.name, trial.user_attrs["search:reason"]) == (
+        "FAIL",
+        "3 attempts ended without a new checkpoint",
+    )
     (row,) = rows(storage_url, study)
     assert (row["state"], row["attempts"], row["resumed_from"]) == ("fail", 4, "[0, 0]")
 
@@ -215,7 +218,7 @@ def test_hyperparameters_that_lead_nowhere_are_pruned(
     monkeypatch.setenv("LIGHT_MOOD", mood)
     kills = iter(range(1000))
     said = work(storage_url, study, tmp_path, settings=THREE, kernel_kills=lambda: next(kills)).said
-    assert [trial.user_attrs["reason"] for trial in trials(storage_url, study)] == [reason] * 4
+    assert [trial.user_attrs["search:reason"] for trial in trials(storage_url, study)] == [reason] * 4
     assert {row["state"] for row in rows(storage_url, study)} == {"pruned"}
     assert [line.partition(": ")[2] for line in said] == [f"pruned: {reason}"] * 4
 

@@ -15,6 +15,7 @@ from search.commands.options import Options
 from search.commands.run import create_study, declare
 from search.errors import SearchError
 from search.settings import CHECK_EPOCHS, CHECK_IMAGES, WORK
+from search.studies.attributes import named
 from search.studies.objective_file import objective_reference
 from search.studies.study import Study
 from search.studies.transfer import FROM_SCRATCH, find_source, no_source, wanted_source
@@ -51,7 +52,7 @@ def check(machine: Machine, reference: str, options: Options) -> None:
     row = machine.storage.leases.rows(study.key)[0]
     (trial,) = all_trials(machine.storage.engine, study)
     if trial.state != "complete" or trial.value is None:
-        reason = attributes(machine.storage.engine, trial).get("reason")
+        reason = attributes(machine.storage.engine, trial).get(named("reason"))
         raise SearchError(f"the short trial ended as {trial.state.upper()}: {reason}")
     say(
         f"a trial of {row['epoch']} epoch(s) ended with {study.definition['metric']} {trial.value:.4f} "

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from search.database.leases import Leases
 from search.export.scores import Scores
+from search.studies.attributes import own
 from search.studies.provenance import revision
 from search.studies.study import Study
 from search.studies.trials import TrialRow, all_trials, attributes, parameters
@@ -42,7 +43,7 @@ def report(engine: sa.Engine, winner: Winner, scores: Scores, looks: int) -> dic
         "data": study.definition.get("data"),
         "source": study.definition.get("source"),
         "references": dict(study.shown.references),
-        "curves": {"search": _curve(engine, best), "refit": _refit_curve(engine, refit)},
+        "curves": {"search": _curve(engine, study, best), "refit": _refit_curve(engine, refit)},
         "seeds": {"study": study.seed, "trial": study.trial_seed(best.number)}
         | ({"refit": refit.trial_seed(0)} if refit else {}),
         "cost": _cost(leases),
@@ -82,13 +83,13 @@ def _brief(engine: sa.Engine, trial: TrialRow | None) -> dict[str, Any] | None:
     }
 
 
-def _curve(engine: sa.Engine, trial: TrialRow) -> Any:
-    return attributes(engine, trial).get("epochs")
+def _curve(engine: sa.Engine, study: Study, trial: TrialRow) -> Any:
+    return own(attributes(engine, trial), "epochs", old=study.is_old)
 
 
 def _refit_curve(engine: sa.Engine, refit: Study | None) -> Any:
     trials = all_trials(engine, refit) if refit else []
-    return _curve(engine, trials[0]) if trials else None
+    return _curve(engine, refit, trials[0]) if refit and trials else None
 
 
 def _cost(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from search.database.leases import Leases
 from search.errors import SearchError
 from search.rules.best import best
+from search.studies.attributes import own
 from search.studies.stop import last_stop
 from search.studies.study import REFIT, Study, all_studies, existing, find
 from search.studies.trials import TrialRow, all_trials, attributes, parameters, reports
@@ -131,6 +132,7 @@ def trial(engine: sa.Engine, name: str, number: int) -> Status:
         **lease,
         "params": parameters(engine, row),
         "reports": reports(engine, row),
+        "reason": own(attributes(engine, row), "reason", old=wanted.is_old),
         "attributes": attributes(engine, row),
         "key": wanted.key,
         "files_place": wanted.files_place,
