@@ -152,6 +152,9 @@ class Objective:
     data: Callable[[Path, Size], Mapping[str, Any]] = _no_data
     """(data folder, size) -> name, counts and checksums of data and split, as JSON: part of the study's definition.
     Finds or downloads; raises SearchError in one line where there is nothing to be had."""
+    test_checksum: Callable[[Path], str] | None = None
+    """(data folder) -> SHA-256 of the test data, which are opened only then: looks at the same data are counted
+    together, whichever study takes them. None: each study's are counted by themselves."""
     source: str | None = None
     """Transfer: the objective whose best files arrive in ``context.source``."""
     without_source: Mapping[str, Any] = field(default_factory=dict)

@@ -36,6 +36,8 @@ ERRORS_TRIED_AGAIN = 1
 """So many exceptions of a trial are tried once more, before it counts as failed."""
 BEAT = 30.0
 """Seconds. A training that asks between batches says so often that it lives."""
+LOOK = 600.0
+"""Seconds for which a look at the test set that was begun is somebody's, who may be at it still."""
 ORPHANED = 3600.0
 """Seconds after which files of no study are a deleted study's, and not those of one about to be created."""
 CHECK_EPOCHS, CHECK_IMAGES = 1, 500

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import select
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from search.child.process import Child
-from search.child.protocol import Definition, Describe, Evaluate, Failed, Message, Metrics
+from search.child.protocol import Answer, Definition, Describe, Evaluate, Failed, Message, Metrics, TestSet
 from search.child.seat import Seat
 from search.contract import Split
 from search.errors import SearchError
@@ -51,24 +51,38 @@ class Asker:
         order = Describe(str(log), str(self._data_dir), size, size_name, changes or {}, direction or DIRECTION)
         return dict(self._ask(reference, order, log, Definition).definition)
 
-    def evaluate(self, reference: str, folder: Path, split: Split) -> dict[str, Any]:
-        """The metrics of the model in this folder, to which files may be added. SearchError where it fails."""
+    def evaluate(
+        self, reference: str, folder: Path, split: Split, opened: Callable[[str | None], None]
+    ) -> dict[str, Any]:
+        """The metrics of the model in this folder, to which files may be added. SearchError where it fails.
+
+        ``opened`` is told the SHA-256 of the test data before they are scored; a SearchError of its own refuses.
+        """
         log = self._new_log("evaluate")
         order = Evaluate(str(log), str(folder.resolve()), str(self._data_dir), split)
-        return dict(self._ask(reference, order, log, Metrics).metrics)
+        return dict(self._ask(reference, order, log, Metrics, opened).metrics)
 
     def _new_log(self, name: str) -> Path:
         log = self._folder / f"{name}.log"
         log.unlink(missing_ok=True)
         return log
 
-    def _ask(self, reference: str, order: Describe | Evaluate, log: Path, wanted: type[A]) -> A:
+    def _ask(
+        self,
+        reference: str,
+        order: Describe | Evaluate,
+        log: Path,
+        wanted: type[A],
+        opened: Callable[[str | None], None] = lambda _: None,
+    ) -> A:
         child = self._seat.child_for(reference)
         child.send(order)
         for message in self._heard(child, log):
             if isinstance(message, Failed):
                 where = "" if message.cause == "user" else f". The traceback is in {log}"
                 raise SearchError(f"{message.why}{where}")
+            if isinstance(message, TestSet):
+                child.send(_answer(opened, message))
             if isinstance(message, wanted):
                 return message
         self._seat.dismiss()
@@ -89,3 +103,11 @@ class Asker:
                 if messages is None:
                     return
                 yield from messages
+
+
+def _answer(opened: Callable[[str | None], None], message: TestSet) -> Answer:
+    try:
+        opened(message.sha256)
+    except SearchError as refused:
+        return Answer(error=str(refused))
+    return Answer()

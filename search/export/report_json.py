@@ -21,8 +21,8 @@ from search.studies.trials import TrialRow, all_trials, attributes, parameters
 from search.studies.winner import Winner
 
 
-def report(engine: sa.Engine, winner: Winner, scores: Scores, looks: int) -> dict[str, Any]:
-    """As JSON. ``looks``: how often the test set was looked at."""
+def report(engine: sa.Engine, winner: Winner, scores: Scores, looks: Mapping[str, int]) -> dict[str, Any]:
+    """As JSON. ``looks``: how often each study looked at the test set."""
     study, best, refit = winner.study, winner.trial, winner.refit
     leases = Leases(engine).rows(study.key) + (Leases(engine).rows(refit.key) if refit else [])
     return {
@@ -38,7 +38,8 @@ def report(engine: sa.Engine, winner: Winner, scores: Scores, looks: int) -> dic
         "validation": _without_model(scores.validation),
         "test": _without_model(scores.test),
         "model": dict(scores.model) if scores.model else None,
-        "test_openings": looks,
+        "test_openings": sum(looks.values()),
+        "test_openings_by_study": dict(looks),
         "chosen": _chosen(engine, study),
         "data": study.definition.get("data"),
         "source": study.definition.get("source"),
