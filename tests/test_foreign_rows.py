@@ -16,6 +16,7 @@ from search.studies.objective_file import is_shipped
 from search.studies.study import ATTRIBUTE, all_studies, find
 from tests.commands import LIGHT, search
 from tests.faults import check, new_study, storage_at
+from tests.test_cli import a_study
 from tests.test_worker import work
 
 CLOSED = {"number": 0, "state": "complete", "trial_id": None}
@@ -80,16 +81,13 @@ def test_a_source_is_unpacked_nowhere_else(sqlite_url: str, tmp_path: Path) -> N
         work(sqlite_url, changed, tmp_path)
 
 
-def test_a_file_that_only_the_database_names_is_not_run(tmp_path: Path) -> None:
+def test_a_file_that_only_the_database_names_is_not_run(sqlite_url: str, tmp_path: Path) -> None:
     """Unless the study is named, or every row trusted; a shipped objective is."""
-    left = search(tmp_path, "run", "mine", "--objective", LIGHT, "--timeout", "1s", LIGHT_MOOD="hangs")
-    assert left.status == 0, left.err
-    ran = tmp_path / "ran"
-    spy = tmp_path / "spy.py"
-    spy.write_text(Path(LIGHT).read_text() + f"\nPath({str(ran)!r}).touch()\n")
-    begun = search(tmp_path, "run", "spied", "--objective", str(spy), "--timeout", "1s", LIGHT_MOOD="hangs")
-    assert begun.status == 0 and ran.exists()
-    ran.unlink()
+    ran, spy = tmp_path / "ran", tmp_path / "spy.py"
+    spy.write_text(Path(LIGHT).read_text())
+    a_study(sqlite_url, LIGHT, "mine")
+    a_study(sqlite_url, str(spy), "spied")
+    spy.write_text(spy.read_text() + f"\nPath({str(ran)!r}).touch()\n")
 
     refused = search(tmp_path, "worker")
     assert refused.status == 1 and not ran.exists()
