@@ -10,6 +10,9 @@ from search.settings import PREFIX
 UNPREFIXED = {"epochs": dict, "reason": str}
 """What version 0.1 wrote of trials without the prefix and is still read, and of which type."""
 
+PRUNED_BY = "pruned_by"
+"""Of a pruned trial: see ``rules/pruning.py``."""
+
 
 def named(name: str) -> str:
     """Our attribute of this name, as Optuna stores it."""

@@ -16,7 +16,8 @@ from search.child.protocol import Answer, Constraint, Report, Suggest, UserAttr
 from search.database.leases import Lease, LeaseLost
 from search.rules import pruning
 from search.rules.best import is_feasible
-from search.studies.attributes import named, own
+from search.rules.pruning import PrunedBy
+from search.studies.attributes import PRUNED_BY, named, own
 from search.studies.optuna_study import as_optuna
 from search.worker.joined_study import JoinedStudy
 from search.worker.new_trial import trial_of
@@ -80,9 +81,13 @@ class Reports:
             raise UpdateFinishedTrialError
         return state.name.lower()
 
-    def tell(self, state: TrialState, reason: str, value: float | None, seconds: float) -> None:
+    def tell(
+        self, state: TrialState, reason: str, value: float | None, seconds: float, pruned_by: PrunedBy | None
+    ) -> None:
         """The last word; its transaction closes the lease."""
         trial = self.trial()
+        if pruned_by:
+            trial.set_user_attr(named(PRUNED_BY), pruned_by)
         if reason:
             trial.set_user_attr(named("reason"), reason)
         with self._joined.storage.entering(trial._trial_id, seconds=seconds):
