@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 import select
+import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -29,10 +32,14 @@ class Listener(Protocol):
 
 
 class Asker:
-    """Asks the child of one seat, which stays warm. What a child prints meanwhile goes to a log in ``folder``."""
+    """Asks the child of one seat, which stays warm. What a child prints meanwhile goes to a log in ``folder``.
+
+    The log is this asker's own, as other workers may share the folder; it goes with the answer, unless that names it.
+    """
 
     def __init__(self, seat: Seat, folder: Path, data_dir: Path, listener: Listener) -> None:
         self._seat, self._folder, self._data_dir, self._listener = seat, folder, data_dir, listener
+        self._name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
 
     def describe(
         self,
@@ -63,7 +70,7 @@ class Asker:
         return dict(self._ask(reference, order, log, Metrics, opened).metrics)
 
     def _new_log(self, name: str) -> Path:
-        log = self._folder / f"{name}.log"
+        log = self._folder / f"{name}-{self._name}.log"
         log.unlink(missing_ok=True)
         return log
 
@@ -79,11 +86,14 @@ class Asker:
         child.send(order)
         for message in self._heard(child, log):
             if isinstance(message, Failed):
-                where = "" if message.cause == "user" else f". The traceback is in {log}"
-                raise SearchError(f"{message.why}{where}")
+                if message.cause == "user":
+                    log.unlink(missing_ok=True)
+                    raise SearchError(message.why)
+                raise SearchError(f"{message.why}. The traceback is in {log}")
             if isinstance(message, TestSet):
                 child.send(_answer(opened, message))
             if isinstance(message, wanted):
+                log.unlink(missing_ok=True)
                 return message
         self._seat.dismiss()
         raise SearchError(f"the process that loads the objective {reference!r} died. Its last words are in {log}")
