@@ -14,7 +14,7 @@ from search.commands.machine import Machine, opened
 from search.commands.options import Options
 from search.commands.run import create_study, declare
 from search.errors import SearchError
-from search.settings import CHECK_EPOCHS, CHECK_IMAGES, WORK
+from search.settings import CHECK_EPOCHS, CHECK_IMAGES
 from search.studies.attributes import named
 from search.studies.objective_file import objective_reference
 from search.studies.study import Study
@@ -31,13 +31,13 @@ def run(parsed: argparse.Namespace) -> int:
         parsed.files = str(Path(folder) / "files")
         options = typed.read(parsed)
         with opened(options) as machine:
-            check(machine, reference, options)
+            check(machine, reference, options, Path(folder))
             machine.screen.say(f"all well. Next: make search STUDY={Path(reference).stem} OBJECTIVE={reference}")
     return 0
 
 
-def check(machine: Machine, reference: str, options: Options) -> None:
-    """SearchError at the first thing that does not hold."""
+def check(machine: Machine, reference: str, options: Options, folder: Path) -> None:
+    """SearchError at the first thing that does not hold. What it makes lies in ``folder``."""
     say = machine.screen.say
     declared = declare(machine, reference, options)
     say(f"{reference}: loads; `first` lies in the space; the data are there")
@@ -59,7 +59,7 @@ def check(machine: Machine, reference: str, options: Options) -> None:
         f"in {row['seconds']:.0f} s"
     )
     if not study.is_plain:
-        _check_what_is_left(machine, study, row["epoch"], options)
+        _check_what_is_left(machine, study, row["epoch"], options, folder)
 
 
 def _small(declared: dict[str, Any], reference: str, options: Options) -> Options:
@@ -70,13 +70,13 @@ def _small(declared: dict[str, Any], reference: str, options: Options) -> Option
     return dataclasses.replace(options, objective=reference, trials=1, source=options.source or FROM_SCRATCH, **short)
 
 
-def _check_what_is_left(machine: Machine, study: Study, epochs: int, options: Options) -> None:
+def _check_what_is_left(machine: Machine, study: Study, epochs: int, options: Options, folder: Path) -> None:
     if epochs == 0:
         raise SearchError("train called context.report for no epoch: nothing could be pruned, watched or resumed.")
     if not machine.worker.joined[study.key].checkpoints_taken:
         machine.screen.say("no checkpoint was given to context.report: a trial that is killed would begin again")
     winner = winner_of(machine.storage, study)
-    report = export_winner(machine, winner, options.files, WORK / "check-export", test=False)
+    report = export_winner(machine, winner, options.files, folder / "export", test=False)
     if report["model"] is None:
         raise SearchError("train left nothing in context.workdir / 'model', so that there is nothing to export.")
     machine.screen.say(f"evaluates and exports: {report['model']['file']}")
