@@ -40,6 +40,8 @@ LOOK = 600.0
 """Seconds for which a look at the test set that was begun is somebody's, who may be at it still."""
 ORPHANED = 3600.0
 """Seconds after which files of no study are a deleted study's, and not those of one about to be created."""
+LOGS_KEPT = 7 * 86400.0
+"""Seconds. For so long the log of a question that failed is there to be read."""
 CHECK_EPOCHS, CHECK_IMAGES = 1, 500
 """What ``check`` trains."""
 IMAGES_PER_SECOND = 500.0

@@ -472,6 +472,7 @@ def test_a_checkpoint_that_cannot_be_had_ends_the_worker(
     worker.close()
     (row,) = rows(storage_url, study)
     assert (row["state"], row["holder"], row["attempts"], row["resumed_from"]) == ("open", None, 0, "[]")
+    files.store.remove(record.name)
     files.store.write(record.name, io.BytesIO(content), lambda: None)
     work(storage_url, study, tmp_path / "elsewhere")
     assert check(storage_url, study, 1) == []

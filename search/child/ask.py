@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import select
@@ -16,7 +17,7 @@ from search.child.protocol import Answer, Definition, Describe, Evaluate, Failed
 from search.child.seat import Seat
 from search.contract import Split
 from search.errors import SearchError
-from search.settings import DIRECTION
+from search.settings import DIRECTION, LOGS_KEPT
 
 A = TypeVar("A", Definition, Metrics)
 
@@ -70,6 +71,10 @@ class Asker:
         return dict(self._ask(reference, order, log, Metrics, opened).metrics)
 
     def _new_log(self, name: str) -> Path:
+        for old in self._folder.glob(f"{name}-*.log"):  # an error has named it, or its process was killed
+            with contextlib.suppress(OSError):
+                if time.time() - old.stat().st_mtime > LOGS_KEPT:
+                    old.unlink()
         log = self._folder / f"{name}-{self._name}.log"
         log.unlink(missing_ok=True)
         return log

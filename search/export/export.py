@@ -39,7 +39,7 @@ def export(
     ``test``: looks at the test set, unless that was done for this model.
     """
     shown = winner.study.shown
-    earlier = _earlier_export(winner.study, target)
+    _earlier_export(winner.study, target)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as scratch:
         folder = Path(scratch) / "export"
@@ -49,7 +49,8 @@ def export(
         found = report(storage.engine, winner, scores, looks.by_study())
         _write(folder, found, shown)
         (folder / MARK).write_text(json.dumps({"study": winner.study.name, "key": winner.study.key}) + "\n")
-        if earlier is not None:
+        # Asked again: meanwhile a model was scored, which takes minutes.
+        if (earlier := _earlier_export(winner.study, target)) is not None:
             target.rename(earlier)
         elif target.exists():
             shutil.rmtree(target)
