@@ -5,6 +5,7 @@
 #:        [OBJECTIVE=…] [SIZE=quick|full] [TRIALS=…] [EPOCHS=…] [TRAIN_SIZE=…] [CHILDREN=…] [TIMEOUT=30m] [SOURCE=…]
 #:        [DIRECTION=maximize|minimize]
 #:   make worker [STUDY=…]             join a study from this machine too; without a name, every open study
+#:        [TRUST=1]                      also those whose objective is a .py file that only the database names
 #:   make status [STUDY=…] [TRIAL=…]   all studies, one study, or one trial with the end of its log
 #:   make refit STUDY=…                train the best trial's hyperparameters on all data
 #:   make export STUDY=… [TO=DIR]      the model and its report into exports/STUDY, also during a search;
@@ -73,7 +74,7 @@ search: .venv
 	$(service) run$(study)$(definition)$(spending)$(machine)$(files)
 
 worker: .venv
-	$(service) worker $(studies)$(machine)$(files)
+	$(service) worker $(studies)$(if $(value TRUST), --trust)$(machine)$(files)
 
 status: .venv
 	$(service) status$(study)$(trial)$(files)

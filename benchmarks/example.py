@@ -118,7 +118,7 @@ def publish(database: Path, target: Path) -> None:
     try:
         connection.execute("UPDATE leases SET host = ?", (HOST,))
         connection.execute("UPDATE leases SET holder = ? || substr(holder, instr(holder, ':'))", (HOST,))
-        connection.execute("UPDATE trial_user_attributes SET value_json = ? WHERE key = 'host'", (f'"{HOST}"',))
+        connection.execute("UPDATE trial_user_attributes SET value_json = ? WHERE key = 'search:host'", (f'"{HOST}"',))
         connection.execute("DELETE FROM files WHERE kind NOT LIKE 'test-%'")
         connection.execute("DELETE FROM study_system_attributes WHERE key LIKE 'artifacts:%'")
         connection.execute("VACUUM INTO ?", (str(part),))

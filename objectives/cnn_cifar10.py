@@ -13,7 +13,7 @@ from typing import Any
 
 from optuna.trial import BaseTrial
 
-from objectives.data import identity
+from objectives.data import identity, test_checksum
 from objectives.training.augmentation import by_magnitude
 from objectives.training.evaluate import evaluate
 from objectives.training.plan import Plan
@@ -96,6 +96,7 @@ OBJECTIVE = Objective(
     metric="val_accuracy",
     first=(parameters(MODERN), parameters(NOTEBOOK)),
     data=partial(identity, "cifar10"),
+    test_checksum=partial(test_checksum, "cifar10"),
     sizes={
         "quick": replace(QUICK, width=16, refit_epochs=8, images_per_second=1_200),
         "full": replace(FULL, width=32, images_per_second=300),

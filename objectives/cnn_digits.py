@@ -10,7 +10,7 @@ from functools import partial
 
 from optuna.trial import BaseTrial
 
-from objectives.data import identity
+from objectives.data import identity, test_checksum
 from objectives.training.augmentation import Ranges
 from objectives.training.evaluate import evaluate
 from objectives.training.plan import Plan
@@ -63,6 +63,7 @@ OBJECTIVE = Objective(
     metric="val_accuracy",
     first=({"learning_rate": 1.0, "weight_decay": 5e-4, "dropout_scale": 0.25, "augmentation": 0.5},),
     data=partial(identity, "digits"),
+    test_checksum=partial(test_checksum, "digits"),
     sizes={
         "quick": replace(
             QUICK,

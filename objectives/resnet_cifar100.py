@@ -11,7 +11,7 @@ from functools import partial
 
 from optuna.trial import BaseTrial
 
-from objectives.data import identity
+from objectives.data import identity, test_checksum
 from objectives.training.evaluate import evaluate
 from objectives.training.fine_tune import Hyperparameters, plan
 from objectives.training.report import shown
@@ -57,6 +57,7 @@ OBJECTIVE = Objective(
     metric="val_accuracy",
     first=(parameters(TRANSFER), parameters(SCRATCH)),
     data=partial(identity, "cifar100"),
+    test_checksum=partial(test_checksum, "cifar100"),
     source="resnet_cifar10",
     without_source={"init": "scratch"},
     sizes={

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from search.errors import SearchError
 from search.report_declaration import Number, Picture, Shown, Table
-from search.settings import DATA, SIZE
+from search.settings import DATA, PREFIX, SIZE
 
 if TYPE_CHECKING:  # commands that only read do without Optuna
     from optuna.trial import BaseTrial
@@ -152,6 +152,9 @@ class Objective:
     data: Callable[[Path, Size], Mapping[str, Any]] = _no_data
     """(data folder, size) -> name, counts and checksums of data and split, as JSON: part of the study's definition.
     Finds or downloads; raises SearchError in one line where there is nothing to be had."""
+    test_checksum: Callable[[Path], str] | None = None
+    """(data folder) -> SHA-256 of the test data, which are opened only then: looks at the same data are counted
+    together, whichever study takes them. None: each study's are counted by themselves."""
     source: str | None = None
     """Transfer: the objective whose best files arrive in ``context.source``."""
     without_source: Mapping[str, Any] = field(default_factory=dict)
@@ -166,7 +169,7 @@ class Objective:
         if self.without_source:
             # Optuna has drawn them already: what was trained instead stands beside what the trial says.
             hp = _fixed(hp, self.without_source)
-            trial.set_user_attr("without_source", dict(self.without_source))
+            trial.set_user_attr(f"{PREFIX}without_source", dict(self.without_source))
         size = self.sizes[SIZE]
         data_dir = Path(os.environ.get("SEARCH_DATA_DIR", DATA)).resolve()
         self.data(data_dir, size)
@@ -175,7 +178,7 @@ class Objective:
             try:
                 value = self.train(hp, context)
             except Unusable as reason:
-                trial.set_user_attr("reason", str(reason))
+                trial.set_user_attr(f"{PREFIX}reason", str(reason))
                 raise TrialPruned(str(reason)) from reason
             if context.pruned:
                 raise TrialPruned

@@ -20,6 +20,8 @@ PLAIN_TRIALS = 20
 """The budget of a plain function's study."""
 HOST, PORT = "127.0.0.1", 8080
 """Of the dashboard."""
+PREFIX = "search:"
+"""Of every attribute of ours in Optuna's tables, where people have attributes of their own."""
 LOG_LINES = 40
 """So many of a trial's log are shown."""
 
@@ -34,10 +36,14 @@ ERRORS_TRIED_AGAIN = 1
 """So many exceptions of a trial are tried once more, before it counts as failed."""
 BEAT = 30.0
 """Seconds. A training that asks between batches says so often that it lives."""
+LOOK = 600.0
+"""Seconds for which a look at the test set that was begun is somebody's, who may be at it still."""
 ORPHANED = 3600.0
 """Seconds after which files of no study are a deleted study's, and not those of one about to be created."""
 MAKING_TABLES = 60.0
 """Seconds that a command waits for another that makes the database's tables."""
+LOGS_KEPT = 7 * 86400.0
+"""Seconds. For so long the log of a question that failed is there to be read."""
 CHECK_EPOCHS, CHECK_IMAGES = 1, 500
 """What ``check`` trains."""
 IMAGES_PER_SECOND = 500.0

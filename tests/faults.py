@@ -229,7 +229,7 @@ def check_trials(url: str, study: Study, budget: int) -> list[str]:
     want("trials", len(trials), budget)
     want("numbers", [trial.number for trial in trials], list(range(budget)))
     want("unfinished", [trial.number for trial in trials if not trial.state.is_finished()], [])
-    want("failed", [trial.user_attrs.get("reason") for trial in trials if trial.state.name == "FAIL"], [])
+    want("failed", [trial.user_attrs.get("search:reason") for trial in trials if trial.state.name == "FAIL"], [])
     want("open leases", [row["number"] for row in rows if row["state"] == "open"], [])
     want("lease of each trial", sorted(row["trial_id"] or -1 for row in rows), sorted(t._trial_id for t in trials))
     for trial in trials:
@@ -238,7 +238,7 @@ def check_trials(url: str, study: Study, budget: int) -> list[str]:
         steps = len(trial.intermediate_values)
         reports = sorted(trial.intermediate_values.items())  # a database gives rows in any order
         want(f"reports of {trial.number}", reports, list(enumerate(curve[:steps], 1)))
-        want(f"history of {trial.number}", trial.user_attrs.get("epochs", {}).get("score"), curve[:steps])
+        want(f"history of {trial.number}", trial.user_attrs.get("search:epochs", {}).get("score"), curve[:steps])
         want(f"epoch of {trial.number}", row and row["epoch"], steps)
         want(f"state of {trial.number}", row and row["state"], trial.state.name.lower())
         if trial.state.name == "COMPLETE":

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import secrets
+import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from search.child.inside.describe import describe
 from search.child.inside.load import load
 from search.commands.main import main
 from search.database.storage import open_storage
+from search.settings import WORK
+from search.show.screen import Terminal
 from search.studies.create import create
+from search.studies.stop import STOPPED
 from search.studies.study import Study
 from search.worker.loop import Worker
 from tests import light
@@ -234,7 +240,7 @@ def test_status_counts_what_is_there(
 
     one = status("light", "0")
     assert one["params"] == light.OBJECTIVE.first[0]
-    assert list(one["reports"].values()) == one["attributes"]["epochs"]["score"]
+    assert list(one["reports"].values()) == one["attributes"]["search:epochs"]["score"]
     assert one["log"] == ["epoch 1", "epoch 2", "epoch 3"], "of another machine: from the files"
     assert main(["status", "light"]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -248,3 +254,41 @@ def test_check_looks_at_everything_and_leaves_no_study(capsys: Said, tmp_path: P
     assert "a trial of 1 epoch(s) ended with score 0." in out and "evaluates and exports: model.json" in out
     assert f"Next: make search STUDY=light OBJECTIVE={LIGHT}" in out
     assert not list(tmp_path.glob("*.db"))
+
+
+def test_a_terminal_obeys_no_name_and_no_log(capsys: Said, sqlite_url: str, tmp_path: Path) -> None:
+    """What a database or a training says is shown with its control characters escaped."""
+    evil, shown = "\x1b[2J\x07\u202e\x9b1m\r", r"\x1b[2J\x07\u202e\x9b1m\r"
+    study = a_study(sqlite_url, name=f"light{evil}")
+    log = tmp_path / WORK / study.key / "0-1" / "log.txt"
+    log.parent.mkdir(parents=True)
+    log.write_text(f"epoch{evil} 1\n")
+    lease = storage_at(sqlite_url).leases.claim(study.key, "me", f"host{evil}", secrets.token_hex(8))
+    assert lease is not None
+    trial_id = storage_at(sqlite_url).create_new_trial(study.study_id)
+    with storage_at(sqlite_url).engine.begin() as connection:
+        storage_at(sqlite_url).leases.prove(connection, lease, born=trial_id)
+    storage_at(sqlite_url).set_study_user_attr(study.study_id, STOPPED, {"why": f"because{evil}"})
+    capsys.readouterr()
+    for arguments in ((), (study.name,), (study.name, "0"), (f"other{evil}",)):
+        main(["status", *arguments, "--storage", sqlite_url])
+        out, err = capsys.readouterr()
+        assert shown in out + err and not set("\x1b\x07\u202e\x9b\r") & set(out + err)
+    assert f"epoch{shown} 1" not in out and f"the database says{shown}" not in err
+    Terminal(Console()).say(f"said{evil}")
+    assert capsys.readouterr().out == f"said{shown}\n"
+
+
+def test_each_process_has_its_own_log_of_what_it_asks(capsys: Said, sqlite_url: str, tmp_path: Path) -> None:
+    """Named in the line of an error, and gone with an answer that needs it no more."""
+    Path("bad.py").write_text("print('words of my own')\n1 / 0\n")
+    line = refused(capsys, "run", "bad", "--objective", "bad.py", "--storage", sqlite_url)
+    (log,) = (tmp_path / WORK).glob("describe-*.log")
+    assert f"The traceback is in {log}" in line and "words of my own" in log.read_text()
+    os.utime(log, (1, 1))
+    others = tmp_path / WORK / f"describe-{socket.gethostname()}-1.log"
+    others.write_text("of another process")
+    a_study(sqlite_url)
+    assert main(["run", "light", "--storage", sqlite_url]) == 0
+    assert [path.name for path in (tmp_path / WORK).glob("*.log")] == [others.name]
+    assert others.read_text() == "of another process"

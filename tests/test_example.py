@@ -70,7 +70,9 @@ def test_names_no_machine() -> None:
     ]
     hosts = set(connection.execute("SELECT host FROM leases")) | {
         (json.loads(value),)
-        for (value,) in connection.execute("SELECT value_json FROM trial_user_attributes WHERE key = 'host'")
+        for (value,) in connection.execute(
+            "SELECT value_json FROM trial_user_attributes WHERE key IN ('host', 'search:host')"
+        )
     }
     holders = [holder for (holder,) in connection.execute("SELECT holder FROM leases") if holder]
     kinds = [kind for (kind,) in connection.execute("SELECT kind FROM files")]

@@ -16,7 +16,7 @@ def report(folder: Path) -> dict[str, Any]:
 
 
 def record(url: str, name: str) -> dict[str, Any]:
-    return dict(optuna.load_study(study_name=name, storage=url).user_attrs["search"])
+    return dict(optuna.load_study(study_name=name, storage=url).user_attrs["search:study"])
 
 
 def test_the_refit_is_of_this_study_and_its_best_trial(tmp_path: Path) -> None:
@@ -74,3 +74,37 @@ def test_a_look_that_was_taken_is_shown_and_not_taken_again(tmp_path: Path) -> N
     assert search(tmp_path, "export", "light", "--test").status == 0
     assert report(tmp_path)["test_openings"] == 1
     assert report(tmp_path)["test"] == scored
+
+
+def judged(folder: Path, name: str, checksum: str = "'c' * 64", scored: str = "OLD(*given)") -> str:
+    """The light objective with test data of their own; ``scored``: what its evaluation of them does."""
+    text = Path(LIGHT).read_text().replace('metric="score",', 'metric="score", test_checksum=lambda _: CHECKSUM,')
+    text = text.replace("CHECKSUM", checksum).replace("evaluate=evaluate,", "evaluate=judge,")
+    judge = f"OLD = evaluate\ndef judge(*given): return {scored} if given[2] == 'test' else OLD(*given)\nOBJECTIVE ="
+    (folder / f"{name}.py").write_text(text.replace("OBJECTIVE =", judge))
+    return f"{name}.py"
+
+
+def looks(folder: Path, study: str) -> dict[str, int]:
+    """What the report says without a model."""
+    assert search(folder, "export", study, "--no-model").status == 0
+    report = json.loads((folder / "exports" / study / "report.json").read_text())
+    assert report["test_openings"] == sum(report["test_openings_by_study"].values())
+    return dict(report["test_openings_by_study"])
+
+
+def test_a_look_is_on_record_before_the_test_data_are_scored(tmp_path: Path) -> None:
+    """By the child's word for them; studies with the same test data are counted together."""
+    for name, more in (("one", {}), ("dies", {"scored": "1 / 0"}), ("without", {"checksum": "1 / 0"})):
+        begun = search(
+            tmp_path, "run", name, "--objective", judged(tmp_path, name, **more), "--trials", "1", "--no-refit"
+        )
+        assert begun.status == 0, begun.err
+    died = search(tmp_path, "export", "dies", "--test")
+    assert died.status == 1 and "ZeroDivisionError" in died.err
+    assert looks(tmp_path, "dies") == {"dies": 1}
+    closed = search(tmp_path, "export", "without", "--test")
+    assert closed.status == 1 and looks(tmp_path, "without") == {}, "they could not be opened"
+    scored = search(tmp_path, "export", "one", "--test")
+    assert (scored.status, scored.err) == (0, "")
+    assert looks(tmp_path, "one") == looks(tmp_path, "dies") == {"dies": 1, "one": 1}

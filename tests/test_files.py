@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import os
 import secrets
+import tarfile
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,15 +16,17 @@ import sqlalchemy as sa
 
 from search.contract import SearchError
 from search.database.leases import Lease, LeaseLost
-from search.database.tables import LEASES
+from search.database.tables import FILES, LEASES
 from search.files.database import Store as DatabaseStore
-from search.files.packing import CHUNK_BYTES, packed
+from search.files.packing import CHUNK_BYTES, packed, unpack
+from search.files.paths import is_key
 from search.files.records import OF_THE_STUDY, Files
 from search.files.stores import IN_DATABASE, store_at
 from search.settings import KEPT_MODELS
+from search.studies.forget import forget_deleted
 from tests.faults import storage_at
 
-KEY = "a-study"
+KEY = "5f3c7a52-6d0e-4d34-9f0e-3a6d2c1b9e77"
 MODEL = b"weights"
 
 
@@ -127,15 +131,15 @@ def test_the_three_best_models_are_kept(files: Files, tmp_path: Path, maximize: 
     sign = 1 if maximize else -1
     for value in (0.3, 0.9, 0.1, 0.5, 0.7):
         lease = claimed(files)
-        if files.is_worth_keeping(KEY, sign * value):
+        if files.is_worth_keeping(KEY, lease.number, sign * value):
             files.keep(lease, "model", a_model(tmp_path), value=sign * value)
         files._leases.close(lease, "complete")
         files.sweep(KEY)
     models = files.of_kind(KEY, "model")
     assert sorted(sign * row.value for row in models) == [0.5, 0.7, 0.9]
     assert names(files) == {row.name for row in models} and len(models) == KEPT_MODELS
-    assert not files.is_worth_keeping(KEY, sign * 0.4)
-    assert files.is_worth_keeping(KEY, sign * 0.6)
+    assert not files.is_worth_keeping(KEY, 5, sign * 0.4)
+    assert files.is_worth_keeping(KEY, 5, sign * 0.6)
 
 
 def test_a_sweep_takes_nothing_that_is_recorded_meanwhile(files: Files, tmp_path: Path) -> None:
@@ -180,9 +184,8 @@ def test_a_damaged_file_is_refused(files: Files, tmp_path: Path, harm: str) -> N
     files.keep(lease, "checkpoint", a_file(tmp_path, b"0123456789"), step=1)
     record = files.find(KEY, 0, "checkpoint")
     assert record is not None
-    if harm == "gone":
-        files.store.remove(record.name)
-    else:
+    files.store.remove(record.name)
+    if harm != "gone":
         files.store.write(record.name, io.BytesIO(b"01234" if harm == "cut" else b"0123456780"), lambda: None)
     target = tmp_path / "back" / "state.npz"
     with pytest.raises(SearchError, match=rf"the stored checkpoint {KEY}/0/.* is (damaged|gone).*Restore"):
@@ -201,6 +204,150 @@ def test_a_studys_own_files_survive_its_trials(files: Files, tmp_path: Path) -> 
     assert (files.fetch(record, tmp_path / "there") / "inner" / "weights").read_bytes() == MODEL
     files.forget(KEY)
     assert (names(files), files.find(KEY, OF_THE_STUDY, "source")) == (set(), None)
+
+
+def test_among_equals_the_model_of_the_best_trial_stays(files: Files, tmp_path: Path) -> None:
+    """The lowest lease, which may end last; and what a trial kept before it was resumed is none that it must beat."""
+    leases = [claimed(files) for _ in range(KEPT_MODELS + 1)]
+    for lease in reversed(leases):
+        assert files.is_worth_keeping(KEY, lease.number, 0.5), lease.number
+        files.keep(lease, "model", a_model(tmp_path), value=0.5)
+        files._leases.close(lease, "complete")
+        files.sweep(KEY)
+    assert sorted(row.number for row in files.of_kind(KEY, "model")) == [0, 1, 2]
+    resumed = claimed(files)
+    files.keep(resumed, "model", a_model(tmp_path), value=0.9)
+    assert files.is_worth_keeping(KEY, resumed.number, 0.6) and not files.is_worth_keeping(KEY, resumed.number, 0.4)
+
+
+@pytest.mark.parametrize("state", ["pruned", "fail"])
+def test_no_model_outlives_a_trial_that_is_not_complete(files: Files, tmp_path: Path, state: str) -> None:
+    """It had kept one when its worker died before the tell."""
+    lease = claimed(files)
+    files.keep(lease, "model", a_model(tmp_path), value=0.9)
+    files._leases.close(lease, state)
+    files.sweep(KEY)
+    assert files.find(KEY, lease.number, "model") is None and names(files) == set()
+
+
+def test_strange_names_in_a_store_are_left_alone(files: Files, tmp_path: Path) -> None:
+    """Of the network's file system, of the Finder, of anybody; as long as the study lives and when it is forgotten."""
+    lease = claimed(files)
+    strange = {f"{KEY}/0/{name}" for name in (".nfs000012", ".DS_Store", "mine", "a-b-c")} | {f"{KEY}/.DS_Store"}
+    for name in strange:
+        files.store.write(name, io.BytesIO(b"theirs"), lambda: None)
+    files.keep(lease, "checkpoint", a_file(tmp_path, b"ours"), step=1)
+    files._leases.close(lease, "complete")
+    files.sweep(KEY)
+    assert names(files) == strange
+    files.forget(KEY)
+    assert names(files) == strange
+
+
+def test_what_is_on_record_stays_whole_while_it_is_kept_again(files: Files, tmp_path: Path) -> None:
+    """The answer to the record was lost, so that the same step of the same claim is stored a second time."""
+    lease, content = claimed(files), os.urandom(CHUNK_BYTES + 1)
+    files.keep(lease, "checkpoint", a_file(tmp_path, content), step=1)
+    first = files.find(KEY, 0, "checkpoint")
+    assert first is not None
+    looks = []
+
+    def look() -> None:
+        files.between = lambda: None
+        looks.append(files.fetch(first, tmp_path / "back" / "state.npz").read_bytes() == content)
+        files.between = look
+
+    files.between = look
+    files.keep(lease, "checkpoint", a_file(tmp_path, content), step=1)
+    assert looks == [True, True]
+    again = files.find(KEY, 0, "checkpoint")
+    assert again is not None and again.name != first.name and names(files) == {again.name}
+
+
+@pytest.mark.parametrize("where", ["default", "given", "away"])
+def test_the_files_of_a_deleted_study_go_wherever_they_lie(storage_url: str, tmp_path: Path, where: str) -> None:
+    """What lies on a share that this machine does not see stays on record, for one that does."""
+    storage, place = storage_at(storage_url), tmp_path / "shared"
+    key, other = str(uuid.uuid4()), "not-a-uuid"
+    with storage.engine.begin() as connection:
+        storage.leases.raise_budget(connection, key, 1)
+        storage.leases.raise_budget(connection, other, 1)
+    store = store_at(None if where == "default" else str(place), storage.engine)
+    kept = Files(storage.engine, store, storage.leases)
+    lease = storage.leases.claim(key, "one", "host", secrets.token_hex(8))
+    assert lease is not None
+    kept.keep(lease, "log", a_file(tmp_path, b"words"))
+    if where == "away":
+        place.rename(tmp_path / "unmounted")
+    assert forget_deleted(storage) == {key}
+    assert (kept.find(key, 0, "log") is None) == (where != "away")
+    assert storage.leases.rows(key) == [] and len(storage.leases.rows(other)) == 1, "nothing is done for a foreign row"
+    if where == "away":
+        (tmp_path / "unmounted").rename(place)
+        assert forget_deleted(storage) == set(), "it is not old enough to be nobody's"
+        with storage.engine.begin() as connection:
+            connection.execute(sa.update(FILES).where(FILES.c.study_key == key).values(created=0.0))
+        assert forget_deleted(storage) == {key}
+    assert store.names(f"{key}/") == [] and kept.find(key, 0, "log") is None
+
+
+# -- rows that are not ours --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["../mine", "/mine", ".", "", "x/../../mine", "link/mine", "x\0y"])
+def test_a_name_that_leads_out_of_the_store_is_refused(sqlite_url: str, tmp_path: Path, name: str) -> None:
+    engine = storage_at(sqlite_url).engine
+    store = store_at(str(tmp_path / "store"), engine)
+    (tmp_path / "mine").write_text("thesis")
+    (tmp_path / "store" / "link").symlink_to(tmp_path)
+    name = name.replace("/mine", str(tmp_path / "mine")) if name == "/mine" else name
+    store.remove(name)
+    for use in (lambda: store.open_reader(name), lambda: store.write(name, io.BytesIO(b"x"), lambda: None)):
+        with pytest.raises(SearchError, match=r"does not lie below .*so it is left alone"):
+            use()
+    with pytest.raises(SearchError, match=r"does not lie below"):
+        store.names(name)
+    assert (tmp_path / "mine").read_text() == "thesis"
+
+
+def a_tar(*members: tuple[str, bytes, str]) -> io.BytesIO:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as tar:
+        for name, kind, target in (("good", tarfile.REGTYPE, ""), *members):
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = kind, target
+            tar.addfile(info)
+    file.seek(0)
+    return file
+
+
+@pytest.mark.parametrize("filtered", [True, False])
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("/tmp/out", tarfile.REGTYPE),  # noqa: S108 - never written
+        ("../out", tarfile.REGTYPE),
+        ("a/../b", tarfile.REGTYPE),
+        ("link", tarfile.SYMTYPE),
+        ("link", tarfile.LNKTYPE),
+        ("device", tarfile.CHRTYPE),
+        ("pipe", tarfile.FIFOTYPE),
+    ],
+)
+def test_a_tar_that_is_none_of_ours_is_not_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, kind: bytes, filtered: bool
+) -> None:
+    """On a Python without a filter too."""
+    if not filtered:
+        monkeypatch.delattr(tarfile, "data_filter", raising=False)
+    with pytest.raises(SearchError, match=r"is no file that we packed|does not lie below"):
+        unpack(a_tar((name, kind, "good")), tmp_path / "in" / "here")
+    assert list(tmp_path.rglob("*")) == []
+
+
+@pytest.mark.parametrize("key", ["x", "..", "../x", KEY.upper(), KEY.replace("-", ""), 7])
+def test_a_key_is_a_uuid_as_it_is_written_here(key: Any) -> None:
+    assert is_key(KEY) and not is_key(key)
 
 
 def test_writing_keeps_the_lease(storage_url: str) -> None:

@@ -83,6 +83,7 @@ def test_values_arrive_as_typed(checkout: Path) -> None:
     assert called(checkout, "status", "STUDY=x", "TRIAL=3")[0] == ["status", "x", "3"]
     assert called(checkout, "check", "OBJECTIVE=path/to mine.py")[0] == ["check", "path/to mine.py"]
     assert called(checkout, "export", "STUDY=x", "TO=a b")[0] == ["export", "x", "--to=a b"]
+    assert make(checkout, "-n", "worker", "TRUST=1").stdout.rstrip().endswith("-m search worker  --trust")
 
 
 @pytest.mark.parametrize("target", ["search", "refit", "export", "check"])

@@ -38,7 +38,8 @@ REPORT: dict[str, Any] = {
     "validation": SCORES | {"accuracy": 0.7123, "n": 2000},
     "test": SCORES,
     "model": {"file": "model.keras", "sha256": "ab" * 32, "parameters": 362_026},
-    "test_openings": 2,
+    "test_openings": 3,
+    "test_openings_by_study": {"mine": 2, "night": 1},
     "chosen": {
         "from": 10,
         "states": {"complete": 4, "pruned": 5, "fail": 1},
@@ -69,7 +70,7 @@ REPORT: dict[str, Any] = {
 def test_a_page_with_a_test() -> None:
     page = markdown(REPORT, IMAGES, ["confusion_matrix.png", "model.keras"])
     assert page.startswith("# mine, trial 4: refit\n")
-    assert "**Test accuracy 86.28 % (85.59 % to 86.94 %)**, 95 % interval, look no. 2 at the test set." in page
+    assert "**Test accuracy 86.28 % (85.59 % to 86.94 %)**, 95 % interval, look no. 3 at the test set." in page
     assert "- the notebook's CNN: 84.21 %" in page
     assert "|  | validation | test |" in page and "| accuracy | 0.7123 | 0.8628 |" in page
     assert "| images | 2000 | 10000 |" in page
@@ -89,12 +90,14 @@ def test_a_page_with_a_test() -> None:
 
 def test_a_page_without_one_does_not_pretend() -> None:
     closed = {**REPORT, "test": None, "validation": None, "model": None, "training": None, "data": None}
-    page = markdown({**closed, "exported": "without a model", "test_openings": 0}, IMAGES, [])
-    assert "The test set was never opened; no test figure is part of this export." in page
+    page = markdown(
+        {**closed, "exported": "without a model", "test_openings": 0, "test_openings_by_study": {}}, IMAGES, []
+    )
+    assert "The test set was never opened for this study; no test figure is part of this export." in page
     assert "val_accuracy 0.7123 of trial 4. It is the best of several trials on the same images" in page
     assert "Test accuracy" not in page and "84.21" not in page and "## Scores" not in page
     assert "model.keras" not in page and "None" not in page
-    assert "The test set was opened 2 time(s) in this study; no test figure" in markdown(closed, IMAGES, [])
+    assert "The test set was opened 3 time(s); no test figure" in markdown(closed, IMAGES, [])
 
 
 SUPERCLASS = {"accuracy_of_predicted_class": 0.7, "accuracy_of_summed_probabilities": 0.71, "errors_inside": 0.25}
@@ -121,7 +124,10 @@ def test_without_a_declaration_every_number_has_its_own_name() -> None:
     report = {**REPORT, "metric": "error", "validation": validation, "test": scores, "references": {"the mean": 2.5}}
     report |= {"training": {"train_images": 50_000}, "model": None}
     page = markdown(report, Shown(), ["confusion_matrix.png"])
-    assert "**Test error 1.2500**, look no. 2 at the test set.\n- the mean: 2.5000" in page
+    assert (
+        "**Test error 1.2500**, look no. 3 at the test set.\n- looks by other studies: night 1\n- the mean: 2.5000"
+        in page
+    )
     rows = ("| error | 1.5000 | 1.2500 |", "| rows | 300 | 300 |", "| by_hour.noon | 0.5000 | 0.5000 |")
     assert "\n".join(rows) + "\n| only_here | 2.0000 |  |\n" in page
     assert "passed" not in page and "note" not in page and "list" not in page

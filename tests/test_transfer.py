@@ -26,7 +26,7 @@ def definition(folder: Path, study: str) -> dict[str, Any]:
         query = (
             "SELECT a.value_json FROM study_user_attributes a JOIN studies s USING (study_id) WHERE s.study_name = ?"
         )
-        (record,) = database.execute(f"{query} AND a.key = 'search'", (study,)).fetchone()
+        (record,) = database.execute(f"{query} AND a.key = 'search:study'", (study,)).fetchone()
     return dict(json.loads(record)["definition"])
 
 

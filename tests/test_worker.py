@@ -31,6 +31,7 @@ from search.database.tables import FILES, LEASES
 from search.database.url import parse
 from search.files.records import Files
 from search.settings import Settings
+from search.show import status
 from search.studies.create import create
 from search.studies.stop import STOPPED, let_go_on
 from search.studies.study import Study, find
@@ -167,7 +168,7 @@ def test_an_exception_is_tried_once_more_and_then_fails_the_trial(
     assert [row["state"] for row in rows(storage_url, study)] == ["fail", "complete"]
     assert sum("it is tried once more" in line for line in said) == 1
     failed = trials(storage_url, study)[0]
-    assert failed.user_attrs["reason"] == "RuntimeError: the light objective was told to raise"
+    assert failed.user_attrs["search:reason"] == "RuntimeError: the light objective was told to raise"
     assert said[0].endswith("it is tried once more") and "trial 1: complete" in said[1] and "trial 0: fail" in said[2]
 
 
@@ -186,7 +187,10 @@ def test_three_attempts_without_a_checkpoint(
         "fail: 3 attempts ended without a new checkpoint"[: len(f"waiting: its process {how}")],
     ]
     (trial,) = trials(storage_url, study)
-    assert (trial.state.name, trial.user_attrs["reason"]) == ("FAIL", "3 attempts ended without a new checkpoint")
+    assert (trial.state.name, trial.user_attrs["search:reason"]) == (
+        "FAIL",
+        "3 attempts ended without a new checkpoint",
+    )
     (row,) = rows(storage_url, study)
     assert (row["state"], row["attempts"], row["resumed_from"]) == ("fail", 4, "[0, 0]")
 
@@ -221,9 +225,49 @@ def test_hyperparameters_that_lead_nowhere_are_pruned(
     monkeypatch.setenv("LIGHT_MOOD", mood)
     kills = iter(range(1000))
     said = work(storage_url, study, tmp_path, settings=THREE, kernel_kills=lambda: next(kills)).said
-    assert [trial.user_attrs["reason"] for trial in trials(storage_url, study)] == [reason] * 4
+    assert [trial.user_attrs["search:reason"] for trial in trials(storage_url, study)] == [reason] * 4
     assert {row["state"] for row in rows(storage_url, study)} == {"pruned"}
     assert [line.partition(": ")[2] for line in said] == [f"pruned: {reason}"] * 4
+    assert status.study(storage_at(storage_url).engine, study.name)["epochs"]["saved_by_pruning"] == 0
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_what_the_pruner_stops_is_saved(storage_url: str, tmp_path: Path, recorded: bool) -> None:
+    """Also of trials from before it was recorded who pruned them."""
+    study = new_study(storage_url, budget=3, epochs=5, rungs=(2,), hopeless=True)
+    work(storage_url, study, tmp_path)
+    assert [trial.user_attrs["search:pruned_by"] for trial in trials(storage_url, study)] == ["pruner"] * 3
+    if not recorded:
+        with storage_at(storage_url).engine.begin() as connection:
+            connection.execute(sa.text("DELETE FROM trial_user_attributes WHERE key = 'search:pruned_by'"))
+    found = status.study(storage_at(storage_url).engine, study.name)["epochs"]
+    assert found["saved_by_pruning"] == 15 - found["run"] > 0
+
+
+def test_a_trial_that_ends_worse_after_it_was_resumed_keeps_no_earlier_model(storage_url: str, tmp_path: Path) -> None:
+    """Its worker died between model and tell; what it had kept is none of those that it has to beat."""
+    study = new_study(storage_url, budget=3, epochs=2)
+    worker = worker_on(storage_url, study, tmp_path)
+    files, leases = worker.joined[study.key].files, worker.storage.leases
+    (tmp_path / "model").mkdir()
+    leases.seconds = 60.0
+    for value in (5.0, 7.0, 8.0):
+        lease = leases.claim(study.key, "dead", "host", "nonce")
+        assert lease is not None
+        files.keep(lease, "model", tmp_path / "model", value=value)
+        if lease.number == 0:
+            leases.give_back(lease, counted=False)
+            again = leases.claim(study.key, "dead", "host", "nonce")
+            assert again is not None and again.number == 0
+            resumed = again
+        else:
+            leases.close(lease, "complete")
+    leases.give_back(resumed, counted=False)
+    worker.close()
+    work(storage_url, study, tmp_path)
+    ended_with = trials(storage_url, study)[0].value
+    assert ended_with is not None and ended_with < 5.0
+    assert sorted(row.value for row in files.of_kind(study.key, "model")) == [ended_with, 7.0, 8.0]
 
 
 def test_a_time_limit_hands_over(storage_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

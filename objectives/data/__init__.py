@@ -7,8 +7,8 @@ is a file that nothing opens unasked.
 from __future__ import annotations
 
 from objectives.data.dataset import Dataset, load
-from objectives.data.identity import identity
+from objectives.data.identity import identity, test_checksum
 from objectives.data.normalise import statistics
 from objectives.data.split import Cut, cut
 
-__all__ = ["Cut", "Dataset", "cut", "identity", "load", "statistics"]
+__all__ = ["Cut", "Dataset", "cut", "identity", "load", "statistics", "test_checksum"]

@@ -10,6 +10,11 @@ from objectives.data.split import cut
 from search.contract import Size
 
 
+def test_checksum(name: str, data_dir: Path) -> str:
+    """SHA-256 of the test part, which is opened for it."""
+    return find(name).load(data_dir, "test").checksum
+
+
 def identity(name: str, data_dir: Path, size: Size) -> dict[str, Any]:
     """Name, counts and checksums of data and cut, as JSON: the part of a study's definition that is data.
 

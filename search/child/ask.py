@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import secrets
 import select
+import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from search.child.process import Child
-from search.child.protocol import Definition, Describe, Evaluate, Failed, Message, Metrics
+from search.child.protocol import Answer, Definition, Describe, Evaluate, Failed, Message, Metrics, TestSet
 from search.child.seat import Seat
 from search.contract import Split
 from search.errors import SearchError
-from search.settings import DIRECTION
+from search.settings import DIRECTION, LOGS_KEPT
 
 A = TypeVar("A", Definition, Metrics)
 
@@ -29,10 +33,14 @@ class Listener(Protocol):
 
 
 class Asker:
-    """Asks the child of one seat, which stays warm. What a child prints meanwhile goes to a log in ``folder``."""
+    """Asks the child of one seat, which stays warm. What a child prints meanwhile goes to a log in ``folder``.
+
+    The log is this asker's own, as other workers may share the folder; it goes with the answer, unless that names it.
+    """
 
     def __init__(self, seat: Seat, folder: Path, data_dir: Path, listener: Listener) -> None:
         self._seat, self._folder, self._data_dir, self._listener = seat, folder, data_dir, listener
+        self._name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
 
     def describe(
         self,
@@ -51,25 +59,46 @@ class Asker:
         order = Describe(str(log), str(self._data_dir), size, size_name, changes or {}, direction or DIRECTION)
         return dict(self._ask(reference, order, log, Definition).definition)
 
-    def evaluate(self, reference: str, folder: Path, split: Split) -> dict[str, Any]:
-        """The metrics of the model in this folder, to which files may be added. SearchError where it fails."""
+    def evaluate(
+        self, reference: str, folder: Path, split: Split, opened: Callable[[str | None], None]
+    ) -> dict[str, Any]:
+        """The metrics of the model in this folder, to which files may be added. SearchError where it fails.
+
+        ``opened`` is told the SHA-256 of the test data before they are scored; a SearchError of its own refuses.
+        """
         log = self._new_log("evaluate")
         order = Evaluate(str(log), str(folder.resolve()), str(self._data_dir), split)
-        return dict(self._ask(reference, order, log, Metrics).metrics)
+        return dict(self._ask(reference, order, log, Metrics, opened).metrics)
 
     def _new_log(self, name: str) -> Path:
-        log = self._folder / f"{name}.log"
+        for old in self._folder.glob(f"{name}-*.log"):  # an error has named it, or its process was killed
+            with contextlib.suppress(OSError):
+                if time.time() - old.stat().st_mtime > LOGS_KEPT:
+                    old.unlink()
+        log = self._folder / f"{name}-{self._name}.log"
         log.unlink(missing_ok=True)
         return log
 
-    def _ask(self, reference: str, order: Describe | Evaluate, log: Path, wanted: type[A]) -> A:
+    def _ask(
+        self,
+        reference: str,
+        order: Describe | Evaluate,
+        log: Path,
+        wanted: type[A],
+        opened: Callable[[str | None], None] = lambda _: None,
+    ) -> A:
         child = self._seat.child_for(reference)
         child.send(order)
         for message in self._heard(child, log):
             if isinstance(message, Failed):
-                where = "" if message.cause == "user" else f". The traceback is in {log}"
-                raise SearchError(f"{message.why}{where}")
+                if message.cause == "user":
+                    log.unlink(missing_ok=True)
+                    raise SearchError(message.why)
+                raise SearchError(f"{message.why}. The traceback is in {log}")
+            if isinstance(message, TestSet):
+                child.send(_answer(opened, message))
             if isinstance(message, wanted):
+                log.unlink(missing_ok=True)
                 return message
         self._seat.dismiss()
         raise SearchError(f"the process that loads the objective {reference!r} died. Its last words are in {log}")
@@ -89,3 +118,11 @@ class Asker:
                 if messages is None:
                     return
                 yield from messages
+
+
+def _answer(opened: Callable[[str | None], None], message: TestSet) -> Answer:
+    try:
+        opened(message.sha256)
+    except SearchError as refused:
+        return Answer(error=str(refused))
+    return Answer()

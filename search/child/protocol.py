@@ -39,7 +39,8 @@ class Describe(Message):
 
 @dataclass
 class Evaluate(Message):
-    """What is the model in this folder worth on this split? Answered by ``Metrics`` or ``Failed``."""
+    """What is the model in this folder worth on this split? Answered by ``Metrics`` or ``Failed``; before the test
+    data are scored, ``TestSet`` is said."""
 
     log: str
     folder: str
@@ -82,7 +83,7 @@ class Stop(Message):
 
 @dataclass
 class Answer(Message):
-    """To ``Suggest`` or ``ShouldPrune``; an ``error`` is raised in the child."""
+    """To ``Suggest``, ``ShouldPrune`` or ``TestSet``; an ``error`` is raised in the child."""
 
     value: Json = None
     error: str | None = None
@@ -99,6 +100,17 @@ class Definition(Message):
 @dataclass
 class Metrics(Message):
     metrics: Mapping[str, Json]
+
+
+@dataclass
+class TestSet(Message):
+    """The test data are about to be scored. Waits for an ``Answer``, which comes once the look is recorded.
+
+    ``sha256`` None: the objective gives none.
+    """
+
+    __test__ = False  # pytest takes the name for a test's
+    sha256: str | None
 
 
 @dataclass

@@ -14,7 +14,8 @@ from search.commands.machine import Machine, opened
 from search.commands.options import Options
 from search.commands.run import create_study, declare
 from search.errors import SearchError
-from search.settings import CHECK_EPOCHS, CHECK_IMAGES, WORK
+from search.settings import CHECK_EPOCHS, CHECK_IMAGES
+from search.studies.attributes import named
 from search.studies.objective_file import objective_reference
 from search.studies.study import Study
 from search.studies.transfer import FROM_SCRATCH, find_source, no_source, wanted_source
@@ -30,7 +31,7 @@ def run(parsed: argparse.Namespace) -> int:
         parsed.files = str(Path(folder) / "files")
         options = typed.read(parsed)
         with opened(options) as machine:
-            check(machine, reference, options)
+            check(machine, reference, options, Path(folder))
             direction = f" DIRECTION={options.direction}" if options.direction else ""
             machine.screen.say(
                 f"all well. Next: make search STUDY={Path(reference).stem} OBJECTIVE={reference}{direction}"
@@ -38,8 +39,8 @@ def run(parsed: argparse.Namespace) -> int:
     return 0
 
 
-def check(machine: Machine, reference: str, options: Options) -> None:
-    """SearchError at the first thing that does not hold."""
+def check(machine: Machine, reference: str, options: Options, folder: Path) -> None:
+    """SearchError at the first thing that does not hold. What it makes lies in ``folder``."""
     say = machine.screen.say
     declared = declare(machine, reference, options)
     say(f"{reference}: loads; `first` lies in the space; the data are there")
@@ -54,14 +55,14 @@ def check(machine: Machine, reference: str, options: Options) -> None:
     row = machine.storage.leases.rows(study.key)[0]
     (trial,) = all_trials(machine.storage.engine, study)
     if trial.state != "complete" or trial.value is None:
-        reason = attributes(machine.storage.engine, trial).get("reason")
+        reason = attributes(machine.storage.engine, trial).get(named("reason"))
         raise SearchError(f"the short trial ended as {trial.state.upper()}: {reason}")
     say(
         f"a trial of {row['epoch']} epoch(s) ended with {study.definition['metric']} {trial.value:.4f} "
         f"in {row['seconds']:.0f} s"
     )
     if not study.is_plain:
-        _check_what_is_left(machine, study, row["epoch"], options)
+        _check_what_is_left(machine, study, row["epoch"], options, folder)
 
 
 def _small(declared: dict[str, Any], reference: str, options: Options) -> Options:
@@ -72,13 +73,13 @@ def _small(declared: dict[str, Any], reference: str, options: Options) -> Option
     return dataclasses.replace(options, objective=reference, trials=1, source=options.source or FROM_SCRATCH, **short)
 
 
-def _check_what_is_left(machine: Machine, study: Study, epochs: int, options: Options) -> None:
+def _check_what_is_left(machine: Machine, study: Study, epochs: int, options: Options, folder: Path) -> None:
     if epochs == 0:
         raise SearchError("train called context.report for no epoch: nothing could be pruned, watched or resumed.")
     if not machine.worker.joined[study.key].checkpoints_taken:
         machine.screen.say("no checkpoint was given to context.report: a trial that is killed would begin again")
     winner = winner_of(machine.storage, study)
-    report = export_winner(machine, winner, options.files, WORK / "check-export", test=False)
+    report = export_winner(machine, winner, options.files, folder / "export", test=False)
     if report["model"] is None:
         raise SearchError("train left nothing in context.workdir / 'model', so that there is nothing to export.")
     machine.screen.say(f"evaluates and exports: {report['model']['file']}")

@@ -13,6 +13,7 @@ from search.commands.machine import Machine, opened
 from search.contract import Split
 from search.export.attach import attach
 from search.export.export import export
+from search.export.looks_at_test import Opened
 from search.settings import EXPORTS
 from search.studies.optuna_study import as_optuna
 from search.studies.study import existing
@@ -42,8 +43,8 @@ def export_winner(
     study = winner.study
     files = (files_of if model else reading_files_of)(machine.storage, study, files_place)
 
-    def evaluate(folder: Path, split: Split) -> Mapping[str, Any]:
-        return machine.asker.evaluate(study.objective, folder, split)
+    def evaluate(folder: Path, split: Split, opened: Opened) -> Mapping[str, Any]:
+        return machine.asker.evaluate(study.objective, folder, split, opened)
 
     evaluates = model and not study.is_plain
     report = export(machine.storage, winner, files, target, evaluate if evaluates else None, test=test)

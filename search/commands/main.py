@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from search.commands.options import parser
 from search.errors import SearchError
+from search.show.printable import printable
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -17,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Only the one that was typed: --help answers at once.
         return int(importlib.import_module(f"search.commands.{parsed.command}").run(parsed))
     except SearchError as error:
-        print(f"search: {error}", file=sys.stderr)
+        print(f"search: {printable(str(error))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("search: stopped", file=sys.stderr)
@@ -30,5 +31,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         if (line := lost(error)) is None:
             raise  # a bug
-        print(f"search: {line}", file=sys.stderr)
+        print(f"search: {printable(line)}", file=sys.stderr)
         return 1

@@ -132,6 +132,7 @@ def parser() -> argparse.ArgumentParser:
 
     work = add("worker", "join open studies from this machine")
     work.add_argument("studies", metavar="STUDY", nargs="*")
+    work.add_argument("--trust", action="store_true", help="run .py files that the database names, of studies unnamed")
     _machine(work)
     work.add_argument("--timeout", type=_seconds, metavar="TIME", help="then hand over")
 

@@ -10,6 +10,7 @@ from search.commands import options as typed
 from search.database.engine import open_readonly
 from search.settings import WORK
 from search.show import status, status_lines
+from search.show.printable import printable
 from search.show.trial_log import log_end
 from search.studies.study import existing
 
@@ -28,5 +29,5 @@ def run(parsed: argparse.Namespace) -> int:
     else:
         found = status.studies(engine)
         shown = status_lines.studies(found)
-    print(json.dumps(found, indent=2) if parsed.json else "\n".join(shown))
+    print(json.dumps(found, indent=2) if parsed.json else "\n".join(map(printable, shown)))
     return 0

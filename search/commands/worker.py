@@ -9,7 +9,7 @@ from search.commands import options as typed
 from search.commands.machine import Machine, opened
 from search.errors import SearchError
 from search.settings import FIRST_SEARCH
-from search.studies.objective_file import objective_reference
+from search.studies.objective_file import objective_reference, refuse_untrusted
 from search.studies.study import REFIT, Study, all_studies, existing, find
 from search.worker.signals import take_signals
 
@@ -23,13 +23,14 @@ def run(parsed: argparse.Namespace) -> int:
         if not any(unfinished(study.key) for study in wanted):
             say(f"nothing is left to do: every budget is used up. Create a study: {FIRST_SEARCH}")
             return 0
-        joined = _join(machine, wanted, strict=bool(parsed.studies))
+        trust = bool(parsed.studies) or parsed.trust
+        joined = _join(machine, wanted, strict=bool(parsed.studies), trust=trust)
         if not joined:
             raise SearchError("no open study can be joined from this machine, see above.")
         take_signals(worker)
         worker.limit(options.timeout)
         say(f"working on {', '.join(study.name for study in joined)}")
-        worker.work([study.key for study in joined], more=lambda: _more(machine, parsed.studies))
+        worker.work([study.key for study in joined], more=lambda: _more(machine, parsed.studies, trust=trust))
         say("handed over" if worker.stopping else "every budget is used up")
     return 0
 
@@ -43,12 +44,17 @@ def _wanted(machine: Machine, names: Sequence[str]) -> list[Study]:
     return studies + [refit for name in names if (refit := find(engine, name + REFIT))]
 
 
-def _join(machine: Machine, wanted: Sequence[Study], *, strict: bool) -> list[Study]:
-    """Those that this machine can work on. ``strict``: SearchError for the first that it cannot."""
+def _join(machine: Machine, wanted: Sequence[Study], *, strict: bool, trust: bool) -> list[Study]:
+    """Those that this machine can work on. ``strict``: SearchError for the first that it cannot.
+
+    ``trust``: also those whose objective is a file that only the database names.
+    """
     joined = []
     for study in wanted:
         machine.asked.add(study.key)
         try:
+            if not trust:
+                refuse_untrusted(study)
             objective_reference(study.objective)
             checked = machine.checked(study)
             machine.worker.join(checked)
@@ -60,8 +66,8 @@ def _join(machine: Machine, wanted: Sequence[Study], *, strict: bool) -> list[St
     return joined
 
 
-def _more(machine: Machine, names: Sequence[str]) -> list[str]:
+def _more(machine: Machine, names: Sequence[str], *, trust: bool) -> list[str]:
     """The keys of what is open by now, joined where this machine can; each that it cannot is said once."""
     unfinished = machine.storage.leases.unfinished
     new = [study for study in _wanted(machine, names) if study.key not in machine.asked and unfinished(study.key)]
-    return [study.key for study in _join(machine, new, strict=False)]
+    return [study.key for study in _join(machine, new, strict=False, trust=trust)]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from search.database.tables import LEASES, METADATA, SCHEMA, SCHEMA_NUMBER
+from search.database.tables import FILES, LEASES, METADATA, SCHEMA, SCHEMA_NUMBER
 from search.errors import SearchError
 from search.settings import MAKING_TABLES
 
@@ -59,16 +59,21 @@ def _make(engine: sa.Engine) -> None:
     """Can be done again where it was interrupted."""
     with engine.begin() as connection:
         METADATA.create_all(connection)
-        there = {column["name"] for column in sa.inspect(connection).get_columns(LEASES.name)}
-        for column in LEASES.columns:
-            if column.name not in there:
-                text = sa.schema.CreateColumn(column).compile(dialect=engine.dialect)
-                connection.execute(sa.text(f"ALTER TABLE {LEASES.name} ADD COLUMN {text}"))
+        for table in (LEASES, FILES):
+            _add_missing_columns(connection, table)
         for table in METADATA.sorted_tables:
             for index in table.indexes:
                 index.create(connection, checkfirst=True)
         connection.execute(sa.delete(SCHEMA))
         connection.execute(sa.insert(SCHEMA).values(number=SCHEMA_NUMBER))
+
+
+def _add_missing_columns(connection: sa.Connection, table: sa.Table) -> None:
+    there = {column["name"] for column in sa.inspect(connection).get_columns(table.name)}
+    for column in table.columns:
+        if column.name not in there:
+            text = sa.schema.CreateColumn(column).compile(dialect=connection.dialect)
+            connection.execute(sa.text(f"ALTER TABLE {table.name} ADD COLUMN {text}"))
 
 
 @contextlib.contextmanager

@@ -292,6 +292,12 @@ class Leases:
         return sa.select(LEASES.c.number).where(LEASES.c.study_key == study_key, LEASES.c.state != "open")
 
     @staticmethod
+    def unsuccessful(study_key: str) -> Any:
+        """The numbers of leases whose trial ended otherwise than complete, likewise."""
+        ended = LEASES.c.state.not_in(("open", "complete"))
+        return sa.select(LEASES.c.number).where(LEASES.c.study_key == study_key, ended)
+
+    @staticmethod
     def _mine(lease: Lease, *, any_state: bool = False) -> list[Any]:
         own = [
             LEASES.c.study_key == lease.study_key,

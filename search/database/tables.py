@@ -57,6 +57,8 @@ FILES = sa.Table(
     sa.Column("sha256", sa.String(64), nullable=False),
     sa.Column("size", sa.BigInteger, nullable=False),
     sa.Column("created", sa.Double, nullable=False),
+    # Since schema 2:
+    sa.Column("place", sa.Text),
     comment="what is in the store: at most one checkpoint, model and log a lease",
 )
 sa.Index("files_of_a_kind", FILES.c.study_key, FILES.c.kind)  # since schema 2

@@ -16,8 +16,13 @@ from search.export.looks_at_test import Looks
 from search.export.report_json import report
 from search.export.report_md import markdown
 from search.export.scores import Evaluate, Scores, score
+from search.files.paths import is_key
 from search.files.records import Files
+from search.studies.study import Study
 from search.studies.winner import Winner
+
+MARK = ".search-export"
+"""The file in each export that says of which study it is: only such a folder is replaced."""
 
 
 def export(
@@ -34,26 +39,65 @@ def export(
     ``test``: looks at the test set, unless that was done for this model.
     """
     shown = winner.study.shown
-    _refuse_strangers(target)
+    _earlier_export(winner.study, target)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as scratch:
         folder = Path(scratch) / "export"
         folder.mkdir()
-        scores = score(winner, files, folder, evaluate, shown=shown, test=test) if evaluate else Scores()
-        looks = Looks(files, winner.study, folder).count()
-        found = report(storage.engine, winner, scores, looks)
+        looks = Looks(storage.engine, files, winner.study, folder.parent / "look")
+        scores = score(winner, files, looks, folder, evaluate, test=test) if evaluate else Scores()
+        found = report(storage.engine, winner, scores, looks.by_study())
         _write(folder, found, shown)
-        if target.exists():
+        (folder / MARK).write_text(json.dumps({"study": winner.study.name, "key": winner.study.key}) + "\n")
+        # Asked again: meanwhile a model was scored, which takes minutes.
+        if (earlier := _earlier_export(winner.study, target)) is not None:
+            target.rename(earlier)
+        elif target.exists():
             shutil.rmtree(target)
         folder.rename(target)
     return found
 
 
-def _refuse_strangers(target: Path) -> None:
-    """An export replaces an earlier one, and nothing else."""
-    ours = target.is_dir() and ((target / "report.json").is_file() or not any(target.iterdir()))
-    if target.exists() and not ours:
+def _earlier_export(study: Study, target: Path) -> Path | None:
+    """Where an export goes that lies at ``target`` and is of a study that had the same name; None: it is replaced.
+
+    SearchError where something else lies there, or the export of another study.
+    """
+    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
+        return None
+    name, key = _marked(target) or _unmarked(target) or (None, None)
+    if name is None:
         raise SearchError(f"{target} holds something else than an export. Give another folder: --to DIR")
+    if name != study.name:
+        raise SearchError(f"{target} is an export of {name!r}, not of {study.name!r}. Give another folder: --to DIR")
+    return None if key in {study.key, None} else _free(target.with_name(f"{target.name}.{key[:8]}"))
+
+
+def _marked(folder: Path) -> tuple[str, str] | None:
+    """Name and key of the study that this folder is an export of."""
+    mark = _read_json(folder / MARK)
+    return (mark["study"], mark["key"]) if isinstance(mark.get("study"), str) and is_key(mark.get("key")) else None
+
+
+def _unmarked(folder: Path) -> tuple[str, None] | None:
+    """The same of an export of version 0.1, which had no mark."""
+    found = _read_json(folder / "report.json")
+    ours = isinstance(found.get("study"), str) and {"objective", "test_openings"} <= found.keys()
+    return (found["study"], None) if ours else None
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _free(path: Path) -> Path:
+    if path.exists():
+        raise SearchError(f"{path} is in the way of an earlier export. Move it, or give another folder: --to DIR")
+    return path
 
 
 def _write(folder: Path, found: Mapping[str, Any], shown: Shown) -> None:

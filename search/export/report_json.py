@@ -14,14 +14,15 @@ import sqlalchemy as sa
 
 from search.database.leases import Leases
 from search.export.scores import Scores
+from search.studies.attributes import own
 from search.studies.provenance import revision
 from search.studies.study import Study
 from search.studies.trials import TrialRow, all_trials, attributes, parameters
 from search.studies.winner import Winner
 
 
-def report(engine: sa.Engine, winner: Winner, scores: Scores, looks: int) -> dict[str, Any]:
-    """As JSON. ``looks``: how often the test set was looked at."""
+def report(engine: sa.Engine, winner: Winner, scores: Scores, looks: Mapping[str, int]) -> dict[str, Any]:
+    """As JSON. ``looks``: how often each study looked at the test set."""
     study, best, refit = winner.study, winner.trial, winner.refit
     leases = Leases(engine).rows(study.key) + (Leases(engine).rows(refit.key) if refit else [])
     return {
@@ -37,12 +38,13 @@ def report(engine: sa.Engine, winner: Winner, scores: Scores, looks: int) -> dic
         "validation": _without_model(scores.validation),
         "test": _without_model(scores.test),
         "model": dict(scores.model) if scores.model else None,
-        "test_openings": looks,
+        "test_openings": sum(looks.values()),
+        "test_openings_by_study": dict(looks),
         "chosen": _chosen(engine, study),
         "data": study.definition.get("data"),
         "source": study.definition.get("source"),
         "references": dict(study.shown.references),
-        "curves": {"search": _curve(engine, best), "refit": _refit_curve(engine, refit)},
+        "curves": {"search": _curve(engine, study, best), "refit": _refit_curve(engine, refit)},
         "seeds": {"study": study.seed, "trial": study.trial_seed(best.number)}
         | ({"refit": refit.trial_seed(0)} if refit else {}),
         "cost": _cost(leases),
@@ -82,13 +84,13 @@ def _brief(engine: sa.Engine, trial: TrialRow | None) -> dict[str, Any] | None:
     }
 
 
-def _curve(engine: sa.Engine, trial: TrialRow) -> Any:
-    return attributes(engine, trial).get("epochs")
+def _curve(engine: sa.Engine, study: Study, trial: TrialRow) -> Any:
+    return own(attributes(engine, trial), "epochs", old=study.is_old)
 
 
 def _refit_curve(engine: sa.Engine, refit: Study | None) -> Any:
     trials = all_trials(engine, refit) if refit else []
-    return _curve(engine, trials[0]) if trials else None
+    return _curve(engine, refit, trials[0]) if refit and trials else None
 
 
 def _cost(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -48,7 +48,7 @@ def _verdict(report: Report, shown: Shown) -> str:
     test, looks = report["test"], report["test_openings"]
     if not test:
         value = f"{report['metric']} {report['value']:.4f} of trial {report['trial']}"
-        opened = f"The test set was opened {looks} time(s) in this study" if looks else "The test set was never opened"
+        opened = f"The test set was opened {looks} time(s)" if looks else "The test set was never opened for this study"
         return (
             f"{opened}; no test figure is part of this export. What is known: {value}. It is the best of several "
             f"trials on the same {shown.examples} and so a little too good."
@@ -57,6 +57,9 @@ def _verdict(report: Report, shown: Shown) -> str:
     lines = [
         f"**Test {headline_title(test, shown)} {headline(test, shown)}**{interval}, look no. {looks} at the test set."
     ]
+    others = {name: count for name, count in report["test_openings_by_study"].items() if name != report["study"]}
+    if others:
+        lines.append(f"- looks by other studies: {', '.join(f'{name} {count}' for name, count in others.items())}")
     lines += [f"- {name}: {as_headline(score, test, shown)}" for name, score in report["references"].items()]
     return "\n".join(lines)
 

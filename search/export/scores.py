@@ -11,12 +11,12 @@ from typing import Any
 
 from search.contract import Shown, Split
 from search.errors import SearchError
-from search.export.looks_at_test import Looks
+from search.export.looks_at_test import Looks, Opened
 from search.files.records import Files
 from search.studies.winner import Winner
 
-Evaluate = Callable[[Path, Split], Mapping[str, Any]]
-"""(what train left, split) -> metrics, computed in a child."""
+Evaluate = Callable[[Path, Split, Opened], Mapping[str, Any]]
+"""(what train left, split, who must hear of the test data before they are scored) -> metrics, computed in a child."""
 
 
 @dataclass
@@ -39,7 +39,7 @@ class Scores:
         return "refit" if self.refit else "best trial"
 
 
-def score(winner: Winner, files: Files, folder: Path, evaluate: Evaluate, *, shown: Shown, test: bool) -> Scores:
+def score(winner: Winner, files: Files, looks: Looks, folder: Path, evaluate: Evaluate, *, test: bool) -> Scores:
     """The model that is exported lies in ``folder`` afterwards: with its test scores the refit, else the best trial's.
 
     A refit has seen the validation data, so that without a look at the test set there is no figure of its own.
@@ -49,14 +49,14 @@ def score(winner: Winner, files: Files, folder: Path, evaluate: Evaluate, *, sho
             f"the refit of {winner.study.name!r} ended as {winner.refit_failed}, and the test set is not looked at for "
             f"another model. Again: make refit STUDY={winner.study.name}, or export without TEST"
         )
-    scores, looks = Scores(), Looks(files, winner.study, folder.parent / "look")
+    scores, shown = Scores(), winner.study.shown
     refitted, searched = winner.refitted, winner.searched
     seen = None if refitted is None else looks.earlier(refitted)
     scores.refit = refitted is not None and (test or seen is not None or searched is None)
     if searched is not None:
         own = folder.parent / "searched" if scores.refit else folder
         files.fetch(searched, own)
-        scores.validation = dict(evaluate(own, "validation"))
+        scores.validation = dict(evaluate(own, "validation", _unheard))
     exported = refitted if scores.refit else searched
     if exported is None:
         return scores
@@ -65,7 +65,7 @@ def score(winner: Winner, files: Files, folder: Path, evaluate: Evaluate, *, sho
     else:
         seen = looks.earlier(exported)
     if seen is None and test:
-        seen = looks.take(exported, folder, lambda: evaluate(folder, "test"))
+        seen = looks.take(exported, folder, lambda opened: evaluate(folder, "test", opened))
     if seen is not None:
         looks.add_files(folder)
     scores.test = seen
@@ -73,6 +73,10 @@ def score(winner: Winner, files: Files, folder: Path, evaluate: Evaluate, *, sho
     scores.model = (seen or (None if scores.refit else scores.validation) or {}).get("model")
     scores.model = scores.model or _unevaluated(folder, shown, scores.training)
     return scores
+
+
+def _unheard(_test: str | None) -> None:
+    """Validation data are nobody's secret."""
 
 
 def _training(folder: Path, shown: Shown) -> Mapping[str, Any] | None:

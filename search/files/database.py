@@ -9,14 +9,14 @@ import sqlalchemy as sa
 
 from search.database.tables import CHUNKS
 from search.files.packing import CHUNK_BYTES, chunks
-from search.files.stores import Between, nothing
+from search.files.stores import IN_DATABASE, Between, nothing
 
 
 class Store:
     """Named bytes as rows of at most 4 MiB."""
 
     def __init__(self, _place: str, engine: sa.Engine) -> None:
-        self.folder = None
+        self.folder, self.place = None, IN_DATABASE
         self._engine = engine
 
     def prepare(self) -> None:
@@ -43,7 +43,6 @@ class Store:
         return file  # type: ignore[return-value]
 
     def write(self, name: str, content: BinaryIO, between: Between) -> None:
-        self.remove(name)
         for part, chunk in enumerate(chunks(content)):
             with self._engine.begin() as connection:
                 connection.execute(sa.insert(CHUNKS).values(name=name, part=part, data=chunk))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import tempfile
@@ -12,6 +13,7 @@ import sqlalchemy as sa
 
 from search.errors import SearchError
 from search.files.packing import chunks
+from search.files.paths import below
 from search.files.stores import Between, nothing
 
 MARK = ".search-files"
@@ -23,6 +25,7 @@ class Store:
 
     def __init__(self, place: str, _engine: sa.Engine) -> None:
         self.folder = Path(place).absolute()
+        self.place = str(self.folder)
 
     def prepare(self) -> None:
         """Makes the folder and marks it. SearchError where it cannot be written."""
@@ -41,12 +44,12 @@ class Store:
         return (self.folder / MARK).is_file()
 
     def open_reader(self, name: str, between: Between = nothing) -> BinaryIO:  # noqa: ARG002 - opening takes no time
-        return (self.folder / name).open("rb")
+        return below(self.folder, name).open("rb")
 
     def write(self, name: str, content: BinaryIO, between: Between) -> None:
         if not self.is_there():
             raise FileNotFoundError(errno.ENOENT, "its folder is not there", str(self.folder))
-        target = self.folder / name
+        target = below(self.folder, name)
         target.parent.mkdir(parents=True, exist_ok=True)
         part = target.with_name(target.name + ".part")
         try:
@@ -63,10 +66,11 @@ class Store:
             raise
 
     def remove(self, name: str) -> None:
-        (self.folder / name).unlink(missing_ok=True)
+        with contextlib.suppress(SearchError):  # what lies elsewhere is not ours to remove
+            below(self.folder, name).unlink(missing_ok=True)
 
     def names(self, prefix: str) -> list[str]:
-        base = self.folder / prefix
+        base = below(self.folder, prefix)
         return [path.relative_to(self.folder).as_posix() for path in base.rglob("*") if path.is_file()]
 
 

@@ -10,6 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from search.errors import SearchError
+from search.files.paths import below
+
 CHUNK_BYTES = 4 << 20
 
 
@@ -40,13 +43,23 @@ def packed(path: Path) -> BinaryIO:
 
 
 def unpack(content: BinaryIO, folder: Path) -> None:
-    """The inverse for a folder. Its files get the time of their unpacking: they were packed without."""
+    """The inverse for a folder. Its files get the time of their unpacking: they were packed without.
+
+    SearchError, and nothing unpacked, where one would not lie in the folder or is neither file nor folder.
+    """
     with tarfile.open(fileobj=content) as tar:
-        # Python before 3.11.4 knows no filter; what is unpacked was packed by us, and its checksum holds.
-        tar.extraction_filter = getattr(tarfile, "data_filter", None)
+        for member in tar:
+            _refuse_unless_plain(member, folder)
+        tar.extraction_filter = getattr(tarfile, "data_filter", None)  # Python before 3.11.4 has none
         tar.extractall(folder)  # noqa: S202
     for path in folder.rglob("*"):
         os.utime(path)
+
+
+def _refuse_unless_plain(member: tarfile.TarInfo, folder: Path) -> None:
+    if not (member.isfile() or member.isdir()) or ".." in Path(member.name).parts:
+        raise SearchError(f"{member.name!r} in a stored folder is no file that we packed, so nothing is unpacked.")
+    below(folder, member.name)
 
 
 def digest(content: BinaryIO) -> str:

@@ -7,6 +7,8 @@ methods of Optuna's artifact stores.
 
 from __future__ import annotations
 
+import re
+import secrets
 from contextlib import closing
 from pathlib import Path
 from typing import Any, BinaryIO, Unpack
@@ -25,6 +27,10 @@ from search.settings import KEPT_MODELS
 
 CHECKPOINT, CHECKPOINT_BEFORE = "checkpoint", "checkpoint before"
 """Kinds: of a running trial two are kept, as the newest may be gone or damaged."""
+_OURS = re.compile(r"[^/]+/(?:(?P<number>[0-9]{1,9})/[a-z]+-(?P<token>[0-9]{1,9})-[0-9]+|study/[a-z]+-)[^/]*")
+"""Names that are given here. What else lies in a store, such as ``.nfs…`` or ``.DS_Store``, is somebody else's."""
+_SHOWN = [column for column in FILES.columns if column.name != "place"]
+"""What there was from the first schema on: who only reads upgrades nothing."""
 OF_THE_STUDY = -1
 """The number under which a study keeps what belongs to none of its leases."""
 
@@ -61,26 +67,27 @@ class Files:
         Of checkpoints the one before stays too. What it replaces goes when its own record is durable. The record is
         fenced by the lease, which gets ``entry`` in the same transaction. Raises LeaseLost, OSError.
         """
-        name = f"{lease.study_key}/{lease.number}/{kind}-{lease.token}-{step or 0}-{lease.nonce[:8]}{path.suffix}"
+        # A name is written once: what is recorded under another stays whole until the record of this one is durable.
+        name = f"{lease.study_key}/{lease.number}/{kind}-{lease.token}-{step or 0}-{secrets.token_hex(4)}{path.suffix}"
         with closing(packed(path)) as content:
             digest, size = digest_of(content), content.tell()
             content.seek(0)
             self.store.write(name, content, self.between)
-        row = {"name": name, "step": step, "value": value, "sha256": digest, "size": size}
+        row = {"name": name, "step": step, "value": value, "sha256": digest, "size": size, "place": self.store.place}
         with durably(self._engine) as connection:
             self._leases.prove(connection, lease, **entry)
-            before = _record(connection, lease.study_key, lease.number, kind, row)
-        if before is not None and before != name:
+            before = _make_way(connection, lease.study_key, lease.number, kind, step)
+            _record(connection, lease.study_key, lease.number, kind, row)
+        if before is not None:
             self.store.remove(before)
 
     def drop(self, lease: Lease, kind: str) -> None:
-        """Of a stored file that cannot be used. Raises LeaseLost."""
-        own = (FILES.c.study_key == lease.study_key, FILES.c.number == lease.number, FILES.c.kind == kind)
+        """Removes the lease's one of that kind, if there is one. Raises LeaseLost."""
         with durably(self._engine) as connection:
             self._leases.prove(connection, lease)
-            gone = connection.execute(sa.delete(FILES).where(*own).returning(FILES.c.name)).scalar_one_or_none()
-        if gone is not None:
-            self.store.remove(gone)
+            before = _take_out(connection, lease.study_key, lease.number, kind)
+        if before is not None:
+            self.store.remove(before)
 
     def checkpoints(self, study_key: str, number: int) -> list[sa.Row[Any]]:
         """The records of a trial's stored checkpoints, newest first."""
@@ -91,18 +98,19 @@ class Files:
         """What belongs to the study and to none of its leases, such as its copy of a source. Returns its SHA-256."""
         digest, size = digest_of(content), content.tell()
         content.seek(0)
-        name = f"{study_key}/study/{kind}-{digest[:16]}"
+        name = f"{study_key}/study/{kind}-{digest[:16]}-{secrets.token_hex(4)}"
         self.store.write(name, content, nothing)
         with self._engine.begin() as connection:
-            row = {"name": name, "sha256": digest, "size": size}
-            before = _record(connection, study_key, OF_THE_STUDY, kind, row)
-        if before is not None and before != name:
+            row = {"name": name, "sha256": digest, "size": size, "place": self.store.place}
+            before = _take_out(connection, study_key, OF_THE_STUDY, kind)
+            _record(connection, study_key, OF_THE_STUDY, kind, row)
+        if before is not None:
             self.store.remove(before)
         return digest
 
     def of_kind(self, study_key: str, prefix: str) -> list[sa.Row[Any]]:
         """Records whose kind begins so, oldest first."""
-        query = sa.select(FILES).where(FILES.c.study_key == study_key, FILES.c.kind.startswith(prefix))
+        query = sa.select(*_SHOWN).where(FILES.c.study_key == study_key, FILES.c.kind.startswith(prefix))
         with self._engine.connect() as connection:
             return list(connection.execute(query.order_by(FILES.c.created)))
 
@@ -110,7 +118,7 @@ class Files:
         """The record, or None."""
         own = (FILES.c.study_key == study_key, FILES.c.number == number, FILES.c.kind == kind)
         with self._engine.connect() as connection:
-            return connection.execute(sa.select(FILES).where(*own)).first()
+            return connection.execute(sa.select(*_SHOWN).where(*own)).first()
 
     def open(self, record: sa.Row[Any]) -> BinaryIO:
         """The bytes as they were stored. SearchError where they are not in the store."""
@@ -143,11 +151,11 @@ class Files:
                 part.replace(target)
         return target
 
-    def is_worth_keeping(self, study_key: str, value: float) -> bool:
-        """Whether a model of this value would be one of the best that are kept."""
+    def is_worth_keeping(self, study_key: str, number: int, value: float) -> bool:
+        """Whether a model of this value would be one of the best that are kept, whatever this lease has kept before."""
         with self._engine.connect() as connection:
-            others = _models(connection, study_key).values()
-        return keeping.is_worth_keeping(value, others, maximize=self._maximize, at_most=KEPT_MODELS)
+            models = {**_models(connection, study_key), number: value}
+        return number not in keeping.too_many(models, maximize=self._maximize, at_most=KEPT_MODELS)
 
     def sweep_lease(self, lease: Lease) -> None:
         """What a lease that is closed now leaves to be removed, and the model that its own has put out of the best."""
@@ -157,6 +165,7 @@ class Files:
             extra = keeping.too_many(models, maximize=self._maximize, at_most=KEPT_MODELS)
             gone = sa.or_(
                 sa.and_(*own, FILES.c.kind.in_([CHECKPOINT, CHECKPOINT_BEFORE])),
+                sa.and_(*own, FILES.c.kind == "model", FILES.c.number.in_(self._leases.unsuccessful(lease.study_key))),
                 sa.and_(FILES.c.study_key == lease.study_key, FILES.c.kind == "model", FILES.c.number.in_(extra)),
             )
             removed = set(connection.execute(sa.delete(FILES).where(gone).returning(FILES.c.name)).scalars())
@@ -164,7 +173,8 @@ class Files:
         stored = set(self.store.names(f"{lease.study_key}/{lease.number}/"))
         with self._engine.connect() as connection:
             recorded = set(connection.execute(sa.select(FILES.c.name).where(*own)).scalars())
-        for name in removed | (stored - recorded):
+        unrecorded = {name for name in stored - recorded if _OURS.fullmatch(name)}
+        for name in removed | unrecorded:
             self.store.remove(name)
 
     def sweep(self, study_key: str) -> None:
@@ -180,6 +190,7 @@ class Files:
                     FILES.c.study_key == study_key,
                     sa.or_(
                         sa.and_(FILES.c.kind == "model", FILES.c.number.in_(extra)),
+                        sa.and_(FILES.c.kind == "model", FILES.c.number.in_(self._leases.unsuccessful(study_key))),
                         sa.and_(
                             FILES.c.kind.in_([CHECKPOINT, CHECKPOINT_BEFORE]),
                             FILES.c.number.in_(self._leases.closed(study_key)),
@@ -196,20 +207,25 @@ class Files:
         with self._engine.connect() as connection:
             recorded = set(connection.execute(sa.select(FILES.c.name).where(FILES.c.study_key == study_key)).scalars())
         for name in names - recorded:
-            _, number, file = name.split("/", 2)
-            if not number.isdigit() or int(number) not in tokens:
-                continue  # the study's own: forgotten with it
-            token, is_open = tokens[int(number)]
+            ours = _OURS.fullmatch(name)
+            if ours is None or ours["number"] is None or int(ours["number"]) not in tokens:
+                continue  # somebody else's; or the study's own: forgotten with it
+            token, is_open = tokens[int(ours["number"])]
             # A file of the token that holds the lease may be on its way to being recorded.
-            if not is_open or int(file.split("-")[1]) < token:
+            if not is_open or int(ours["token"]) < token:
                 self.store.remove(name)
 
     def forget(self, study_key: str) -> None:
-        """For a study that was deleted with Optuna's tools."""
-        with self._engine.begin() as connection:
-            connection.execute(sa.delete(FILES).where(FILES.c.study_key == study_key))
+        """What lies in this store of a study that was deleted with Optuna's tools: first the files, then the records.
+
+        So that what cannot be removed now is still on record.
+        """
         for name in self.store.names(f"{study_key}/"):
-            self.store.remove(name)
+            if _OURS.fullmatch(name):
+                self.store.remove(name)
+        here = sa.or_(FILES.c.place == self.store.place, FILES.c.place.is_(None))
+        with self._engine.begin() as connection:
+            connection.execute(sa.delete(FILES).where(FILES.c.study_key == study_key, here))
 
 
 def study_keys(engine: sa.Engine, *, recorded_before: float) -> set[str]:
@@ -226,22 +242,37 @@ def recorded_names(engine: sa.Engine, study_key: str) -> list[str]:
         return list(connection.execute(query).scalars())
 
 
+def places(engine: sa.Engine, study_key: str) -> set[str]:
+    """All where files of this study are on record."""
+    query = sa.select(FILES.c.place).where(FILES.c.study_key == study_key, FILES.c.place.is_not(None)).distinct()
+    with engine.connect() as connection:
+        return set(connection.execute(query).scalars())
+
+
 def _models(connection: sa.Connection, study_key: str) -> dict[int, float]:
-    query = sa.select(FILES.c.number, FILES.c.value).where(FILES.c.study_key == study_key, FILES.c.kind == "model")
+    query = sa.select(FILES.c.number, FILES.c.value).where(
+        FILES.c.study_key == study_key, FILES.c.kind == "model", FILES.c.value.is_not(None)
+    )
     return {row.number: row.value for row in connection.execute(query)}
 
 
-def _record(connection: sa.Connection, study_key: str, number: int, kind: str, row: dict[str, Any]) -> str | None:
+def _take_out(connection: sa.Connection, study_key: str, number: int, kind: str) -> str | None:
+    own = (FILES.c.study_key == study_key, FILES.c.number == number, FILES.c.kind == kind)
+    return connection.execute(sa.delete(FILES).where(*own).returning(FILES.c.name)).scalar_one_or_none()
+
+
+def _make_way(connection: sa.Connection, study_key: str, number: int, kind: str, step: int | None) -> str | None:
     """Returns the name of what is not kept any longer. Of checkpoints the one before moves to a kind of its own."""
-    gone = CHECKPOINT_BEFORE if kind == CHECKPOINT else kind
-    own = (FILES.c.study_key == study_key, FILES.c.number == number)
-    before = sa.delete(FILES).where(*own, FILES.c.kind == gone).returning(FILES.c.name)
-    if kind == CHECKPOINT:
-        again = sa.select(FILES.c.name).where(*own, FILES.c.kind == kind)
-        if connection.execute(again).scalar_one_or_none() == row["name"]:
-            return None  # the answer to this very record was lost
-    name = connection.execute(before).scalar_one_or_none()
-    if kind == CHECKPOINT:
-        connection.execute(sa.update(FILES).where(*own, FILES.c.kind == kind).values(kind=gone))
-    connection.execute(sa.insert(FILES).values(study_key=study_key, number=number, kind=kind, **row, created=clock()))
-    return name
+    if kind != CHECKPOINT:
+        return _take_out(connection, study_key, number, kind)
+    own = (FILES.c.study_key == study_key, FILES.c.number == number, FILES.c.kind == kind)
+    if connection.execute(sa.select(FILES.c.step).where(*own)).scalar_one_or_none() == step:
+        return _take_out(connection, study_key, number, kind)  # the same again: the answer to its record was lost
+    gone = _take_out(connection, study_key, number, CHECKPOINT_BEFORE)
+    connection.execute(sa.update(FILES).where(*own).values(kind=CHECKPOINT_BEFORE))
+    return gone
+
+
+def _record(connection: sa.Connection, study_key: str, number: int, kind: str, row: dict[str, Any]) -> None:
+    own = {"study_key": study_key, "number": number, "kind": kind}
+    connection.execute(sa.insert(FILES).values(**own, **row, created=clock()))

@@ -32,6 +32,8 @@ class FileStore(Protocol):
 
     folder: Path | None
     """Where a person may look for them."""
+    place: str
+    """What FILES would say to find them again."""
 
     def prepare(self) -> None:
         """Makes sure that it can be written. SearchError otherwise."""

@@ -30,13 +30,17 @@ def best(trials: Iterable[C], *, maximize: bool) -> C | None:
 
     A trial that somebody added with Optuna's tools has no lease and comes after those that have.
     """
-    sign = -1.0 if maximize else 1.0
     complete = [one for one in trials if one.state == "complete" and one.value is not None and one.feasible]
     return min(
         complete,
-        key=lambda one: (sign * (one.value or 0.0), math.inf if one.lease is None else one.lease, one.number),
+        key=lambda one: (*rank(one.value or 0.0, one.lease, maximize=maximize), one.number),
         default=None,
     )
+
+
+def rank(value: float, lease: int | None, *, maximize: bool) -> tuple[float, float]:
+    """Where a trial stands among others, the lowest first: the order in which models are kept too."""
+    return -value if maximize else value, math.inf if lease is None else lease
 
 
 def is_feasible(constraints: Iterable[float]) -> bool:

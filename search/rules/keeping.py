@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
-
-def is_worth_keeping(value: float, others: Collection[float], *, maximize: bool, at_most: int) -> bool:
-    """Whether a model of this value would be one of the ``at_most`` best beside those of these values."""
-    better = sum(other >= value if maximize else other <= value for other in others)
-    return better < at_most
+from search.rules.best import rank
 
 
 def too_many(models: Mapping[int, float], *, maximize: bool, at_most: int) -> list[int]:
-    """The leases whose models go: value by lease number in, all but the best out; among equals the lowest stays."""
-    sign = -1.0 if maximize else 1.0
-    return sorted(models, key=lambda number: (sign * models[number], number))[at_most:]
+    """The leases whose models go: value by lease number in, all but the best out, in the order of the best trial."""
+    return sorted(models, key=lambda number: rank(models[number], number, maximize=maximize))[at_most:]
 
 
 def is_worth_uploading(*, uploaded: bool, spent: float, elapsed: float, share: float) -> bool:

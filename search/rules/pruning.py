@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from search.contract import Size
+
+PrunedBy = Literal["pruner", "objective", "hyperparameters"]
+"""Who ended a trial early: the pruner, a plain function itself, or hyperparameters that led nowhere."""
 
 
 def rungs_before_the_end(size: Size) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from search.database.leases import Progress
+from search.show.printable import printable
 from search.show.time_left import duration, seconds_left
 from search.studies.study import Study
 from search.studies.trials import best_trial
@@ -43,7 +44,9 @@ class Terminal:
         if self._waiting:
             self._waiting = False
             self._console.file.write(_ERASED)
-        (self._live.console if self._live else self._console).print(text, highlight=False, markup=False, soft_wrap=True)
+        (self._live.console if self._live else self._console).print(
+            printable(text), highlight=False, markup=False, soft_wrap=True
+        )
 
     def tick(self, worker: Worker) -> None:
         """Draws; the database is asked every two seconds at most."""
@@ -101,8 +104,10 @@ class Terminal:
         for title in ("study", "trial", "epoch", "value", "images/s"):
             table.add_column(title, justify="left" if title == "study" else "right")
         for trial in worker.trials.values():
-            table.add_row(*_row(trial))
-        lines = [Text(line) for joined in worker.joined.values() if (line := self._summary(worker, joined.study))]
+            table.add_row(*[Text(printable(cell)) for cell in _row(trial)])
+        lines = [
+            Text(printable(line)) for joined in worker.joined.values() if (line := self._summary(worker, joined.study))
+        ]
         return Group(table, *lines, *[Text(line, style="dim") for line in _PRUNED_MEANS])
 
     def _summary(self, worker: Worker, study: Study) -> str:

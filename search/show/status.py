@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,9 +13,10 @@ import sqlalchemy as sa
 from search.database.leases import Leases
 from search.errors import SearchError
 from search.rules.best import best
+from search.studies.attributes import own
 from search.studies.stop import last_stop
 from search.studies.study import REFIT, Study, all_studies, existing, find
-from search.studies.trials import TrialRow, all_trials, attributes, parameters, reports
+from search.studies.trials import TrialRow, all_trials, attributes, not_by_the_pruner, parameters, reports
 
 Status = dict[str, Any]
 
@@ -59,7 +60,7 @@ def _study(engine: sa.Engine, wanted: Study) -> Status:
         "trials": {state: counts[state] for state in ("complete", "pruned", "fail", "running", "waiting")},
         "best": winner
         and {"number": winner.number, "value": _finite(winner.value), "params": parameters(engine, winner)},
-        "epochs": epochs(leases, wanted.epochs),
+        "epochs": epochs(leases, wanted.epochs, not_by_the_pruner(engine, wanted)),
         "leases": [
             _lease(lease, by_id.get(lease["trial_id"]))
             for lease in leases
@@ -70,9 +71,12 @@ def _study(engine: sa.Engine, wanted: Study) -> Status:
     }
 
 
-def epochs(leases: Sequence[Mapping[str, Any]], whole_trial: int) -> dict[str, int]:
-    """Those run, those that pruning spared, and those run twice; a lease a row."""
-    pruned = [lease for lease in leases if lease["state"] == "pruned"]
+def epochs(leases: Sequence[Mapping[str, Any]], whole_trial: int, useless: Collection[int] = ()) -> dict[str, int]:
+    """Those run, those that the pruner spared, and those run twice; a lease a row.
+
+    ``useless``: the ids of trials that were pruned because they led nowhere, which spares nobody anything.
+    """
+    pruned = [lease for lease in leases if lease["state"] == "pruned" and lease["trial_id"] not in useless]
     return {
         "run": sum(lease["epoch"] + lease["repeated"] for lease in leases),
         "saved_by_pruning": sum(max(0, whole_trial - lease["epoch"]) for lease in pruned),
@@ -131,6 +135,7 @@ def trial(engine: sa.Engine, name: str, number: int) -> Status:
         **lease,
         "params": parameters(engine, row),
         "reports": reports(engine, row),
+        "reason": own(attributes(engine, row), "reason", old=wanted.is_old),
         "attributes": attributes(engine, row),
         "key": wanted.key,
         "files_place": wanted.files_place,

@@ -44,8 +44,8 @@ def study(found: Mapping[str, Any]) -> list[str]:
 def trial(found: dict[str, Any]) -> list[str]:
     """One trial: what it is, its reports, the end of its log."""
     lines = [f"{found['study']} trial {found['trial']}: {found['state']}, epoch {found['epoch']}, host {found['host']}"]
-    if reason := found["attributes"].get("reason"):
-        lines.append(f"reason: {reason}")
+    if found["reason"]:
+        lines.append(f"reason: {found['reason']}")
     lines += [f"  {name} = {value}" for name, value in found["params"].items()]
     lines += [f"  epoch {step}: {value:.4f}" for step, value in found["reports"].items() if value is not None]
     log: list[str] = found["log"] or ["no log on this machine, and none stored yet"]

@@ -7,6 +7,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from search.database.leases import Leases
+from search.files.paths import below
 from search.files.records import Files
 from search.files.stores import reading_store
 from search.settings import LOG_LINES
@@ -15,7 +16,7 @@ from search.studies.study import Study
 
 def log_end(engine: sa.Engine, study: Study, lease: int, *, workroot: Path, files_place: str | None) -> list[str]:
     """Its last lines; none where there is no log."""
-    local = sorted((workroot / study.key).glob(f"{lease}-*/log.txt"), key=lambda path: path.stat().st_mtime)
+    local = sorted(below(workroot, study.key).glob(f"{lease}-*/log.txt"), key=lambda path: path.stat().st_mtime)
     if local:
         return local[-1].read_text(errors="replace").splitlines()[-LOG_LINES:]
     store = reading_store(files_place or study.files_place, engine)

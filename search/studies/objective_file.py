@@ -7,6 +7,7 @@ from pathlib import Path
 
 from search.errors import SearchError
 from search.studies.provenance import OBJECTIVES
+from search.studies.study import Study
 
 
 def objective_reference(wanted: str) -> str:
@@ -23,6 +24,15 @@ def objective_reference(wanted: str) -> str:
     )
 
 
+def refuse_untrusted(study: Study) -> None:
+    """SearchError where the objective is a file outside ``objectives/``: whoever wrote the database's row chose it."""
+    if not is_shipped(study.objective):
+        raise SearchError(
+            f"the database says to run {study.objective!r}, which nobody named here. "
+            f"Name the study: make worker STUDY={study.name}, or trust every row: TRUST=1"
+        )
+
+
 def is_shipped(name: str) -> bool:
     """Whether ``objectives/`` has an objective of this name."""
-    return name != "__init__" and (OBJECTIVES / f"{name}.py").is_file()
+    return name.isidentifier() and name != "__init__" and (OBJECTIVES / f"{name}.py").is_file()

@@ -8,23 +8,27 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from search.database.optuna_tables import STUDY_ATTRIBUTES
+from search.studies.attributes import named
 from search.studies.study import Study
 
 if TYPE_CHECKING:  # for status, which does without Optuna
     from search.database.fence import FencedStorage
 
-STOPPED = "stopped"
+STOPPED = named("stopped")
 """The study attribute."""
+OLD_STOPPED = "stopped"
+"""What version 0.1 called it."""
 
 
 def last_stop(engine: sa.Engine, study: Study) -> dict[str, Any]:
     """What is known of its last stop: ``why``, until it goes on."""
-    query = sa.select(STUDY_ATTRIBUTES.c.value_json).where(
-        STUDY_ATTRIBUTES.c.study_id == study.study_id, STUDY_ATTRIBUTES.c.key == STOPPED
+    query = sa.select(STUDY_ATTRIBUTES.c.key, STUDY_ATTRIBUTES.c.value_json).where(
+        STUDY_ATTRIBUTES.c.study_id == study.study_id, STUDY_ATTRIBUTES.c.key.in_((STOPPED, OLD_STOPPED))
     )
     with engine.connect() as connection:
-        found = connection.execute(query).scalar_one_or_none()
-    return json.loads(found) or {} if found else {}
+        found = {row.key: json.loads(row.value_json) for row in connection.execute(query)}
+    stop = found.get(STOPPED, found.get(OLD_STOPPED) if study.is_old else None)
+    return stop if isinstance(stop, dict) else {}
 
 
 def give_up(storage: FencedStorage, study: Study, holder: str, *, why: str, seconds: float) -> None:

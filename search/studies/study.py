@@ -12,10 +12,14 @@ import sqlalchemy as sa
 from search.contract import Shown, Size, seed_for, size_from_json
 from search.database.optuna_tables import STUDIES, STUDY_ATTRIBUTES
 from search.errors import unknown_study
+from search.files.paths import is_key
 from search.report_declaration import shown_from_json
 from search.rules.sampling import first_parameters
+from search.studies.attributes import named
 
-ATTRIBUTE = "search"
+ATTRIBUTE = named("study")
+OLD_ATTRIBUTE = "search"
+"""What version 0.1 called it: ours, if what it holds is."""
 REFIT = ".refit"
 """A refit's name is its study's with this behind it."""
 
@@ -36,6 +40,8 @@ class Study:
     size_name: str
     refit: Mapping[str, Any] | None = field(default=None)
     """For a refit: study, key, trial, value and params of what is trained again."""
+    is_old: bool = False
+    """Made by version 0.1, whose attributes had no prefix."""
 
     @property
     def size(self) -> Size:
@@ -108,11 +114,38 @@ def still_there(engine: sa.Engine, study: Study) -> bool:
 
 def _read(engine: sa.Engine, *which: sa.ColumnElement[bool]) -> list[Study]:
     query = (
-        sa.select(STUDIES.c.study_id, STUDIES.c.study_name, STUDY_ATTRIBUTES.c.value_json)
+        sa.select(STUDIES.c.study_id, STUDIES.c.study_name, STUDY_ATTRIBUTES.c.key, STUDY_ATTRIBUTES.c.value_json)
         .join(STUDY_ATTRIBUTES, STUDY_ATTRIBUTES.c.study_id == STUDIES.c.study_id)
-        .where(STUDY_ATTRIBUTES.c.key == ATTRIBUTE, *which)
+        .where(STUDY_ATTRIBUTES.c.key.in_((ATTRIBUTE, OLD_ATTRIBUTE)), *which)
         .order_by(STUDIES.c.study_id)
     )
     with engine.connect() as connection:
-        rows = connection.execute(query).all()
-    return [Study(name=row.study_name, study_id=row.study_id, **json.loads(row.value_json)) for row in rows]
+        rows = list(connection.execute(query))
+    rows.sort(key=lambda row: row.key == ATTRIBUTE)  # beside ours an old name is somebody else's
+    found = {row.study_id: study for row in rows if (study := _study(row)) is not None}
+    return [found[study_id] for study_id in sorted(found)]
+
+
+_RECORD: dict[str, Any] = {
+    "key": str,
+    "objective": str,
+    "definition": dict,
+    "seed": int,
+    "startup": int,
+    "files_place": str | None,
+    "code": str,
+    "size_name": str,
+    "refit": dict | None,
+}
+"""What the attribute holds, and of which type."""
+
+
+def _study(row: Any) -> Study | None:
+    """None where the attribute is not of our writing."""
+    record = json.loads(row.value_json)
+    if not isinstance(record, dict) or not is_key(record.get("key")):
+        return None
+    if not all(name in record and isinstance(record[name], kind) for name, kind in _RECORD.items()):
+        return None
+    known = {name: record[name] for name in _RECORD}
+    return Study(name=row.study_name, study_id=row.study_id, is_old=row.key == OLD_ATTRIBUTE, **known)

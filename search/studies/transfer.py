@@ -9,6 +9,7 @@ from typing import Any
 
 from search.database.fence import FencedStorage
 from search.errors import SearchError
+from search.files.paths import below
 from search.files.records import OF_THE_STUDY, Files
 from search.files.stores import store_at
 from search.studies.study import Study, find
@@ -60,7 +61,7 @@ def source_folder(study: Study, files: Files, workroot: Path) -> Path | None:
     source = study.definition.get("source")
     if not source:
         return None
-    folder = workroot / study.key / f"source-{source['sha256'][:16]}"
+    folder = below(workroot, f"{study.key}/source-{source['sha256'][:16]}")
     if not folder.is_dir():
         owner = study.refit["key"] if study.refit else study.key
         record = files.find(owner, OF_THE_STUDY, "source")

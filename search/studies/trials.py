@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from search.database.optuna_tables import PARAMS, REPORTS, SYSTEM_ATTRIBUTES, TRIAL_ATTRIBUTES, TRIALS, VALUES
 from search.database.tables import LEASES
 from search.rules.best import best, is_feasible
+from search.studies.attributes import PRUNED_BY, named
 from search.studies.study import Study
 
 _LOOKED_AT = 50
@@ -124,6 +125,17 @@ def attributes(engine: sa.Engine, trial: TrialRow) -> dict[str, Any]:
     query = sa.select(TRIAL_ATTRIBUTES).where(TRIAL_ATTRIBUTES.c.trial_id == trial.trial_id)
     with engine.connect() as connection:
         return {row.key: json.loads(row.value_json) for row in connection.execute(query)}
+
+
+def not_by_the_pruner(engine: sa.Engine, study: Study) -> set[int]:
+    """The ids of those trials that were pruned by something else: out of memory, NaN, their own function."""
+    query = (
+        sa.select(TRIAL_ATTRIBUTES.c.trial_id, TRIAL_ATTRIBUTES.c.value_json)
+        .join(TRIALS, TRIALS.c.trial_id == TRIAL_ATTRIBUTES.c.trial_id)
+        .where(TRIALS.c.study_id == study.study_id, TRIAL_ATTRIBUTES.c.key == named(PRUNED_BY))
+    )
+    with engine.connect() as connection:
+        return {row.trial_id for row in connection.execute(query) if json.loads(row.value_json) != "pruner"}
 
 
 def reports(engine: sa.Engine, trial: TrialRow) -> dict[int, float | None]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from optuna.storages import BaseStorage
 
 from search.database.fence import FencedStorage
+from search.files.paths import below
 from search.files.records import Files
 from search.files.stores import Between
 from search.settings import Settings
@@ -67,21 +68,21 @@ def join(
         storage=storage,
         cached=cached,
         files=files,
-        folder=workroot / study.key,
+        folder=below(workroot, study.key),
         data_dir=data_dir,
         source=source_folder(study, files, workroot),
         settings=settings,
         say=say,
     )
-    _tidy(joined, workroot)
+    _tidy(joined, workroot, files_place)
     storage.workers.join(study.key, holder, socket.gethostname())
     return joined
 
 
-def _tidy(joined: JoinedStudy, workroot: Path) -> None:
+def _tidy(joined: JoinedStudy, workroot: Path, files_place: str | None) -> None:
     """What dead workers and deleted studies left on this machine and in the database."""
-    for key in forget_deleted(joined.storage):
-        shutil.rmtree(workroot / key, ignore_errors=True)
+    for key in forget_deleted(joined.storage, files_place):
+        shutil.rmtree(below(workroot, key), ignore_errors=True)
     tokens = joined.storage.leases.tokens(joined.study.key)
     for number in numbers_in(joined.folder):
         if number in tokens and not tokens[number][1]:

@@ -7,6 +7,7 @@ import socket
 from optuna.trial import TrialState, create_trial
 
 from search.database.leases import Lease, LeaseLost
+from search.studies.attributes import named
 from search.studies.provenance import code_hash, revision
 from search.worker.joined_study import JoinedStudy
 
@@ -41,7 +42,11 @@ def _born(joined: JoinedStudy, lease: Lease) -> int:
 
 
 def _facts(code: str, lease: Lease) -> dict[str, object]:
-    facts: dict[str, object] = {"lease": lease.number, "host": socket.gethostname(), "revision": revision()}
+    facts: dict[str, object] = {
+        named("lease"): lease.number,
+        named("host"): socket.gethostname(),
+        named("revision"): revision(),
+    }
     if code_hash() != code:
-        facts["code"] = f"objectives/ is {code_hash()} here, {code} where the study was created"
+        facts[named("code")] = f"objectives/ is {code_hash()} here, {code} where the study was created"
     return facts

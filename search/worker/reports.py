@@ -16,6 +16,8 @@ from search.child.protocol import Answer, Constraint, Report, Suggest, UserAttr
 from search.database.leases import Lease, LeaseLost
 from search.rules import pruning
 from search.rules.best import is_feasible
+from search.rules.pruning import PrunedBy
+from search.studies.attributes import PRUNED_BY, named, own
 from search.studies.optuna_study import as_optuna
 from search.worker.joined_study import JoinedStudy
 from search.worker.new_trial import trial_of
@@ -79,11 +81,15 @@ class Reports:
             raise UpdateFinishedTrialError
         return state.name.lower()
 
-    def tell(self, state: TrialState, reason: str, value: float | None, seconds: float) -> None:
+    def tell(
+        self, state: TrialState, reason: str, value: float | None, seconds: float, pruned_by: PrunedBy | None
+    ) -> None:
         """The last word; its transaction closes the lease."""
         trial = self.trial()
+        if pruned_by:
+            trial.set_user_attr(named(PRUNED_BY), pruned_by)
         if reason:
-            trial.set_user_attr("reason", reason)
+            trial.set_user_attr(named("reason"), reason)
         with self._joined.storage.entering(trial._trial_id, seconds=seconds):
             self._study.tell(trial, value, state=state)
 
@@ -129,13 +135,14 @@ class Reports:
         trial, metric = self.trial(), self._joined.study.definition["metric"]
         if metric in values and step not in trial._cached_frozen_trial.intermediate_values:
             trial.report(values[metric], step)
-        history = {name: list(row) for name, row in trial.user_attrs.get("epochs", {}).items()}
+        before = own(trial.user_attrs, "epochs", old=self._joined.study.is_old) or {}
+        history = {name: list(row) for name, row in before.items()}
         for name, value in values.items():
             row = history.setdefault(name, [])
             row += [None] * (step - len(row))
             row[step - 1] = value
         with self._joined.storage.entering(trial._trial_id, epoch=step, seconds=seconds):
-            trial.set_user_attr("epochs", history)
+            trial.set_user_attr(named("epochs"), history)
 
     # -- decisions ----------------------------------------------------------------------------------------------------
 

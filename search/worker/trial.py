@@ -22,6 +22,7 @@ from search.database.leases import Lease, LeaseLost
 from search.errors import SearchError
 from search.rules import failures, pruning, waiting
 from search.rules.failures import Verdict
+from search.rules.pruning import PrunedBy
 from search.studies.study import still_there
 from search.worker.checkpoints import Checkpoints
 from search.worker.epoch_times import EpochTimes
@@ -168,7 +169,7 @@ class LeasedTrial:
             case said.Done():
                 self._complete(message.value)
             case said.Pruned():
-                self._tell(TrialState.PRUNED, message.why or pruning.why_pruned(self.epoch))
+                self._tell(TrialState.PRUNED, message.why or pruning.why_pruned(self.epoch), by="objective")
             case said.Stopped():
                 self._hand_over()
             case said.Failed():
@@ -194,7 +195,7 @@ class LeasedTrial:
         elif used_up:
             self._tell(TrialState.FAIL, used_up)
         elif self.reports.is_pruned_at(self.epoch):
-            self._tell(TrialState.PRUNED, pruning.why_pruned(self.epoch))
+            self._tell(TrialState.PRUNED, pruning.why_pruned(self.epoch), by="pruner")
         else:
             checkpoint = self.checkpoints.find(self.epoch)
             if self.lease.trial_id is not None:
@@ -231,7 +232,7 @@ class LeasedTrial:
             self._stop("hand over")
         elif is_new and self.reports.is_pruned_at(message.step):
             self._stop("pruned")
-            self._tell(TrialState.PRUNED, pruning.why_pruned(self.epoch))
+            self._tell(TrialState.PRUNED, pruning.why_pruned(self.epoch), by="pruner")
 
     # -- ends ---------------------------------------------------------------------------------------------------------
 
@@ -239,7 +240,7 @@ class LeasedTrial:
         if self._is_told():
             return
         if nowhere := pruning.leads_nowhere(value):
-            self._tell(TrialState.PRUNED, nowhere)
+            self._tell(TrialState.PRUNED, nowhere, by="hyperparameters")
             return
         try:
             keep_model(self.joined, self.lease, self.folder, value, feasible=self.reports.is_feasible())
@@ -257,7 +258,7 @@ class LeasedTrial:
         verdict = failures.after_failure(message.cause, errors=self.lease.errors)
         self.raised = message.cause == "error"
         if verdict == Verdict.PRUNED:
-            self._tell(TrialState.PRUNED, message.why)
+            self._tell(TrialState.PRUNED, message.why, by="hyperparameters")
         elif verdict == Verdict.FAILED:
             self._tell(TrialState.FAIL, message.why)
         elif verdict == Verdict.ELSEWHERE_AGAIN:
@@ -273,19 +274,22 @@ class LeasedTrial:
     def _died(self, message: Died) -> None:
         kernel_killed = self._kernel_kills() > self._killed_before
         if memory := pruning.was_killed_for_memory(message.status, message.silent, kernel_killed):
-            self._tell(TrialState.PRUNED, memory)
+            self._tell(TrialState.PRUNED, memory, by="hyperparameters")
             return
         self.checkpoints.upload(last=True)
         self._leave_to_others(counted=True)
         how = failures.how_it_died(message.status, message.silent)
         self._end("waiting", f"its process {how}; it goes on from epoch {self.epoch}")
 
-    def _tell(self, state: TrialState, reason: str, value: float | None = None) -> None:
-        """The last word on the trial: its log, its reason, then the state that closes the lease with it."""
+    def _tell(self, state: TrialState, reason: str, value: float | None = None, *, by: PrunedBy | None = None) -> None:
+        """The last word on the trial: its log, its reason, then the state that closes the lease with it.
+
+        ``by``: who pruned it.
+        """
         if self._is_told():
             return
         keep_log(self.joined, self.lease, self.folder, self.number)
-        self.reports.tell(state, reason, value, self.times.unaccounted())
+        self.reports.tell(state, reason, value, self.times.unaccounted(), by)
         if value is not None:
             self.value = value
         self._close(state.name.lower(), reason)

@@ -7,7 +7,7 @@ import os
 import socket
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from search.child.inside.pipe_end import Line
 from search.child.inside.remote_context import RemoteContext
 from search.child.inside.remote_trial import RemoteTrial
 from search.child.pipe import Pipe
-from search.child.protocol import Definition, Describe, Done, Evaluate, Failed, Go, Metrics, Pruned, Stopped
+from search.child.protocol import Definition, Describe, Done, Evaluate, Failed, Go, Metrics, Pruned, Stopped, TestSet
 from search.contract import Objective, SearchError, Unusable
 from search.rules.failures import cause_and_reason
 
@@ -76,8 +76,19 @@ def serve(end: socket.socket, reference: str) -> None:
             elif isinstance(task, Go):
                 run_trial(line, objective, task)
             elif isinstance(objective, Objective):
-                metrics = objective.evaluate(Path(task.folder), Path(task.data_dir), task.split)
-                line.send(Metrics(as_json(dict(metrics))))
+                line.send(Metrics(as_json(dict(_evaluate(line, objective, task)))))
+
+
+def _evaluate(line: Line, objective: Objective, task: Evaluate) -> Mapping[str, Any]:
+    """On the test data only once the look at them is recorded."""
+    data_dir = Path(task.data_dir)
+    if task.split == "test":
+        look = TestSet(objective.test_checksum(data_dir) if objective.test_checksum else None)
+        try:
+            line.ask(look)
+        except ValueError as refused:
+            raise SearchError(str(refused)) from None
+    return objective.evaluate(Path(task.folder), data_dir, task.split)
 
 
 def _log_to(path: Path) -> None:
