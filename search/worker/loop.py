@@ -144,7 +144,7 @@ class Worker:
         """Hands over what is running and claims nothing more."""
         if self.stopping:
             return
-        self.stopping, self._stop_asked = True, time.monotonic()
+        self.stopping, self._stop_asked = True, self._stop_asked or time.monotonic()
         for seat, trial in self.trials.items():
             if trial.over:
                 continue
@@ -154,8 +154,8 @@ class Worker:
                 trial.ask_hand_over()
 
     def interrupt(self) -> None:
-        """A signal: stops at the next turn."""
-        self.deadline, self.interrupted = 0.0, True
+        """A signal: stops at the next turn, which a silent database may put off; time counts from here."""
+        self.deadline, self.interrupted, self._stop_asked = 0.0, True, time.monotonic()
 
     def limit(self, seconds: float | None) -> None:
         """From now on so long: what is running then is handed over."""
