@@ -168,7 +168,7 @@ def test_a_space_that_changed_is_refused_with_both_values(capsys: Said, sqlite_u
 def test_a_mistake_in_an_objectives_file_is_one_line(
     capsys: Said, sqlite_url: str, before: str, after: str, line: str
 ) -> None:
-    source = Path(LIGHT).read_text().replace("import Objective, ", "import Objective, Spec, ")
+    source = Path(LIGHT).read_text().replace("import BadCheckpointError, ", "import BadCheckpointError, Spec, ")
     assert before in source
     Path("mine.py").write_text(source.replace(before, after))
     assert line in refused(capsys, "run", "mine", "--objective", "mine.py", "--storage", sqlite_url)

@@ -23,7 +23,7 @@ DECLARED = 'shown=Shown(numbers=(Number(key="accuracy", title="luck", unit="%"),
 
 
 def an_objective(folder: Path) -> str:
-    text = Path(LIGHT).read_text().replace("import Objective, ", "import Number, Objective, Shown, ")
+    text = Path(LIGHT).read_text().replace("import BadCheckpointError, ", "import BadCheckpointError, Number, Shown, ")
     path = folder / "mine.py"
     path.write_text(text.replace('metric="score",', f'metric="score", {DECLARED}'))
     return str(path)

@@ -59,7 +59,7 @@ class Started:
 
     def trains_on(self) -> None:
         """Four more epochs are trained."""
-        (log,) = (self._folder / "work" / self._study.key).glob("0-1/log.txt")
+        (log,) = (self._folder / "work" / self._study.key).glob("0-1-*/log.txt")
         seen = log.read_text().count("epoch")
         until("training went on without the database", lambda: log.read_text().count("epoch") >= seen + 4)
 
@@ -122,7 +122,7 @@ def test_a_network_that_swallows_everything(postgres_url: str, tmp_path: Path, m
         worker.trains_on()
         assert worker.ends() == 0
         assert worker.has_said("the database is away: trial 0 goes on when its lease has expired")
-    assert list((tmp_path / "work" / study.key).glob("0-1/checkpoints/*")), "kept on this machine"
+    assert list((tmp_path / "work" / study.key).glob("0-1-*/checkpoints/*")), "kept on this machine"
     goes_on(postgres_url, study, tmp_path, monkeypatch)
 
 

@@ -588,7 +588,7 @@ def test_a_worker_without_a_name_finds_what_is_born_later(tmp_path: Path, sqlite
     first = ("run", "one", "--objective", LIGHT, "--trials", "3", "--no-refit")
     with started(tmp_path, *first, SEARCH_STORAGE=sqlite_url, LIGHT_PAUSE="0.5") as one:
         until("it runs", lambda: (found := find_there(sqlite_url, "one")) and rows(sqlite_url, found)[0]["epoch"])
-        with started(tmp_path, "worker", SEARCH_STORAGE=sqlite_url) as worker:
+        with started(tmp_path, "worker", "--trust", SEARCH_STORAGE=sqlite_url) as worker:
             assert worker.stdout is not None and "working on one" in worker.stdout.readline()
             create(storage_at(sqlite_url), "two", LIGHT, new_definition(budget=2))
             assert ended(worker).status == 0

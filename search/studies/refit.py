@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from search.database.fence import FencedStorage
 from search.errors import SearchError
+from search.studies.attributes import own
 from search.studies.create import create
 from search.studies.stop import let_go_on
 from search.studies.study import REFIT, Study, find
@@ -30,8 +31,8 @@ def why_failed(storage: FencedStorage, refit: Study) -> str | None:
     (lease,) = storage.leases.rows(refit.key)
     if lease["state"] in {"open", "complete"}:
         return None
-    trials = {trial.trial_id: trial for trial in all_trials(storage.engine, refit)}
-    reason = attributes(storage.engine, trials[lease["trial_id"]]).get("reason") if trials else None
+    trial = next((one for one in all_trials(storage.engine, refit) if one.lease == lease["number"]), None)
+    reason = own(attributes(storage.engine, trial), "reason", old=refit.is_old) if trial else None
     return f"{lease['state']}: {reason}" if reason else str(lease["state"])
 
 
