@@ -35,17 +35,27 @@ def cause_and_reason(error: Exception) -> tuple[Cause, str]:
     ``unusable``: its hyperparameters lead nowhere; ``checkpoint``: it cannot go on from this one; ``user``: something
     that a person can mend on this machine; ``error``: the objective's code.
     """
+    name, text = type(error).__name__, first_line(error)
     if isinstance(error, Unusable):
-        return "unusable", str(error)
-    if memory := ran_out_of_memory(error):
-        return "unusable", memory
+        return "unusable", text or name
+    if isinstance(error, MemoryError):
+        return "unusable", ran_out_of_memory(text)
     if isinstance(error, BadCheckpointError):
-        return "checkpoint", str(error)
+        return "checkpoint", text or name
     if isinstance(error, SearchError):
-        return "user", str(error)
-    if isinstance(error, OSError):
-        return "user" if error.errno in _FULL else "error", f"{error}".splitlines()[0][:500]
-    return "error", f"{type(error).__name__}: {error}".splitlines()[0][:500]
+        return "user", text or name
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return "user", text
+    return "error", f"{name}: {text}" if text else name
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an exception says that says anything; empty where none does."""
+    try:
+        lines = str(error).splitlines()
+    except Exception:  # noqa: BLE001 - somebody else's class, and nothing may come in the way of the report
+        lines = []
+    return next((line.strip() for line in lines if line.strip()), "")[:500]
 
 
 def after_failure(cause: Cause, *, resumed_from_local: bool, errors: int) -> Verdict:
@@ -73,8 +83,13 @@ def gives_up(failures_in_a_row: int, at_most: int) -> bool:
     return failures_in_a_row >= at_most
 
 
-def how_it_died(status: int | None, silent: float) -> str:
-    """For who asks; ``status`` as ``subprocess`` gives it, None where the process does not end."""
+def how_it_died(status: int | None, silent: float, wrote: str = "") -> str:
+    """For who asks; ``status`` as ``subprocess`` gives it, None where the process does not end.
+
+    ``silent`` and ``wrote`` say why we ended it ourselves.
+    """
+    if wrote:
+        return f"{wrote} and was killed"
     if silent:
         return f"was silent for {silent:.0f} s and killed"
     if status is None:

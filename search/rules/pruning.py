@@ -39,9 +39,9 @@ def leads_nowhere(value: float) -> str | None:
     return "the objective's value is not a number" if math.isnan(value) else None
 
 
-def ran_out_of_memory(error: BaseException) -> str | None:
-    """Why a trial whose training raised this is pruned, and not failed; None: it is failed."""
-    return f"out of memory: {error}".rstrip(": ") if isinstance(error, MemoryError) else None
+def ran_out_of_memory(text: str) -> str:
+    """Why a trial whose training raised a MemoryError with this text is pruned, and not failed."""
+    return f"out of memory: {text}".rstrip(": ")
 
 
 def was_killed_for_memory(status: int | None, silent: float, kernel_killed: bool) -> str | None:

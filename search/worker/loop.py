@@ -28,7 +28,7 @@ from search.rules.waiting import is_late
 from search.settings import DEFAULTS, Settings
 from search.studies.stop import give_up, last_stop
 from search.studies.study import Study, still_there
-from search.worker.inbox import Died, drop_stale_checkpoints
+from search.worker.inbox import Died, drop_stale_checkpoints, what_a_trial_says
 from search.worker.joined_study import JoinedStudy, join
 from search.worker.outage import DatabaseBrokenError, Outage
 from search.worker.trial import LeasedTrial
@@ -255,19 +255,22 @@ class Worker:
         if messages is None:
             self._bury(seat, silent=0.0)
         elif trial is not None:
-            trial.inbox.extend(messages)
+            heard, wrong = what_a_trial_says(messages)
+            trial.inbox.extend(heard)
             drop_stale_checkpoints(trial.inbox)
+            if wrong:
+                self._bury(seat, silent=0.0, wrote=wrong)
 
-    def _bury(self, seat: Seat, silent: float) -> None:
+    def _bury(self, seat: Seat, silent: float, wrote: str = "") -> None:
         """The child is gone or must go: its trial learns of it as of any other message."""
         child, trial = seat.give_up(), self.trials.get(seat)
         if child is None:
             return
-        status = None if silent or self.stopping else child.ended()
+        status = None if silent or wrote or self.stopping else child.ended()
         if status is None:
             child.kill()
         if trial is not None:
-            trial.inbox.append(Stopped() if self.stopping else Died(status, silent))
+            trial.inbox.append(Stopped() if self.stopping else Died(status, silent, wrote))
 
     def _drain(self, seat: Seat) -> None:
         """What a child said before it went, then that it is gone."""

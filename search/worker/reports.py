@@ -91,8 +91,11 @@ class Reports:
 
     def suggest(self, message: Suggest) -> Answer:
         """The sampler's value, or what is fixed; or Optuna's complaint about the distribution."""
-        distribution, trial = json_to_distribution(message.distribution), self.trial()
-        keywords = dict(distribution._asdict())
+        try:
+            distribution = json_to_distribution(message.distribution)
+        except (KeyError, TypeError, ValueError) as error:
+            return Answer(error=f"no distribution: {error}")
+        trial, keywords = self.trial(), dict(distribution._asdict())
         methods: dict[str, Any] = {
             "FloatDistribution": trial.suggest_float,
             "IntDistribution": trial.suggest_int,

@@ -270,7 +270,7 @@ class LeasedTrial:
             return
         self.checkpoints.upload(last=True)
         self._leave_to_others(counted=True)
-        how = failures.how_it_died(message.status, message.silent)
+        how = failures.how_it_died(message.status, message.silent, message.wrote)
         self._end("waiting", f"its process {how}; it goes on from epoch {self.epoch}")
 
     def _tell(self, state: TrialState, reason: str, value: float | None = None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +20,7 @@ from optuna.distributions import (
 from optuna.trial import BaseTrial
 
 from search.child.inside.pipe_end import Line
+from search.child.pipe import LONGEST
 from search.child.protocol import Constraint, Go, Report, ShouldPrune, Suggest, UserAttr
 
 
@@ -75,12 +77,15 @@ class RemoteTrial(BaseTrial):
         return bool(self._line.ask(ShouldPrune()))
 
     def set_user_attr(self, key: str, value: Any) -> None:
-        self._line.send(UserAttr(key, json.loads(json.dumps(value))))
+        self._line.send(UserAttr(key, _as_json(key, value)))
         self._user_attrs[key] = value
 
     def set_constraint(self, key: str, value: float) -> None:
-        self._line.send(Constraint(key, float(value)))
-        self._constraints[key] = float(value)
+        value = float(value)
+        if math.isnan(value):
+            raise ValueError(f"the constraint {key!r} is NaN, which is not allowed")
+        self._line.send(Constraint(key, value))
+        self._constraints[key] = value
 
     @property
     def params(self) -> dict[str, Any]:
@@ -105,3 +110,10 @@ class RemoteTrial(BaseTrial):
     @property
     def number(self) -> int:
         return self._number
+
+
+def _as_json(key: str, value: Any) -> Any:
+    text = json.dumps(value)
+    if len(text) > LONGEST // 2:
+        raise ValueError(f"the attribute {key!r} is {len(text)} bytes of JSON, which is too long")
+    return json.loads(text)

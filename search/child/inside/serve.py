@@ -21,7 +21,7 @@ from search.child.inside.remote_trial import RemoteTrial
 from search.child.pipe import Pipe
 from search.child.protocol import Definition, Describe, Done, Evaluate, Failed, Go, Metrics, Pruned, Stopped
 from search.contract import Objective, SearchError, Unusable
-from search.rules.failures import cause_and_reason
+from search.rules.failures import cause_and_reason, first_line
 
 
 def run_trial(line: Line, objective: Objective | Function, go: Go) -> None:
@@ -31,7 +31,7 @@ def run_trial(line: Line, objective: Objective | Function, go: Go) -> None:
         try:
             line.send(Done(_number(objective(trial))))
         except optuna.TrialPruned as reason:
-            line.send(Pruned(str(reason)))
+            line.send(Pruned(first_line(reason)))
         return
     context = RemoteContext(line, go, objective.metric)
     context.workdir.mkdir(parents=True, exist_ok=True)
