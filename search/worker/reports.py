@@ -85,7 +85,17 @@ class Reports:
         if reason:
             trial.set_user_attr("reason", reason)
         with self._joined.storage.entering(trial._trial_id, seconds=seconds):
-            self._study.tell(trial, value, state=state)
+            try:
+                self._study.tell(trial, value, state=state)
+            except KeyError as error:
+                # Optuna's grid, once the state is stored, of a trial that was given its parameters.
+                if error.args != ("grid_id",):
+                    raise
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the sampler has said that it has nothing more to suggest."""
+        return self._study.is_exhausted
 
     # -- a child's messages -------------------------------------------------------------------------------------------
 

@@ -281,6 +281,8 @@ class LeasedTrial:
         self.reports.tell(state, reason, value, self.times.unaccounted())
         if value is not None:
             self.value = value
+        if self.reports.is_last and (left := self.joined.storage.leases.close_unbegun(self.joined.study.key)):
+            self.joined.say(f"the sampler has nothing more to suggest: {left} trials of the budget are not run")
         self._close(state.name.lower(), reason)
 
     def _is_told(self) -> bool:
