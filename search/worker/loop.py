@@ -187,7 +187,7 @@ class Worker:
         if time.monotonic() < self._claim_at:
             return
         for seat in self.seats:
-            if seat not in self.trials:
+            if seat not in self.trials and not self._somebody_is_alone():
                 self.outage.attempt(lambda seat=seat: self._claim(seat, keys))  # type: ignore[misc]
 
     def _claim(self, seat: Seat, keys: Sequence[str]) -> None:
@@ -218,6 +218,10 @@ class Worker:
         if self.storage.workers.others(joined.study.key, self.holder, self.settings.lease):
             return None
         return self._claim_of(seat, joined.study.key, left=True)
+
+    def _somebody_is_alone(self) -> bool:
+        """Whether a trial runs, or waits to run, that nothing is to run beside."""
+        return any(trial.lease.alone for trial in self.trials.values())
 
     def _begin(self, seat: Seat, lease: Lease) -> None:
         joined = self.joined[lease.study_key]
@@ -282,12 +286,23 @@ class Worker:
 
     def _advance(self) -> None:
         for seat, trial in list(self.trials.items()):
-            if trial.inbox:
+            if trial.inbox and self._may_begin(seat, trial):
                 self.outage.attempt(trial.advance)
             if trial.over and trial.outcome is not None:
                 self._announce(trial)
             if trial.free and trial.over and trial.announced:
                 del self.trials[seat]
+
+    def _may_begin(self, seat: Seat, trial: LeasedTrial) -> bool:
+        """A trial that is to run alone waits for the others, holding its lease; then what is warm beside it goes."""
+        if not trial.waits_to_be_alone or self.stopping:
+            return True
+        if len(self.trials) > 1:
+            return False
+        for other in self.seats:
+            if other is not seat:
+                other.dismiss()
+        return True
 
     def _announce(self, trial: LeasedTrial) -> None:
         if trial.announced or self.outage.lasts:

@@ -103,6 +103,11 @@ class LeasedTrial:
         return not self.inbox and time.monotonic() - self.child.heard > allowed
 
     @property
+    def waits_to_be_alone(self) -> bool:
+        """Whether it is to begin once nothing else runs here."""
+        return self.lease.alone and not self.training and not self.over and not self.handing_over
+
+    @property
     def number(self) -> int | None:
         """The trial's number, once it is known."""
         return self.reports.number
@@ -197,7 +202,7 @@ class LeasedTrial:
         self.folder.path.mkdir(parents=True, exist_ok=True)
         self.child.heard = time.monotonic()
         self.times.begin()
-        self.training = True
+        self.training, self._killed_before = True, self._kernel_kills()
         self.child.send(order(self.joined, self.reports.trial(), self.folder, self.devices, checkpoint))
 
     def _finish_epoch(self, message: said.Epoch) -> None:
@@ -264,14 +269,19 @@ class LeasedTrial:
             self._give_back_for(message.why)
 
     def _died(self, message: Died) -> None:
-        kernel_killed = self._kernel_kills() > self._killed_before
-        if memory := pruning.was_killed_for_memory(message.status, message.silent, kernel_killed):
+        for_memory = pruning.was_killed_for_memory(
+            message.status,
+            killed_by_us=bool(message.silent or message.wrote),
+            kernel_killed=self._kernel_kills() > self._killed_before,
+        )
+        if for_memory and (memory := pruning.why_pruned_for_memory(alone=self.lease.alone)):
             self._tell(TrialState.PRUNED, memory)
             return
         self.checkpoints.upload(last=True)
-        self._leave_to_others(counted=True)
+        self._leave_to_others(counted=True, alone=for_memory)
         how = failures.how_it_died(message.status, message.silent, message.wrote)
-        self._end("waiting", f"its process {how}; it goes on from epoch {self.epoch}")
+        again = ", perhaps for memory; nothing is to run beside it when" if for_memory else ";"
+        self._end("waiting", f"its process {how}{again} it goes on from epoch {self.epoch}")
 
     def _tell(self, state: TrialState, reason: str, value: float | None = None) -> None:
         """The last word on the trial: its log, its reason, then the state that closes the lease with it."""
