@@ -84,6 +84,8 @@ class Go(Message):
     constraints: Mapping[str, float]
     reported: Sequence[int]
     datetime_start: str | None
+    file: str | None
+    """The hash of somebody's own file, as the study goes by it."""
 
 
 @dataclass

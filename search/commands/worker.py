@@ -18,12 +18,14 @@ def run(parsed: argparse.Namespace) -> int:
     """Exit status."""
     options = typed.read(parsed)
     with opened(options) as machine:
+        if options.changed and not parsed.studies:
+            raise SearchError("CHANGED says yes for one study. Name it: make worker STUDY=… CHANGED=1")
         worker, say, unfinished = machine.worker, machine.screen.say, machine.storage.leases.unfinished
         wanted = _wanted(machine, parsed.studies)
         if not any(unfinished(study.key) for study in wanted):
             say(f"nothing is left to do: every budget is used up. Create a study: {FIRST_SEARCH}")
             return 0
-        joined = _join(machine, wanted, strict=bool(parsed.studies))
+        joined = _join(machine, wanted, strict=bool(parsed.studies), changed=options.changed)
         take_signals(worker)
         worker.limit(options.timeout)
         say(f"working on {', '.join(study.name for study in joined)}")
@@ -41,13 +43,13 @@ def _wanted(machine: Machine, names: Sequence[str]) -> list[Study]:
     return studies + [refit for name in names if (refit := find(engine, name + REFIT))]
 
 
-def _join(machine: Machine, wanted: Sequence[Study], *, strict: bool) -> list[Study]:
+def _join(machine: Machine, wanted: Sequence[Study], *, strict: bool, changed: bool) -> list[Study]:
     """Those that this machine can work on. ``strict``: SearchError for the first that it cannot."""
     joined = []
     for study in wanted:
         try:
             objective_reference(study.objective)
-            checked = machine.checked(study)
+            checked = machine.checked(existing(machine.storage.engine, study.name), changed=changed)
             machine.worker.join(checked)
             joined.append(checked)
         except SearchError as reason:

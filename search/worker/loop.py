@@ -23,11 +23,12 @@ from search.child.seat import Seat
 from search.database.fence import FencedStorage
 from search.database.leases import Lease
 from search.errors import SearchError
+from search.rules.content import short, stored_hash
 from search.rules.failures import gives_up
 from search.rules.waiting import is_late
 from search.settings import DEFAULTS, Settings
 from search.studies.stop import give_up, last_stop
-from search.studies.study import Study, still_there
+from search.studies.study import Study, stored
 from search.worker.inbox import Died, drop_stale_checkpoints, what_a_trial_says
 from search.worker.joined_study import JoinedStudy, join
 from search.worker.outage import DatabaseBrokenError, Outage
@@ -229,10 +230,16 @@ class Worker:
         self.trials[seat] = LeasedTrial(joined, lease, child, seat.devices, self._kernel_kills)
 
     def _goes_on(self, study: Study) -> bool:
-        """False, and the reason kept, where the study was deleted or stopped."""
-        if not still_there(self.storage.engine, study):
+        """False, and the reason kept, where the study was deleted, stopped, or goes by another file."""
+        now = stored(self.storage.engine, study)
+        if now is None:
             self._closed[study.key] = SearchError(
                 f"the study {study.name!r} was deleted. Begin anew: make search STUDY={study.name}"
+            )
+        elif (by := stored_hash(now.definition)) != stored_hash(study.definition):
+            self._closed[study.key] = SearchError(
+                f"somebody said yes to another content of {study.objective}: {short(by)}, here it is "
+                f"{short(stored_hash(study.definition))}. Fetch it, then type the command again."
             )
         elif why := last_stop(self.storage.engine, study).get("why"):
             self._closed[study.key] = SearchError(why)

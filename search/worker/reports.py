@@ -56,6 +56,11 @@ class Reports:
         """The trial as it is stored."""
         return self._joined.cached.get_trial(self.trial()._trial_id)
 
+    def note(self, change: str | None) -> None:
+        """Beside the trial: its objective's file is not what the study was created with. Can be done again."""
+        if change and self.trial().user_attrs.get("file") != change:
+            self.trial().set_user_attr("file", change)
+
     def forget(self) -> None:
         """After the database was away: what Optuna remembers may not be what is stored, and is read anew."""
         self._study = as_optuna(self._joined.study, self._joined.cached, self._lease.number)

@@ -9,6 +9,7 @@ from optuna.trial import Trial
 
 from search.child.protocol import Go
 from search.contract import Devices
+from search.rules.content import stored_hash
 from search.worker.joined_study import JoinedStudy
 from search.worker.trial_folder import LocalCheckpoint, TrialFolder
 
@@ -37,4 +38,5 @@ def order(
         constraints=trial.constraints,
         reported=list(frozen.intermediate_values),
         datetime_start=frozen.datetime_start.isoformat() if frozen.datetime_start else None,
+        file=stored_hash(study.definition),
     )

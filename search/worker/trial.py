@@ -21,6 +21,7 @@ from search.contract import Devices
 from search.database.leases import Lease, LeaseLost
 from search.errors import SearchError
 from search.rules import failures, pruning, waiting
+from search.rules.content import what_changed
 from search.rules.failures import Verdict
 from search.studies.study import still_there
 from search.worker.checkpoints import Checkpoints
@@ -202,6 +203,7 @@ class LeasedTrial:
         self.folder.path.mkdir(parents=True, exist_ok=True)
         self.child.heard = time.monotonic()
         self.times.begin()
+        self.reports.note(what_changed(self.joined.study.definition))
         self.training, self._killed_before = True, self._kernel_kills()
         self.child.send(order(self.joined, self.reports.trial(), self.folder, self.devices, checkpoint))
 

@@ -14,13 +14,14 @@ from typing import Any
 import optuna
 
 from search.child.inside.describe import as_json, describe
-from search.child.inside.load import Function, load
+from search.child.inside.load import Function, Loaded, load
 from search.child.inside.pipe_end import Line
 from search.child.inside.remote_context import RemoteContext
 from search.child.inside.remote_trial import RemoteTrial
 from search.child.pipe import Pipe
 from search.child.protocol import Definition, Describe, Done, Evaluate, Failed, Go, Metrics, Pruned, Stopped
 from search.contract import Objective, SearchError, Unusable
+from search.rules.content import short
 from search.rules.failures import cause_and_reason, first_line
 
 
@@ -63,21 +64,33 @@ def _failures(line: Line) -> Iterator[None]:
 def serve(end: socket.socket, reference: str) -> None:
     """Answers one task after another until the pipe ends."""
     line = Line(Pipe(end))
-    objective: Objective | Function | None = None
+    loaded: Loaded | None = None
     while True:
         task = line.receive()
         if not isinstance(task, Describe | Evaluate | Go):
             raise TypeError(f"{task} is no task")
         _log_to(Path(task.log))
         with _failures(line):
-            objective = objective or load(reference)
+            loaded = loaded or load(reference)
+            objective = loaded.objective
             if isinstance(task, Describe):
-                line.send(Definition(describe(objective, task)))
+                own = {"file": {"sha256": loaded.sha256}} if loaded.sha256 else {}
+                line.send(Definition(describe(objective, task) | own))
             elif isinstance(task, Go):
+                _refuse_another_file(reference, loaded, task)
                 run_trial(line, objective, task)
             elif isinstance(objective, Objective):
                 metrics = objective.evaluate(Path(task.folder), Path(task.data_dir), task.split)
                 line.send(Metrics(as_json(dict(metrics))))
+
+
+def _refuse_another_file(reference: str, loaded: Loaded, go: Go) -> None:
+    """It may have been edited since this worker joined."""
+    if go.file is not None and go.file != loaded.sha256:
+        raise SearchError(
+            f"{reference} was changed meanwhile: {short(go.file)} when this search began, now {short(loaded.sha256)}. "
+            "Go back to what it was, or type the command again with CHANGED=1"
+        )
 
 
 def _log_to(path: Path) -> None:
