@@ -50,7 +50,7 @@ def test_an_exhausted_sampler_ends_its_study(
     assert len(points) == run
     states = [row["state"] for row in rows(storage_url, study)]
     assert states == ["complete"] * run + ["unused"] * (20 - run)
-    assert f"the sampler has nothing more to suggest: {20 - run} trials of the budget are not run" in said
+    assert f"nothing more is to be tried: {20 - run} trials of the budget are not run" in said
 
     capsys.readouterr()
     assert main(["status", study.name, "--json", "--storage", storage_url]) == 0
@@ -59,7 +59,7 @@ def test_an_exhausted_sampler_ends_its_study(
     assert found["trials"] == {"complete": run, "pruned": 0, "fail": 0, "running": 0, "waiting": 0}
     assert len(found["leases"]) == run
     assert main(["status", study.name, "--storage", storage_url]) == 0
-    assert f"nothing more to suggest: {20 - run} trials of the budget" in capsys.readouterr().out
+    assert f"nothing more is to be tried: {20 - run} trials of the budget" in capsys.readouterr().out
 
 
 def test_a_higher_budget_goes_on_and_ends_again(storage_url: str, tmp_path: Path) -> None:
@@ -81,4 +81,4 @@ def test_a_budget_that_is_just_enough_leaves_nothing(storage_url: str, tmp_path:
     study = study_with(storage_url, tmp_path, SAMPLERS[1], 6, [])
     said = work(storage_url, study, tmp_path).said
     assert sorted((t.params["x"], t.params["kind"]) for t in trials(storage_url, study)) == GRID
-    assert not any("nothing more to suggest" in line for line in said)
+    assert not any("nothing more is to be tried" in line for line in said)

@@ -68,7 +68,7 @@ class Asker:
         child.send(order)
         for message in self._heard(child, log):
             if isinstance(message, Failed):
-                where = "" if message.cause == "user" else f". The traceback is in {log}"
+                where = "" if message.cause in {"user", "unsupported"} else f". The traceback is in {log}"
                 raise SearchError(f"{message.why}{where}")
             if isinstance(message, wanted):
                 return message

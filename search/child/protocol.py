@@ -69,6 +69,10 @@ class Go(Message):
     """Names this claim of the trial: a ``Stop`` is for one only."""
     log: str
     number: int
+    trial_id: int
+    study_id: int
+    study_name: str
+    direction: str
     seed: int
     workdir: str
     data_dir: str
@@ -98,7 +102,7 @@ class Stop(Message):
 
 @dataclass
 class Answer(Message):
-    """To ``Suggest`` or ``ShouldPrune``; an ``error`` is raised in the child."""
+    """To a question of a trial; an ``error`` is raised in the child."""
 
     value: Json = None
     error: str | None = None
@@ -146,6 +150,33 @@ class Report(OfTrial):
 class UserAttr(OfTrial):
     key: str
     value: Json
+
+
+@dataclass
+class SystemAttr(OfTrial):
+    """Of the trial; for Optuna's own parts, as its artifacts and its terminator."""
+
+    key: str
+    value: Json
+
+
+@dataclass
+class AskTrials(OfTrial):
+    """Waits for an ``Answer``: the study's trials, or that with this id alone, as ``frozen.py`` writes them."""
+
+    trial_id: int | None
+
+
+@dataclass
+class AskStudyAttrs(OfTrial):
+    """Waits for an ``Answer``."""
+
+    whose: Literal["user", "system"]
+
+
+@dataclass
+class EndStudy(OfTrial):
+    """Nothing more is to be begun once this trial has ended."""
 
 
 @dataclass

@@ -42,7 +42,7 @@ _SHOWN = [
 
 
 UNUSED = "unused"
-"""The state of a lease that no trial was begun for, as the sampler had nothing more to suggest."""
+"""The state of a lease that no trial was begun for, as nothing more was to be tried."""
 
 
 class LeaseLost(Exception):  # noqa: N818 - not an error: somebody else goes on with the trial

@@ -7,10 +7,11 @@ import errno
 from typing import Literal
 
 from search.contract import BadCheckpointError, SearchError, Unusable
+from search.errors import UnsupportedError
 from search.rules.pruning import ran_out_of_memory
 from search.settings import DEFAULTS, ERRORS_TRIED_AGAIN
 
-Cause = Literal["unusable", "checkpoint", "user", "error"]
+Cause = Literal["unusable", "checkpoint", "user", "unsupported", "error"]
 _FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS}
 
 
@@ -27,13 +28,16 @@ class Verdict(enum.Enum):
     """Its process died, or its local checkpoint is bad: an attempt, then it goes on from the stored checkpoint."""
     ELSEWHERE = "elsewhere"
     """This machine cannot run it: no attempt; the worker ends with one line."""
+    STOPS_THE_STUDY = "stops the study"
+    """No machine can run this objective: no attempt, and nothing of the budget."""
 
 
 def cause_and_reason(error: Exception) -> tuple[Cause, str]:
     """What an exception that left a training means, and the line that says so.
 
     ``unusable``: its hyperparameters lead nowhere; ``checkpoint``: it cannot go on from this one; ``user``: something
-    that a person can mend on this machine; ``error``: the objective's code.
+    that a person can mend on this machine; ``unsupported``: it asks for what there is not on any; ``error``: the
+    objective's code.
     """
     name, text = type(error).__name__, first_line(error)
     if isinstance(error, Unusable):
@@ -43,7 +47,7 @@ def cause_and_reason(error: Exception) -> tuple[Cause, str]:
     if isinstance(error, BadCheckpointError):
         return "checkpoint", text or name
     if isinstance(error, SearchError):
-        return "user", text or name
+        return "unsupported" if isinstance(error, UnsupportedError) else "user", text or name
     if isinstance(error, OSError) and error.errno in _FULL:
         return "user", text
     return "error", f"{name}: {text}" if text else name
@@ -65,8 +69,8 @@ def after_failure(cause: Cause, *, resumed_from_local: bool, errors: int) -> Ver
     if cause == "checkpoint":
         # A copy on this machine may be bad where the stored one is not: that one is tried next.
         return Verdict.AGAIN if resumed_from_local else Verdict.ELSEWHERE
-    if cause == "user":
-        return Verdict.ELSEWHERE
+    if cause in {"user", "unsupported"}:
+        return Verdict.ELSEWHERE if cause == "user" else Verdict.STOPS_THE_STUDY
     return Verdict.FAILED if errors >= ERRORS_TRIED_AGAIN else Verdict.ELSEWHERE_AGAIN
 
 

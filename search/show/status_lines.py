@@ -30,7 +30,7 @@ def study(found: Mapping[str, Any]) -> list[str]:
         f"best: {_best(found)}",
     ]
     if found["unused"]:
-        lines.append(f"the sampler has nothing more to suggest: {found['unused']} trials of the budget are not run")
+        lines.append(f"nothing more is to be tried: {found['unused']} trials of the budget are not run")
     if found["stopped"]:
         lines.append(f"stopped: {found['stopped']}")
     if found["best"]:

@@ -11,10 +11,10 @@ from search.studies.study import Study
 
 
 class SharedStudy(optuna.study.Study):
-    """Optuna's study, of which each worker runs a few trials. A sampler that has tried everything may stop it."""
+    """Optuna's study, of which each worker runs a few trials. A sampler that has tried everything stops it."""
 
     is_exhausted = False
-    """Whether the sampler has nothing more to suggest."""
+    """Whether nothing more is to be tried."""
 
     def stop(self) -> None:
         """Optuna's refuses outside its own loop."""

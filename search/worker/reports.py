@@ -12,7 +12,8 @@ from optuna.distributions import CategoricalDistribution, json_to_distribution
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from search.child.protocol import Answer, Constraint, Report, Suggest, UserAttr
+from search.child.frozen import to_json
+from search.child.protocol import Answer, AskStudyAttrs, AskTrials, Constraint, Report, Suggest, SystemAttr, UserAttr
 from search.database.leases import Lease, LeaseLost
 from search.rules import pruning
 from search.rules.best import is_feasible
@@ -97,9 +98,13 @@ class Reports:
                 if error.args != ("grid_id",):
                     raise
 
+    def end_study(self) -> None:
+        """The objective has tried enough."""
+        self._study.stop()
+
     @property
     def is_last(self) -> bool:
-        """Whether the sampler has said that it has nothing more to suggest."""
+        """Whether the sampler, or the objective, has said that nothing more is to be tried."""
         return self._study.is_exhausted
 
     # -- a child's messages -------------------------------------------------------------------------------------------
@@ -136,6 +141,23 @@ class Reports:
     def user_attr(self, message: UserAttr) -> None:
         """As Optuna's."""
         self.trial().set_user_attr(message.key, message.value)
+
+    def system_attr(self, message: SystemAttr) -> None:
+        """Of Optuna's own parts."""
+        trial = self.trial()
+        self._joined.cached.set_trial_system_attr(trial._trial_id, message.key, message.value)
+
+    def trials(self, message: AskTrials) -> Answer:
+        """As the study has them now."""
+        wanted = message.trial_id
+        trials = self._study.get_trials(deepcopy=False)
+        return Answer([to_json(trial) for trial in trials if wanted is None or trial._trial_id == wanted])
+
+    def study_attrs(self, message: AskStudyAttrs) -> Answer:
+        """As the study has them now."""
+        storage, study_id = self._joined.cached, self._study._study_id
+        read = storage.get_study_user_attrs if message.whose == "user" else storage.get_study_system_attrs
+        return Answer(read(study_id))
 
     def constraint(self, message: Constraint) -> None:
         """As Optuna's, which takes each but once."""

@@ -23,6 +23,7 @@ from search.errors import SearchError
 from search.rules import failures, pruning, waiting
 from search.rules.content import what_changed
 from search.rules.failures import Verdict
+from search.studies.stop import stop
 from search.studies.study import still_there
 from search.worker.checkpoints import Checkpoints
 from search.worker.epoch_times import EpochTimes
@@ -158,6 +159,14 @@ class LeasedTrial:
                 self.value, self.reported = message.value, True
             case said.UserAttr():
                 self.reports.user_attr(message)
+            case said.SystemAttr():
+                self.reports.system_attr(message)
+            case said.AskTrials():
+                self.child.send(self.reports.trials(message))
+            case said.AskStudyAttrs():
+                self.child.send(self.reports.study_attrs(message))
+            case said.EndStudy():
+                self.reports.end_study()
             case said.Constraint():
                 self.reports.constraint(message)
             case said.Epoch():
@@ -260,6 +269,10 @@ class LeasedTrial:
             self._tell(TrialState.PRUNED, message.why)
         elif verdict == Verdict.FAILED:
             self._tell(TrialState.FAIL, message.why)
+        elif verdict == Verdict.STOPS_THE_STUDY:
+            stop(self.joined.storage, self.joined.study, message.why)
+            self._give_back(counted=False)
+            self._end("waiting", message.why)
         elif verdict == Verdict.ELSEWHERE_AGAIN:
             self._leave_to_others(counted=False, error=True)
             self._end("raised", f"{message.why}; it is tried once more")
@@ -294,7 +307,7 @@ class LeasedTrial:
         if value is not None:
             self.value = value
         if self.reports.is_last and (left := self.joined.storage.leases.close_unbegun(self.joined.study.key)):
-            self.joined.say(f"the sampler has nothing more to suggest: {left} trials of the budget are not run")
+            self.joined.say(f"nothing more is to be tried: {left} trials of the budget are not run")
         self._close(state.name.lower(), reason)
 
     def _is_told(self) -> bool:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import numbers
 import os
 import socket
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from search.child.inside.remote_trial import RemoteTrial
 from search.child.pipe import Pipe
 from search.child.protocol import Definition, Describe, Done, Evaluate, Failed, Go, Metrics, Pruned, Stopped
 from search.contract import Objective, SearchError, Unusable
+from search.errors import UnsupportedError
 from search.rules.content import short
 from search.rules.failures import cause_and_reason, first_line
 
@@ -44,6 +46,14 @@ def run_trial(line: Line, objective: Objective | Function, go: Go) -> None:
 
 
 def _number(value: Any) -> float:
+    """As Optuna, which takes a single number in a sequence too."""
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes) and len(value) > 0:
+        if len(value) > 1 and all(isinstance(one, numbers.Number) for one in value):
+            raise UnsupportedError(
+                f"the objective returned {len(value)} values, and several objectives are not supported. "
+                "Return one number, then type the command again"
+            )
+        value = value[0] if len(value) == 1 else value
     try:
         return float(value)
     except (TypeError, ValueError):
