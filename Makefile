@@ -3,7 +3,7 @@
 #: For users
 #:   make search STUDY=cnn_digits      create a study or go on with it: search, retrain the winner on all data, export
 #:        [OBJECTIVE=…] [SIZE=quick|full] [TRIALS=…] [EPOCHS=…] [TRAIN_SIZE=…] [CHILDREN=…] [TIMEOUT=30m] [SOURCE=…]
-#:        [DIRECTION=maximize|minimize]
+#:        [DIRECTION=maximize|minimize] [CHANGED=1: your own objective's file was edited, go on with it]
 #:   make worker [STUDY=…]             join a study from this machine too; without a name, every open study
 #:        [TRUST=1]                      also those whose objective is a .py file that only the database names
 #:   make status [STUDY=…] [TRIAL=…]   all studies, one study, or one trial with the end of its log
@@ -65,16 +65,17 @@ trial = $(if $(value TRIAL), $(call quoted,$(value TRIAL)))
 files = $(call flag,files,FILES)
 machine = $(call flag,children,CHILDREN)$(call flag,data-dir,DATA_DIR)$(call flag,timeout,TIMEOUT)
 definition = $(call flag,objective,OBJECTIVE)$(call flag,size,SIZE)$(call flag,source,SOURCE)$(call flag,direction,DIRECTION)
+changed = $(if $(filter-out 0,$(value CHANGED)), --changed)
 spending = $(call flag,trials,TRIALS)$(call flag,epochs,EPOCHS)$(call flag,train-size,TRAIN_SIZE)
 
 help:
 	@sed -n 's/^#: \{0,1\}//p' Makefile
 
 search: .venv
-	$(service) run$(study)$(definition)$(spending)$(machine)$(files)
+	$(service) run$(study)$(definition)$(spending)$(changed)$(machine)$(files)
 
 worker: .venv
-	$(service) worker $(studies)$(if $(value TRUST), --trust)$(machine)$(files)
+	$(service) worker $(studies)$(if $(value TRUST), --trust)$(changed)$(machine)$(files)
 
 status: .venv
 	$(service) status$(study)$(trial)$(files)

@@ -65,7 +65,7 @@ def refused(said: Said, *arguments: str) -> str:
 
 def a_study(url: str, reference: str = LIGHT, name: str = "light", **more: Any) -> Study:
     order = declare({"budget": 4, "epochs": 3, **more}, direction="maximize")
-    return create(open_storage(url), name, reference, describe(load(reference), order))
+    return create(open_storage(url), name, reference, describe(load(reference).objective, order))
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 DEFINITION = ("STUDY", "OBJECTIVE", "SIZE", "TRIALS", "EPOCHS", "TRAIN_SIZE", "SOURCE", "DIRECTION")
 MACHINE = ("STORAGE", "DATA_DIR", "FILES", "CHILDREN", "TIMEOUT", "TRIAL", "TO", "PORT")
-SWITCHES = ("TEST", "TRUST")
+SWITCHES = ("CHANGED", "TEST", "TRUST")
 MAKE_VARIABLES = (*DEFINITION, *MACHINE, *SWITCHES)
 POSITIONAL = {"STUDY", "TRIAL"}
 
@@ -254,6 +254,8 @@ def test_each_make_variable_is_a_flag_of_the_command_it_goes_to() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     passed = set(re.findall(r"\$\(call flag,([a-z-]+),([A-Z_]+)\)", makefile))
     assert all(flag == variable.lower().replace("_", "-") for flag, variable in passed)
+    switched = re.findall(r"\$\(if \$\((?:filter-out 0,\$\()?value ([A-Z_]+)\)+, --([a-z-]+)\)", makefile)
+    assert {(variable.lower(), variable) for variable in SWITCHES} == {(flag, variable) for variable, flag in switched}
     assert {variable for _, variable in passed} | POSITIONAL | {"STORAGE", *SWITCHES} == set(MAKE_VARIABLES)
     listed = "".join(line for line in makefile.splitlines() if line.startswith("#:"))
     assert [variable for variable in MAKE_VARIABLES if f"{variable}=" not in listed] == []

@@ -214,20 +214,20 @@ def test_each_new_checkpoint_gives_three_attempts(
     [
         ("nan", "loss is not finite after epoch 1"),
         ("memory", "out of memory: the light objective was told to have none"),
-        ("killed", "out of memory: the kernel killed the training process"),
+        ("killed", "out of memory: the kernel killed the training process, also when nothing ran beside it"),
     ],
 )
 def test_hyperparameters_that_lead_nowhere_are_pruned(
     storage_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mood: str, reason: str
 ) -> None:
-    """Not failed: four of them stop nothing. A kill counts as one where the kernel says that it was for memory."""
+    """Not failed: four of them stop nothing. A second kill counts as one where the kernel says it was for memory."""
     study = new_study(storage_url, budget=4)
     monkeypatch.setenv("LIGHT_MOOD", mood)
     kills = iter(range(1000))
     said = work(storage_url, study, tmp_path, settings=THREE, kernel_kills=lambda: next(kills)).said
     assert [trial.user_attrs["search:reason"] for trial in trials(storage_url, study)] == [reason] * 4
     assert {row["state"] for row in rows(storage_url, study)} == {"pruned"}
-    assert [line.partition(": ")[2] for line in said] == [f"pruned: {reason}"] * 4
+    assert [line.partition(": ")[2] for line in said if "waiting" not in line] == [f"pruned: {reason}"] * 4
     assert status.study(storage_at(storage_url).engine, study.name)["epochs"]["saved_by_pruning"] == 0
 
 

@@ -13,10 +13,21 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from search.child.process import Child
-from search.child.protocol import Answer, Definition, Describe, Evaluate, Failed, Message, Metrics, TestSet
+from search.child.protocol import (
+    Answer,
+    Definition,
+    Describe,
+    Evaluate,
+    Failed,
+    Message,
+    Metrics,
+    TestSet,
+    Unreadable,
+)
 from search.child.seat import Seat
 from search.contract import Split
 from search.errors import SearchError
+from search.rules.failures import how_it_died
 from search.settings import DIRECTION, LOGS_KEPT
 
 A = TypeVar("A", Definition, Metrics)
@@ -91,7 +102,7 @@ class Asker:
         child.send(order)
         for message in self._heard(child, log):
             if isinstance(message, Failed):
-                if message.cause == "user":
+                if message.cause in {"user", "unsupported"}:
                     log.unlink(missing_ok=True)
                     raise SearchError(message.why)
                 raise SearchError(f"{message.why}. The traceback is in {log}")
@@ -100,8 +111,18 @@ class Asker:
             if isinstance(message, wanted):
                 log.unlink(missing_ok=True)
                 return message
-        self._seat.dismiss()
-        raise SearchError(f"the process that loads the objective {reference!r} died. Its last words are in {log}")
+            if isinstance(message, Unreadable):
+                raise self._died(reference, log, message.why)
+        raise self._died(reference, log)
+
+    def _died(self, reference: str, log: Path, wrote: str = "") -> SearchError:
+        """The child is gone or must go, and what it has started with it."""
+        child = self._seat.give_up()
+        status = child.ended() if child and not wrote else None
+        if child and status is None:
+            child.kill()
+        how = how_it_died(status, 0.0, wrote)
+        return SearchError(f"the process that loads the objective {reference!r} {how}. Its last words are in {log}")
 
     def _heard(self, child: Child, log: Path) -> Iterator[Message]:
         """Messages of a child with a task; what its log says of a download, which takes minutes, is shown."""
@@ -113,11 +134,15 @@ class Asker:
                 if line.startswith("downloading "):
                     self._listener.say(line)
             shown = len(lines)
-            if select.select([child.pipe], [], [], 1.0)[0]:
+            # Asked before the pipe, so that its last words are read: what it has forked may hold the pipe for ever.
+            gone = child.gone()
+            if select.select([child.pipe], [], [], 0.0 if gone else 1.0)[0]:
                 messages = child.pipe.available()
                 if messages is None:
                     return
                 yield from messages
+            elif gone:
+                return
 
 
 def _answer(opened: Callable[[str | None], None], message: TestSet) -> Answer:

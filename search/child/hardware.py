@@ -2,17 +2,64 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 from pathlib import Path
+
+_CGROUPS, _OWN = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
 def cores() -> int:
     """Those that this process may use."""
     try:
-        return len(os.sched_getaffinity(0))
+        count = len(os.sched_getaffinity(0))
     except AttributeError:  # not on macOS
-        return os.cpu_count() or 1
+        count = os.cpu_count() or 1
+    return within_quota(count, cpu_quota())
+
+
+def within_quota(count: int, quota: float) -> int:
+    """Whole cores: less than one is one."""
+    return max(1, int(min(count, quota)))
+
+
+def cpu_quota(cgroups: Path = _CGROUPS, own: Path = _OWN) -> float:
+    """So many cores' time may this process's control group use, or one of those that it lies in; else infinite."""
+    return min(
+        [_quota(folder) for path in _groups(own, "cpu") for folder in _up_to_the_root(cgroups, path)], default=math.inf
+    )
+
+
+def _groups(own: Path, controller: str) -> list[str]:
+    """Paths of this process's control groups for this controller; the root's last.
+
+    Inside a container a group's own path may be hidden: its root is ours.
+    """
+    try:
+        lines = [line.split(":", 2) for line in own.read_text().splitlines() if line.count(":") > 1]
+    except OSError:
+        lines = []
+    return [*(path.lstrip("/") for _, names, path in lines if not names or controller in names.split(",")), ""]
+
+
+def _up_to_the_root(cgroups: Path, path: str) -> list[Path]:
+    """The group's folder and those that it lies in, wherever its controllers are mounted."""
+    groups = [Path(path), *Path(path).parents]
+    return [cgroups / mount / group for mount in ("", "unified", "cpu", "cpu,cpuacct") for group in groups]
+
+
+def _quota(group: Path) -> float:
+    """Of one control group, of version 2 or 1."""
+    files = (group / "cpu.max",), (group / "cpu.cfs_quota_us", group / "cpu.cfs_period_us")
+    for parts in files:
+        try:
+            quota, period = (float(word) for part in parts for word in part.read_text().split())
+        except (OSError, ValueError):  # not there, or "max"
+            continue
+        if quota > 0 and period > 0:
+            return quota / period
+    return math.inf
 
 
 def visible_gpus() -> tuple[str, ...]:
@@ -27,14 +74,9 @@ def visible_gpus() -> tuple[str, ...]:
     return tuple(str(index) for index, line in enumerate(listed.stdout.splitlines()) if line.startswith("GPU "))
 
 
-def out_of_memory_kills(cgroups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> int:
+def out_of_memory_kills(cgroups: Path = _CGROUPS, own: Path = _OWN) -> int:
     """How often the kernel has killed for memory in this process's control group; 0 where it does not tell."""
-    try:
-        lines = [line.split(":", 2) for line in own.read_text().splitlines()]
-    except OSError:
-        lines = []
-    paths = [path.lstrip("/") for _, controllers, path in lines if controllers in {"", "memory"}]
-    for path in [*paths, ""]:  # inside a container the group's own path may be hidden: its root is ours
+    for path in _groups(own, "memory"):
         for file in (cgroups / path / "memory.events", cgroups / "memory" / path / "memory.oom_control"):
             try:
                 words = dict(line.split(" ", 1) for line in file.read_text().splitlines() if " " in line)

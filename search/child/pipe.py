@@ -5,7 +5,10 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 
-from search.child.protocol import Message, decode, encode
+from search.child.protocol import Message, Unreadable, decode, encode
+
+LONGEST = 1 << 26
+"""Bytes of a line. Who writes more without an end to it writes something else than messages."""
 
 
 class Pipe:
@@ -40,6 +43,9 @@ class Pipe:
         if not data:
             return None
         *lines, self._rest = (self._rest + data).split(b"\n")
+        if len(self._rest) > LONGEST:
+            self._rest = b""
+            return [*map(decode, lines), Unreadable(f"wrote a line of more than {LONGEST} bytes into its pipe")]
         return [decode(line) for line in lines]
 
     def close(self) -> None:

@@ -6,7 +6,10 @@ The names of the fields are the keys of the JSON, the class's name is its ``type
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
+import types
+import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -18,6 +21,17 @@ Json = Any
 
 class Message:
     """One of the dataclasses below."""
+
+
+class OfTrial(Message):
+    """What a child says while it runs a trial."""
+
+
+@dataclass
+class Unreadable(Message):
+    """This end's own: what came was no message. Nothing that follows it can be trusted."""
+
+    why: str
 
 
 # -- to the child ------------------------------------------------------------------------------------------------------
@@ -56,6 +70,10 @@ class Go(Message):
     """Names this claim of the trial: a ``Stop`` is for one only."""
     log: str
     number: int
+    trial_id: int
+    study_id: int
+    study_name: str
+    direction: str
     seed: int
     workdir: str
     data_dir: str
@@ -71,6 +89,8 @@ class Go(Message):
     constraints: Mapping[str, float]
     reported: Sequence[int]
     datetime_start: str | None
+    file: str | None
+    """The hash of somebody's own file, as the study goes by it."""
 
 
 @dataclass
@@ -83,7 +103,7 @@ class Stop(Message):
 
 @dataclass
 class Answer(Message):
-    """To ``Suggest``, ``ShouldPrune`` or ``TestSet``; an ``error`` is raised in the child."""
+    """To a question of a trial, or to ``TestSet``; an ``error`` is raised in the child."""
 
     value: Json = None
     error: str | None = None
@@ -114,7 +134,7 @@ class TestSet(Message):
 
 
 @dataclass
-class Suggest(Message):
+class Suggest(OfTrial):
     """Waits for an ``Answer``. ``distribution`` is Optuna's JSON."""
 
     name: str
@@ -122,46 +142,81 @@ class Suggest(Message):
 
 
 @dataclass
-class ShouldPrune(Message):
+class ShouldPrune(OfTrial):
     """Waits for an ``Answer``."""
 
 
 @dataclass
-class Report(Message):
+class Report(OfTrial):
     """A plain function's ``trial.report``."""
 
     value: float
     step: int
 
+    def __post_init__(self) -> None:
+        if self.step < 0:
+            raise ValueError(f"step {self.step} is reported; it cannot be negative")
+
 
 @dataclass
-class UserAttr(Message):
+class UserAttr(OfTrial):
     key: str
     value: Json
 
 
 @dataclass
-class Constraint(Message):
+class SystemAttr(OfTrial):
+    """Of the trial; for Optuna's own parts, as its artifacts and its terminator."""
+
+    key: str
+    value: Json
+
+
+@dataclass
+class AskTrials(OfTrial):
+    """Waits for an ``Answer``: the study's trials, or that with this id alone, as ``frozen.py`` writes them."""
+
+    trial_id: int | None
+
+
+@dataclass
+class AskStudyAttrs(OfTrial):
+    """Waits for an ``Answer``."""
+
+    whose: Literal["user", "system"]
+
+
+@dataclass
+class EndStudy(OfTrial):
+    """Nothing more is to be begun once this trial has ended."""
+
+
+@dataclass
+class Constraint(OfTrial):
     key: str
     value: float
 
 
 @dataclass
-class Epoch(Message):
+class Epoch(OfTrial):
     """An objective's ``context.report``: epoch ``step`` is finished."""
 
     step: int
     values: Mapping[str, float]
     checkpoint: str | None
 
+    def __post_init__(self) -> None:
+        if self.step < 1:
+            raise ValueError(f"epoch {self.step} is reported; epochs count from 1")
+
 
 @dataclass
-class Beat(Message):
+class Beat(OfTrial):
     """It lives."""
 
 
 @dataclass
-class Last(Message):
+class Last(OfTrial):
     """What follows frees the child for another trial."""
 
 
@@ -200,12 +255,45 @@ def encode(message: Message) -> bytes:
 
 
 def decode(line: bytes) -> Message:
-    """The inverse."""
-    fields = json.loads(line)
-    message: Message = _KINDS[fields.pop("type")](**fields)
+    """The inverse; ``Unreadable`` for what nobody here has encoded."""
+    try:
+        fields = json.loads(line)
+        kind = _KINDS[fields.pop("type")]
+        for name, hint in _hints(kind).items():
+            if not _is_a(fields[name], hint):
+                raise TypeError(f"{name} is {fields[name]!r}")
+        message: Message = kind(**fields)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        what = f"{type(error).__name__}: {error}".splitlines()[0][:_SHOWN]
+        return Unreadable(f"wrote {line[:_SHOWN]!r} into its pipe, which is no message ({what})")
     return message
 
 
+@functools.cache
+def _hints(kind: type) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
+
+
+def _is_a(value: Json, hint: Any) -> bool:
+    """Whether JSON holds what a field's type says."""
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Literal:
+        return value in inner
+    if origin is types.UnionType:
+        return any(_is_a(value, one) for one in inner)
+    if origin is Mapping:
+        return isinstance(value, dict) and all(_is_a(one, inner[1]) for one in value.values())
+    if origin is Sequence:
+        return isinstance(value, list) and all(_is_a(one, inner[0]) for one in value)
+    if hint in {int, float}:
+        return isinstance(value, int if hint is int else int | float) and not isinstance(value, bool)
+    return hint is Any or isinstance(value, hint)
+
+
+_SHOWN = 80
+"""Characters of what cannot be read."""
 _KINDS: dict[str, type] = {
-    name: kind for name, kind in globals().items() if isinstance(kind, type) and dataclasses.is_dataclass(kind)
+    name: kind
+    for name, kind in globals().items()
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind) and kind is not Unreadable
 }

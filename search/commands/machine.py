@@ -19,11 +19,13 @@ from search.child.seat import Seat
 from search.commands.options import Options
 from search.database.fence import FencedStorage
 from search.database.storage import open_readonly_storage, open_storage
+from search.rules.content import stored_hash
 from search.rules.devices import share
 from search.settings import WORK
 from search.show.screen import Terminal
 from search.show.unfailing import Unfailing
-from search.studies.compare import refuse_difference
+from search.studies.change_file import accept_file
+from search.studies.compare import refuse_changed_file, refuse_difference
 from search.studies.study import Study
 from search.worker.loop import Worker
 
@@ -41,15 +43,19 @@ class Machine:
     asked: set[str] = field(default_factory=set)
     """Keys of studies that this machine has joined, or found that it cannot."""
 
-    def checked(self, study: Study) -> Study:
+    def checked(self, study: Study, *, changed: bool = False) -> Study:
         """SearchError where the objective's file here is not what the study was made with.
 
-        A study from before ``shown`` was stored comes back with what the file declares now.
+        ``changed``: another content of somebody's own file, that declares the same, is what the study goes by from
+        here on. A study from before ``shown`` was stored comes back with what the file declares now.
         """
         declared = self.asker.describe(
             study.objective, size=study.definition["size"], direction=study.definition["direction"]
         )
         refuse_difference(study, declared)
+        if changed:
+            study = accept_file(self.storage, study, stored_hash(declared))
+        refuse_changed_file(study, declared)
         return dataclasses.replace(study, definition={"shown": declared.get("shown"), **study.definition})
 
     @property

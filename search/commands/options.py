@@ -32,6 +32,8 @@ class Options:
     """Seconds."""
     source: str | None = None
     direction: str | None = None
+    changed: bool = False
+    """Yes to another content of the objective's own file."""
     settings: Settings = DEFAULTS
 
     @property
@@ -57,6 +59,7 @@ def read(parsed: argparse.Namespace) -> Options:
         storage=storage(parsed),
         data_dir=Path(getattr(parsed, "data_dir", None) or os.environ.get("SEARCH_DATA_DIR") or DATA),
         files=files(parsed),
+        changed=bool(getattr(parsed, "changed", False)),
         settings=dataclasses.replace(DEFAULTS, **{name: value for name, value in times.items() if value is not None}),
         **{name: getattr(parsed, name, None) for name in _ASKED},
     )
@@ -81,6 +84,8 @@ def warn_of_password(parsed: argparse.Namespace) -> None:
 
 
 # -- the parser --------------------------------------------------------------------------------------------------------
+
+_CHANGED = "your own objective's file was edited on purpose: go on with it as it is here"
 
 
 def _count(text: str) -> int:
@@ -128,12 +133,14 @@ def parser() -> argparse.ArgumentParser:
     _searching(run)
     run.add_argument("--trials", type=_count, metavar="N", help="the budget of the whole study")
     run.add_argument("--timeout", type=_seconds, metavar="TIME", help="then hand over and export the best so far")
+    run.add_argument("--changed", action="store_true", help=_CHANGED)
     run.add_argument("--no-refit", action="store_true", help="leave refit and export to you")
 
     work = add("worker", "join open studies from this machine")
     work.add_argument("studies", metavar="STUDY", nargs="*")
     work.add_argument("--trust", action="store_true", help="run .py files that the database names, of studies unnamed")
     _machine(work)
+    work.add_argument("--changed", action="store_true", help=_CHANGED)
     work.add_argument("--timeout", type=_seconds, metavar="TIME", help="then hand over")
 
     status = add("status", "all studies, one study, or one trial with the end of its log")

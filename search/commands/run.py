@@ -20,10 +20,10 @@ from search.settings import EXPORTS, SIZE
 from search.show import status
 from search.show.before_start import introduction
 from search.show.outcome import outcome
-from search.studies.compare import refuse_difference, refuse_other_flags
+from search.studies.compare import refuse_changed_file, refuse_difference, refuse_other_flags
 from search.studies.create import create, new_key, raise_budget, refuse_name
 from search.studies.objective_file import objective_reference
-from search.studies.stop import let_go_on
+from search.studies.stop import last_stop, let_go_on
 from search.studies.study import Study, find
 from search.studies.transfer import copy_source, find_source, wanted_source
 from search.studies.winner import Winner, find_winner
@@ -98,7 +98,9 @@ def go_on(machine: Machine, name: str, options: Options) -> Study | None:
         source=options.source,
         direction=options.direction,
     )
-    return machine.checked(study)
+    # What stopped it is meant to be mended.
+    mended = bool(last_stop(machine.storage.engine, study).get("why"))
+    return machine.checked(study, changed=options.changed or mended)
 
 
 def declare(machine: Machine, objective: str, options: Options) -> dict[str, Any]:
@@ -133,6 +135,7 @@ def create_study(
     )
     if study.key != key:  # somebody was first
         refuse_difference(study, definition)
+        refuse_changed_file(study, definition)
     return study
 
 

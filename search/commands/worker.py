@@ -18,13 +18,15 @@ def run(parsed: argparse.Namespace) -> int:
     """Exit status."""
     options = typed.read(parsed)
     with opened(options) as machine:
+        if options.changed and not parsed.studies:
+            raise SearchError("CHANGED says yes for one study. Name it: make worker STUDY=… CHANGED=1")
         worker, say, unfinished = machine.worker, machine.screen.say, machine.storage.leases.unfinished
         wanted = _wanted(machine, parsed.studies)
         if not any(unfinished(study.key) for study in wanted):
             say(f"nothing is left to do: every budget is used up. Create a study: {FIRST_SEARCH}")
             return 0
         trust = bool(parsed.studies) or parsed.trust
-        joined = _join(machine, wanted, strict=bool(parsed.studies), trust=trust)
+        joined = _join(machine, wanted, strict=bool(parsed.studies), trust=trust, changed=options.changed)
         if not joined:
             raise SearchError("no open study can be joined from this machine, see above.")
         take_signals(worker)
@@ -44,10 +46,10 @@ def _wanted(machine: Machine, names: Sequence[str]) -> list[Study]:
     return studies + [refit for name in names if (refit := find(engine, name + REFIT))]
 
 
-def _join(machine: Machine, wanted: Sequence[Study], *, strict: bool, trust: bool) -> list[Study]:
+def _join(machine: Machine, wanted: Sequence[Study], *, strict: bool, trust: bool, changed: bool) -> list[Study]:
     """Those that this machine can work on. ``strict``: SearchError for the first that it cannot.
 
-    ``trust``: also those whose objective is a file that only the database names.
+    ``trust``: also those whose objective is a file that only the database names. ``changed``: see ``Machine.checked``.
     """
     joined = []
     for study in wanted:
@@ -56,7 +58,7 @@ def _join(machine: Machine, wanted: Sequence[Study], *, strict: bool, trust: boo
             if not trust:
                 refuse_untrusted(study)
             objective_reference(study.objective)
-            checked = machine.checked(study)
+            checked = machine.checked(existing(machine.storage.engine, study.name), changed=changed)
             machine.worker.join(checked)
             joined.append(checked)
         except SearchError as reason:
@@ -70,4 +72,4 @@ def _more(machine: Machine, names: Sequence[str], *, trust: bool) -> list[str]:
     """The keys of what is open by now, joined where this machine can; each that it cannot is said once."""
     unfinished = machine.storage.leases.unfinished
     new = [study for study in _wanted(machine, names) if study.key not in machine.asked and unfinished(study.key)]
-    return [study.key for study in _join(machine, new, strict=False, trust=trust)]
+    return [study.key for study in _join(machine, new, strict=False, trust=trust, changed=False)]

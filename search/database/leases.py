@@ -41,6 +41,10 @@ _SHOWN = [
 """What there was from the first schema on: who only reads upgrades nothing."""
 
 
+UNUSED = "unused"
+"""The state of a lease that no trial was begun for, as nothing more was to be tried."""
+
+
 class LeaseLost(Exception):  # noqa: N818 - not an error: somebody else goes on with the trial
     """The token says that somebody else holds the lease, or that it is closed."""
 
@@ -210,6 +214,18 @@ class Leases:
             connection.execute(
                 sa.update(LEASES).where(*self._mine(lease)).values(state=state, finished=clock(), holder=None)
             )
+
+    def close_unbegun(self, study_key: str) -> int:
+        """Nothing more is to be begun: open leases that nobody holds and that have no trial. How many there were."""
+        unbegun = (
+            LEASES.c.study_key == study_key,
+            LEASES.c.state == "open",
+            LEASES.c.trial_id.is_(None),
+            LEASES.c.expires < clock(),
+        )
+        with self._engine.begin() as connection:
+            closed = connection.execute(sa.update(LEASES).where(*unbegun).values(state=UNUSED, finished=clock()))
+            return int(closed.rowcount)
 
     def current(self, lease: Lease) -> sa.Row[Any] | None:
         """The row as it stands, if this claim still holds it."""

@@ -25,6 +25,11 @@ def make_sampler(spec: Mapping[str, Any] | None, startup: int, seed: int) -> Bas
     return _named(optuna.samplers, spec, extra)  # type: ignore[no-any-return]
 
 
+def goes_through_one_sequence(spec: Mapping[str, Any] | None) -> bool:
+    """Whether the sampler's points are a sequence that its seed orders: every trial of a study needs the same one."""
+    return spec is not None and spec["name"] in {"GridSampler", "QMCSampler"}
+
+
 def make_pruner(spec: Mapping[str, Any] | None, size: Size) -> BasePruner:
     """The pruner that the definition names; ``asha`` takes the size's rungs. A plain function: Optuna's default."""
     if spec is None:

@@ -42,16 +42,23 @@ def leads_nowhere(value: float) -> str | None:
     return "the objective's value is not a number" if math.isnan(value) else None
 
 
-def ran_out_of_memory(error: BaseException) -> str | None:
-    """Why a trial whose training raised this is pruned, and not failed; None: it is failed."""
-    return f"out of memory: {error}".rstrip(": ") if isinstance(error, MemoryError) else None
+def ran_out_of_memory(text: str) -> str:
+    """Why a trial whose training raised a MemoryError with this text is pruned, and not failed."""
+    return f"out of memory: {text}".rstrip(": ")
 
 
-def was_killed_for_memory(status: int | None, silent: float, kernel_killed: bool) -> str | None:
-    """Why a trial whose process ended so is pruned; None: it goes on from its checkpoint.
+def was_killed_for_memory(status: int | None, *, killed_by_us: bool, kernel_killed: bool) -> bool:
+    """Whether a training process may have died of too little memory; ``status`` -9 is SIGKILL.
 
-    ``status`` -9 is SIGKILL; ``silent`` seconds are those after which we killed it ourselves.
+    ``kernel_killed``: since its trial began, for memory, whatever process of the control group. One alone is told
+    apart from none, but not from its neighbours.
     """
-    if status == -9 and not silent and kernel_killed:
-        return "out of memory: the kernel killed the training process"
-    return None
+    return status == -9 and not killed_by_us and kernel_killed
+
+
+def why_pruned_for_memory(*, alone: bool) -> str | None:
+    """Why a trial whose process may have died of too little memory is pruned; None: it is tried again by itself.
+
+    What ran beside it may have taken the memory, and even a single process is not alone in its control group.
+    """
+    return "out of memory: the kernel killed the training process, also when nothing ran beside it" if alone else None

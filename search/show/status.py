@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from search.database.leases import Leases
+from search.database.leases import UNUSED, Leases
 from search.errors import SearchError
 from search.rules.best import best
 from search.studies.attributes import own
@@ -58,6 +58,7 @@ def _study(engine: sa.Engine, wanted: Study) -> Status:
         "metric": wanted.shown_metric,
         "direction": wanted.definition["direction"],
         "trials": {state: counts[state] for state in ("complete", "pruned", "fail", "running", "waiting")},
+        "unused": counts[UNUSED],
         "best": winner
         and {"number": winner.number, "value": _finite(winner.value), "params": parameters(engine, winner)},
         "epochs": epochs(leases, wanted.epochs, not_by_the_pruner(engine, wanted)),

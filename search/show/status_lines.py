@@ -29,6 +29,8 @@ def study(found: Mapping[str, Any]) -> list[str]:
         f"epochs: {epochs['run']} run, {epochs['saved_by_pruning']} saved by pruning, {epochs['repeated']} repeated",
         f"best: {_best(found)}",
     ]
+    if found["unused"]:
+        lines.append(f"nothing more is to be tried: {found['unused']} trials of the budget are not run")
     if found["stopped"]:
         lines.append(f"stopped: {found['stopped']}")
     if found["best"]:

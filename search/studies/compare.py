@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from search.errors import SearchError
+from search.rules.content import short, stored_hash
 from search.studies.study import Study
 
-_NOT_COMPARED = {"references", "shown", "sizes"}
+_NOT_COMPARED = {"file", "references", "shown", "sizes"}
 
 
 def refuse_difference(study: Study, fresh: Mapping[str, Any]) -> None:
@@ -26,6 +27,17 @@ def refuse_difference(study: Study, fresh: Mapping[str, Any]) -> None:
         raise SearchError(
             f"the study {study.name!r} was created with {path} = {before}, here it is {now}{more}. "
             "Go back to what it was, or give a new STUDY."
+        )
+
+
+def refuse_changed_file(study: Study, fresh: Mapping[str, Any]) -> None:
+    """SearchError with both hashes where somebody's own file has another content here; its path says nothing."""
+    stored, own = stored_hash(study.definition), stored_hash(fresh)
+    if stored is not None and own is not None and stored != own:
+        raise SearchError(
+            f"the study {study.name!r} goes by {study.objective} with the content {short(stored)}, here it is "
+            f"{short(own)}. Go back to what it was, give a new STUDY, or say yes to the change: "
+            f"make search STUDY={study.name} CHANGED=1"
         )
 
 

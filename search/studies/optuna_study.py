@@ -6,15 +6,28 @@ import optuna
 from optuna.storages import BaseStorage
 
 from search.contract import seed_for
-from search.rules.optuna_by_name import make_pruner, make_sampler
+from search.rules.optuna_by_name import goes_through_one_sequence, make_pruner, make_sampler
 from search.studies.study import Study
 
 
-def as_optuna(study: Study, storage: BaseStorage, lease: int) -> optuna.Study:
+class SharedStudy(optuna.study.Study):
+    """Optuna's study, of which each worker runs a few trials. A sampler that has tried everything stops it."""
+
+    is_exhausted = False
+    """Whether nothing more is to be tried."""
+
+    def stop(self) -> None:
+        """Optuna's refuses outside its own loop."""
+        self.is_exhausted = True
+
+
+def as_optuna(study: Study, storage: BaseStorage, lease: int) -> SharedStudy:
     """Optuna's study with the sampler of this lease: its own seed, the same whoever runs it."""
-    return optuna.study.Study(
+    spec = study.definition.get("sampler")
+    seed = seed_for(study.seed, "sampler", 0 if goes_through_one_sequence(spec) else lease)
+    return SharedStudy(
         study_name=study.name,
         storage=storage,
-        sampler=make_sampler(study.definition.get("sampler"), study.startup, seed_for(study.seed, "sampler", lease)),
+        sampler=make_sampler(spec, study.startup, seed),
         pruner=make_pruner(study.definition.get("pruner"), study.size),
     )

@@ -38,7 +38,12 @@ def give_up(storage: FencedStorage, study: Study, holder: str, *, why: str, seco
     """
     storage.workers.give_up(study.key, holder, why)
     if not storage.workers.others(study.key, holder, seconds):
-        storage.set_study_user_attr(study.study_id, STOPPED, {"why": why})
+        stop(storage, study, why)
+
+
+def stop(storage: FencedStorage, study: Study, why: str) -> None:
+    """Nobody begins a trial of it any more, for this reason, until somebody goes on."""
+    storage.set_study_user_attr(study.study_id, STOPPED, {"why": why})
 
 
 def let_go_on(storage: FencedStorage, study: Study) -> None:

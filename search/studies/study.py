@@ -107,9 +107,14 @@ def existing(engine: sa.Engine, name: str) -> Study:
     return study
 
 
+def stored(engine: sa.Engine, study: Study) -> Study | None:
+    """The study as it is by now, or None where it is gone."""
+    return next((one for one in _read(engine, STUDIES.c.study_id == study.study_id) if one.key == study.key), None)
+
+
 def still_there(engine: sa.Engine, study: Study) -> bool:
     """False once somebody deleted it with Optuna's tools, even if SQLite has given its id to another."""
-    return any(other.key == study.key for other in _read(engine, STUDIES.c.study_id == study.study_id))
+    return stored(engine, study) is not None
 
 
 def _read(engine: sa.Engine, *which: sa.ColumnElement[bool]) -> list[Study]:

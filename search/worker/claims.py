@@ -11,9 +11,10 @@ from search.child.seat import Seat
 from search.database.fence import FencedStorage
 from search.database.leases import Lease
 from search.errors import SearchError
+from search.rules.content import short, stored_hash
 from search.settings import Settings
 from search.studies.stop import last_stop
-from search.studies.study import Study, still_there
+from search.studies.study import Study, stored
 from search.worker.joined_study import JoinedStudy
 
 
@@ -91,10 +92,16 @@ class Claims:
         self._pause = min(self._settings.poll_at_most, 1.5 * self._pause)
 
     def _goes_on(self, study: Study) -> bool:
-        """False, and the reason kept, where the study was deleted or stopped."""
-        if not still_there(self._storage.engine, study):
+        """False, and the reason kept, where the study was deleted, stopped, or goes by another file."""
+        now = stored(self._storage.engine, study)
+        if now is None:
             self.closed[study.key] = SearchError(
                 f"the study {study.name!r} was deleted. Begin anew: make search STUDY={study.name}"
+            )
+        elif (by := stored_hash(now.definition)) != stored_hash(study.definition):
+            self.closed[study.key] = SearchError(
+                f"somebody said yes to another content of {study.objective}: {short(by)}, here it is "
+                f"{short(stored_hash(study.definition))}. Fetch it, then type the command again."
             )
         elif why := last_stop(self._storage.engine, study).get("why"):
             self.closed[study.key] = SearchError(why)

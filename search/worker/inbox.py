@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from search.child.protocol import Epoch, Last, Message
+from search.child.protocol import Epoch, Last, Message, OfTrial, Unreadable
 
 
 @dataclass
@@ -16,10 +17,23 @@ class Begin(Message):
 
 @dataclass
 class Died(Last):
-    """The worker's own: the child is gone, or was killed after ``silent`` seconds without a word."""
+    """The worker's own: the child is gone, or was killed after ``silent`` seconds or for what it ``wrote``."""
 
     status: int | None
     silent: float
+    wrote: str = ""
+
+
+def what_a_trial_says(messages: Sequence[Message]) -> tuple[list[Message], str]:
+    """Up to the first that no trial has to say; and what that was, or nothing."""
+    heard: list[Message] = []
+    for message in messages:
+        if isinstance(message, Unreadable):
+            return heard, message.why
+        if not isinstance(message, OfTrial):
+            return heard, f"wrote a {type(message).__name__} into its pipe, which is not for a trial to say,"
+        heard.append(message)
+    return heard, ""
 
 
 def drop_stale_checkpoints(inbox: deque[Message]) -> None:

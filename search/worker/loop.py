@@ -30,7 +30,7 @@ from search.settings import DEFAULTS, Settings
 from search.studies.stop import give_up
 from search.studies.study import Study
 from search.worker.claims import Claims
-from search.worker.inbox import Died, drop_stale_checkpoints
+from search.worker.inbox import Died, drop_stale_checkpoints, what_a_trial_says
 from search.worker.joined_study import JoinedStudy, join
 from search.worker.outage import DatabaseBrokenError, Outage
 from search.worker.trial import LeasedTrial
@@ -210,8 +210,12 @@ class Worker:
 
     def _fill(self, keys: Sequence[str]) -> None:
         for seat in self.seats:
-            if seat not in self.trials and self.claims.are_due():
+            if seat not in self.trials and self.claims.are_due() and not self._somebody_is_alone():
                 self.outage.attempt(lambda seat=seat: self._claim(seat, keys))  # type: ignore[misc]
+
+    def _somebody_is_alone(self) -> bool:
+        """Whether a trial runs, or waits to run, that nothing is to run beside."""
+        return any(trial.lease.alone for trial in self.trials.values())
 
     def _claim(self, seat: Seat, keys: Sequence[str]) -> None:
         lease = self.claims.claim(seat, self.joined, keys)
@@ -242,19 +246,22 @@ class Worker:
         if messages is None:
             self._bury(seat, silent=0.0)
         elif trial is not None:
-            trial.inbox.extend(messages)
+            heard, wrong = what_a_trial_says(messages)
+            trial.inbox.extend(heard)
             drop_stale_checkpoints(trial.inbox)
+            if wrong:
+                self._bury(seat, silent=0.0, wrote=wrong)
 
-    def _bury(self, seat: Seat, silent: float) -> None:
+    def _bury(self, seat: Seat, silent: float, wrote: str = "") -> None:
         """The child is gone or must go: its trial learns of it as of any other message."""
         child, trial = seat.give_up(), self.trials.get(seat)
         if child is None:
             return
-        status = None if silent or self.stopping else child.ended()
+        status = None if silent or wrote or self.stopping else child.ended()
         if status is None:
             child.kill()
         if trial is not None:
-            trial.inbox.append(Stopped() if self.stopping else Died(status, silent))
+            trial.inbox.append(Stopped() if self.stopping else Died(status, silent, wrote))
 
     def _drain(self, seat: Seat) -> None:
         """What a child said before it went, then that it is gone."""
@@ -266,7 +273,7 @@ class Worker:
 
     def _advance(self) -> None:
         for seat, trial in list(self.trials.items()):
-            if trial.inbox:
+            if trial.inbox and self._may_begin(seat, trial):
                 self._handle(seat, trial)
             if trial.over and trial.outcome is not None:
                 self._announce(trial)
@@ -285,6 +292,17 @@ class Worker:
             print(text, file=sys.stderr, flush=True)
             seat.dismiss()
             self.outage.attempt(lambda: trial.break_off(text))
+
+    def _may_begin(self, seat: Seat, trial: LeasedTrial) -> bool:
+        """A trial that is to run alone waits for the others, holding its lease; then what is warm beside it goes."""
+        if not trial.waits_to_be_alone or self.stopping:
+            return True
+        if len(self.trials) > 1:
+            return False
+        for other in self.seats:
+            if other is not seat:
+                other.dismiss()
+        return True
 
     def _announce(self, trial: LeasedTrial) -> None:
         if trial.announced or self.outage.lasts:

@@ -33,10 +33,12 @@ def _adopted(joined: JoinedStudy, lease: Lease) -> int | None:
 
 def _born(joined: JoinedStudy, lease: Lease) -> int:
     storage, study = joined.storage, joined.study
+    fixed = study.fixed(lease.number)
     template = create_trial(
         state=TrialState.RUNNING,
         user_attrs=_facts(study.code, lease),
-        system_attrs={"fixed_params": study.fixed(lease.number)},  # Optuna suggests these before it asks the sampler
+        # Optuna suggests these before it asks the sampler; of a trial that has them a grid fixes nothing.
+        system_attrs={"fixed_params": fixed} if fixed else {},
     )
     return storage.bear(study.study_id, template, lease, through=joined.cached)
 

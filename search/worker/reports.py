@@ -12,7 +12,8 @@ from optuna.distributions import CategoricalDistribution, json_to_distribution
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from search.child.protocol import Answer, Constraint, Report, Suggest, UserAttr
+from search.child.frozen import to_json
+from search.child.protocol import Answer, AskStudyAttrs, AskTrials, Constraint, Report, Suggest, SystemAttr, UserAttr
 from search.database.leases import Lease, LeaseLost
 from search.rules import pruning
 from search.rules.best import is_feasible
@@ -58,6 +59,11 @@ class Reports:
         """The trial as it is stored."""
         return self._joined.cached.get_trial(self.trial()._trial_id)
 
+    def note(self, change: str | None) -> None:
+        """Beside the trial: its objective's file is not what the study was created with. Can be done again."""
+        if change and self.trial().user_attrs.get(named("file")) != change:
+            self.trial().set_user_attr(named("file"), change)
+
     def forget(self) -> None:
         """After the database was away: what Optuna remembers may not be what is stored, and is read anew."""
         self._study = as_optuna(self._joined.study, self._joined.cached, self._lease.number)
@@ -91,14 +97,31 @@ class Reports:
         if reason:
             trial.set_user_attr(named("reason"), reason)
         with self._joined.storage.entering(trial._trial_id, seconds=seconds):
-            self._study.tell(trial, value, state=state)
+            try:
+                self._study.tell(trial, value, state=state)
+            except KeyError as error:
+                # Optuna's grid, once the state is stored, of a trial that was given its parameters.
+                if error.args != ("grid_id",):
+                    raise
+
+    def end_study(self) -> None:
+        """The objective has tried enough."""
+        self._study.stop()
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the sampler, or the objective, has said that nothing more is to be tried."""
+        return self._study.is_exhausted
 
     # -- a child's messages -------------------------------------------------------------------------------------------
 
     def suggest(self, message: Suggest) -> Answer:
         """The sampler's value, or what is fixed; or Optuna's complaint about the distribution."""
-        distribution, trial = json_to_distribution(message.distribution), self.trial()
-        keywords = dict(distribution._asdict())
+        try:
+            distribution = json_to_distribution(message.distribution)
+        except (KeyError, TypeError, ValueError) as error:
+            return Answer(error=f"no distribution: {error}")
+        trial, keywords = self.trial(), dict(distribution._asdict())
         methods: dict[str, Any] = {
             "FloatDistribution": trial.suggest_float,
             "IntDistribution": trial.suggest_int,
@@ -124,6 +147,23 @@ class Reports:
     def user_attr(self, message: UserAttr) -> None:
         """As Optuna's."""
         self.trial().set_user_attr(message.key, message.value)
+
+    def system_attr(self, message: SystemAttr) -> None:
+        """Of Optuna's own parts."""
+        trial = self.trial()
+        self._joined.cached.set_trial_system_attr(trial._trial_id, message.key, message.value)
+
+    def trials(self, message: AskTrials) -> Answer:
+        """As the study has them now."""
+        wanted = message.trial_id
+        trials = self._study.get_trials(deepcopy=False)
+        return Answer([to_json(trial) for trial in trials if wanted is None or trial._trial_id == wanted])
+
+    def study_attrs(self, message: AskStudyAttrs) -> Answer:
+        """As the study has them now."""
+        storage, study_id = self._joined.cached, self._study._study_id
+        read = storage.get_study_user_attrs if message.whose == "user" else storage.get_study_system_attrs
+        return Answer(read(study_id))
 
     def constraint(self, message: Constraint) -> None:
         """As Optuna's, which takes each but once."""

@@ -9,6 +9,7 @@ from optuna.trial import Trial
 
 from search.child.protocol import Go
 from search.contract import Devices
+from search.rules.content import stored_hash
 from search.worker.joined_study import JoinedStudy
 from search.worker.trial_folder import LocalCheckpoint, TrialFolder
 
@@ -22,6 +23,10 @@ def order(
         run=folder.path.name,
         log=str(folder.log),
         number=trial.number,
+        trial_id=trial._trial_id,
+        study_id=study.study_id,
+        study_name=study.name,
+        direction=study.definition["direction"],
         seed=study.trial_seed(trial.number),
         workdir=str(folder.path),
         data_dir=str(joined.data_dir),
@@ -37,4 +42,5 @@ def order(
         constraints=trial.constraints,
         reported=list(frozen.intermediate_values),
         datetime_start=frozen.datetime_start.isoformat() if frozen.datetime_start else None,
+        file=stored_hash(study.definition),
     )

@@ -21,8 +21,10 @@ from search.contract import Devices
 from search.database.leases import Lease, LeaseLost
 from search.errors import SearchError
 from search.rules import failures, pruning, waiting
+from search.rules.content import what_changed
 from search.rules.failures import Verdict
 from search.rules.pruning import PrunedBy
+from search.studies.stop import stop
 from search.studies.study import still_there
 from search.worker.checkpoints import Checkpoints
 from search.worker.epoch_times import EpochTimes
@@ -113,6 +115,11 @@ class LeasedTrial:
         return not self.inbox and time.monotonic() - self.child.heard > allowed
 
     @property
+    def waits_to_be_alone(self) -> bool:
+        """Whether it is to begin once nothing else runs here."""
+        return self.lease.alone and not self.training and not self.over and not self.handing_over
+
+    @property
     def number(self) -> int | None:
         """The trial's number, once it is known."""
         return self.reports.number
@@ -162,6 +169,14 @@ class LeasedTrial:
                 self.value, self.reported = message.value, True
             case said.UserAttr():
                 self.reports.user_attr(message)
+            case said.SystemAttr():
+                self.reports.system_attr(message)
+            case said.AskTrials():
+                self.child.send(self.reports.trials(message))
+            case said.AskStudyAttrs():
+                self.child.send(self.reports.study_attrs(message))
+            case said.EndStudy():
+                self.reports.end_study()
             case said.Constraint():
                 self.reports.constraint(message)
             case said.Epoch():
@@ -207,7 +222,8 @@ class LeasedTrial:
         self.folder.path.mkdir(parents=True, exist_ok=True)
         self.child.heard = time.monotonic()
         self.times.begin()
-        self.training = True
+        self.reports.note(what_changed(self.joined.study.definition))
+        self.training, self._killed_before = True, self._kernel_kills()
         self.child.send(order(self.joined, self.reports.trial(), self.folder, self.devices, checkpoint))
 
     def _finish_epoch(self, message: said.Epoch) -> None:
@@ -261,6 +277,10 @@ class LeasedTrial:
             self._tell(TrialState.PRUNED, message.why, by="hyperparameters")
         elif verdict == Verdict.FAILED:
             self._tell(TrialState.FAIL, message.why)
+        elif verdict == Verdict.STOPS_THE_STUDY:
+            stop(self.joined.storage, self.joined.study, message.why)
+            self._give_back(counted=False)
+            self._end("waiting", message.why)
         elif verdict == Verdict.ELSEWHERE_AGAIN:
             self._leave_to_others(counted=False, error=True)
             self._end("raised", f"{message.why}; it is tried once more")
@@ -272,14 +292,19 @@ class LeasedTrial:
             self._give_back_for(message.why)
 
     def _died(self, message: Died) -> None:
-        kernel_killed = self._kernel_kills() > self._killed_before
-        if memory := pruning.was_killed_for_memory(message.status, message.silent, kernel_killed):
+        for_memory = pruning.was_killed_for_memory(
+            message.status,
+            killed_by_us=bool(message.silent or message.wrote),
+            kernel_killed=self._kernel_kills() > self._killed_before,
+        )
+        if for_memory and (memory := pruning.why_pruned_for_memory(alone=self.lease.alone)):
             self._tell(TrialState.PRUNED, memory, by="hyperparameters")
             return
         self.checkpoints.upload(last=True)
-        self._leave_to_others(counted=True)
-        how = failures.how_it_died(message.status, message.silent)
-        self._end("waiting", f"its process {how}; it goes on from epoch {self.epoch}")
+        self._leave_to_others(counted=True, alone=for_memory)
+        how = failures.how_it_died(message.status, message.silent, message.wrote)
+        again = ", perhaps for memory; nothing is to run beside it when" if for_memory else ";"
+        self._end("waiting", f"its process {how}{again} it goes on from epoch {self.epoch}")
 
     def _tell(self, state: TrialState, reason: str, value: float | None = None, *, by: PrunedBy | None = None) -> None:
         """The last word on the trial: its log, its reason, then the state that closes the lease with it.
@@ -292,6 +317,8 @@ class LeasedTrial:
         self.reports.tell(state, reason, value, self.times.unaccounted(), by)
         if value is not None:
             self.value = value
+        if self.reports.is_last and (left := self.joined.storage.leases.close_unbegun(self.joined.study.key)):
+            self.joined.say(f"nothing more is to be tried: {left} trials of the budget are not run")
         self._close(state.name.lower(), reason)
 
     def _is_told(self) -> bool:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import operator
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from search.child.inside.pipe_end import Line
@@ -30,12 +32,13 @@ class RemoteContext:
         self._beat = time.monotonic()
 
     def report(self, step: int, values: Mapping[str, float], checkpoint: Path | None = None) -> bool:
+        epoch = Epoch(_whole(step), {}, str(checkpoint) if checkpoint else None)
         numbers = {name: float(value) for name, value in values.items()}
         if missing := self._needed - set(numbers):
             raise ValueError(f"report() of step {step} lacks {', '.join(missing)}; it has {', '.join(numbers)}")
         if not all(math.isfinite(numbers[name]) for name in self._needed):
             raise Unusable(f"{', '.join(self._needed)} is not finite after epoch {step}")
-        self._line.send(Epoch(int(step), numbers, str(checkpoint) if checkpoint else None))
+        self._line.send(replace(epoch, values=numbers))
         return not self.stopping()
 
     def stopping(self) -> bool:
@@ -45,3 +48,11 @@ class RemoteContext:
             self._line.send(Beat())
         self.told_to_stop = self.told_to_stop or self._line.stopped(self._run)
         return self.told_to_stop
+
+
+def _whole(step: int) -> int:
+    """NumPy's integers are some too."""
+    try:
+        return operator.index(step)
+    except TypeError:
+        raise TypeError(f"epoch {step!r} is reported; it is no whole number") from None

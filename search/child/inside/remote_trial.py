@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-import json
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,17 +16,23 @@ from optuna.distributions import (
     distribution_to_json,
     json_to_distribution,
 )
-from optuna.trial import BaseTrial
+from optuna.trial import FrozenTrial, Trial
 
+from search.child.inside.own_attr import as_json
 from search.child.inside.pipe_end import Line
+from search.child.inside.remote_study import RemoteStorage, RemoteStudy
 from search.child.protocol import Constraint, Go, Report, ShouldPrune, Suggest, UserAttr
+from search.errors import UnsupportedError
 
 
-class RemoteTrial(BaseTrial):
-    """All of Optuna's BaseTrial over the pipe; the worker keeps the real one."""
+class RemoteTrial(Trial):
+    """All of Optuna's Trial over the pipe; the worker keeps the real one, with the sampler and the pruner."""
 
     def __init__(self, line: Line, go: Go) -> None:
         self._line = line
+        self._trial_id = go.trial_id
+        self.storage = RemoteStorage(line, go)
+        self.study = RemoteStudy(go.study_name, self.storage)
         self._number = int(go.number)
         self._started = datetime.datetime.fromisoformat(go.datetime_start) if go.datetime_start else None
         self._distributions = {name: json_to_distribution(text) for name, text in go.distributions.items()}
@@ -75,12 +81,23 @@ class RemoteTrial(BaseTrial):
         return bool(self._line.ask(ShouldPrune()))
 
     def set_user_attr(self, key: str, value: Any) -> None:
-        self._line.send(UserAttr(key, json.loads(json.dumps(value))))
+        self._line.send(UserAttr(key, as_json(key, value)))
         self._user_attrs[key] = value
 
     def set_constraint(self, key: str, value: float) -> None:
-        self._line.send(Constraint(key, float(value)))
-        self._constraints[key] = float(value)
+        value = float(value)
+        if math.isnan(value):
+            raise ValueError(f"the constraint {key!r} is NaN, which is not allowed")
+        self._line.send(Constraint(key, value))
+        self._constraints[key] = value
+
+    @property
+    def relative_params(self) -> dict[str, Any]:
+        raise UnsupportedError("the objective reads relative_params, which only the worker has. Take it out")
+
+    @property
+    def _cached_frozen_trial(self) -> FrozenTrial:  # type: ignore[override]
+        return self.storage.get_trial(self._trial_id)
 
     @property
     def params(self) -> dict[str, Any]:

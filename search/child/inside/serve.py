@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import numbers
 import os
 import socket
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import optuna
 
 from search.child.inside.describe import as_json, describe
-from search.child.inside.load import Function, load
+from search.child.inside.load import Function, Loaded, load
 from search.child.inside.pipe_end import Line
 from search.child.inside.remote_context import RemoteContext
 from search.child.inside.remote_trial import RemoteTrial
 from search.child.pipe import Pipe
 from search.child.protocol import Definition, Describe, Done, Evaluate, Failed, Go, Metrics, Pruned, Stopped, TestSet
 from search.contract import Objective, SearchError, Unusable
-from search.rules.failures import cause_and_reason
+from search.errors import UnsupportedError
+from search.rules.content import short
+from search.rules.failures import cause_and_reason, first_line
 
 
 def run_trial(line: Line, objective: Objective | Function, go: Go) -> None:
@@ -31,7 +34,7 @@ def run_trial(line: Line, objective: Objective | Function, go: Go) -> None:
         try:
             line.send(Done(_number(objective(trial))))
         except optuna.TrialPruned as reason:
-            line.send(Pruned(str(reason)))
+            line.send(Pruned(first_line(reason)))
         return
     context = RemoteContext(line, go, objective.metric)
     context.workdir.mkdir(parents=True, exist_ok=True)
@@ -43,6 +46,14 @@ def run_trial(line: Line, objective: Objective | Function, go: Go) -> None:
 
 
 def _number(value: Any) -> float:
+    """As Optuna, which takes a single number in a sequence too."""
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes) and len(value) > 0:
+        if len(value) > 1 and all(isinstance(one, numbers.Number) for one in value):
+            raise UnsupportedError(
+                f"the objective returned {len(value)} values, and several objectives are not supported. "
+                "Return one number, then type the command again"
+            )
+        value = value[0] if len(value) == 1 else value
     try:
         return float(value)
     except (TypeError, ValueError):
@@ -63,17 +74,20 @@ def _failures(line: Line) -> Iterator[None]:
 def serve(end: socket.socket, reference: str) -> None:
     """Answers one task after another until the pipe ends."""
     line = Line(Pipe(end))
-    objective: Objective | Function | None = None
+    loaded: Loaded | None = None
     while True:
         task = line.receive()
         if not isinstance(task, Describe | Evaluate | Go):
             raise TypeError(f"{task} is no task")
         _log_to(Path(task.log))
         with _failures(line):
-            objective = objective or load(reference)
+            loaded = loaded or load(reference)
+            objective = loaded.objective
             if isinstance(task, Describe):
-                line.send(Definition(describe(objective, task)))
+                own = {"file": {"sha256": loaded.sha256}} if loaded.sha256 else {}
+                line.send(Definition(describe(objective, task) | own))
             elif isinstance(task, Go):
+                _refuse_another_file(reference, loaded, task)
                 run_trial(line, objective, task)
             elif isinstance(objective, Objective):
                 line.send(Metrics(as_json(dict(_evaluate(line, objective, task)))))
@@ -89,6 +103,15 @@ def _evaluate(line: Line, objective: Objective, task: Evaluate) -> Mapping[str, 
         except ValueError as refused:
             raise SearchError(str(refused)) from None
     return objective.evaluate(Path(task.folder), data_dir, task.split)
+
+
+def _refuse_another_file(reference: str, loaded: Loaded, go: Go) -> None:
+    """It may have been edited since this worker joined."""
+    if go.file is not None and go.file != loaded.sha256:
+        raise SearchError(
+            f"{reference} was changed meanwhile: {short(go.file)} when this search began, now {short(loaded.sha256)}. "
+            "Go back to what it was, or type the command again with CHANGED=1"
+        )
 
 
 def _log_to(path: Path) -> None:
