@@ -16,7 +16,7 @@ class Pipe:
 
     def __init__(self, end: socket.socket) -> None:
         self._socket = end
-        self._rest = b""
+        self._rest = bytearray()
 
     def fileno(self) -> int:
         """For ``select``."""
@@ -42,11 +42,15 @@ class Pipe:
             data = b""
         if not data:
             return None
-        *lines, self._rest = (self._rest + data).split(b"\n")
+        self._rest += data  # in place: a long line comes in many pieces
+        lines: list[bytearray] = []
+        if b"\n" in data:
+            *lines, self._rest = self._rest.split(b"\n")
+        messages = [decode(bytes(line)) for line in lines]
         if len(self._rest) > LONGEST:
-            self._rest = b""
-            return [*map(decode, lines), Unreadable(f"wrote a line of more than {LONGEST} bytes into its pipe")]
-        return [decode(line) for line in lines]
+            self._rest = bytearray()
+            messages.append(Unreadable(f"wrote a line of more than {LONGEST} bytes into its pipe"))
+        return messages
 
     def close(self) -> None:
         """The other end reads its end of file."""
