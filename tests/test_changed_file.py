@@ -62,7 +62,7 @@ def test_an_edited_function_is_refused_until_somebody_says_yes(capsys: Said, sto
     run("--trials", "4", "--changed")
     found = trials(storage_url, the_study(storage_url))
     note = f"the objective's file is {short(OTHER)}, {short(MINE)} where the study was created"
-    assert [trial.user_attrs.get("file") for trial in found] == [None, None, note, note]
+    assert [trial.user_attrs.get("search:file") for trial in found] == [None, None, note, note]
     assert [trial.value for trial in found] == [
         (trial.params["x"] - wanted) ** 2 for trial, wanted in zip(found, (2, 2, 3, 3), strict=True)
     ]
@@ -91,7 +91,7 @@ def test_who_joins_is_asked_too_and_the_path_says_nothing(
     raise_budget(storage_at(storage_url), the_study(storage_url), 5)
     Path("mine.py").write_text(OTHER)
     assert main(["worker", "mine", "--changed"]) == 0
-    assert "file" in trials(storage_url, the_study(storage_url))[-1].user_attrs
+    assert "search:file" in trials(storage_url, the_study(storage_url))[-1].user_attrs
 
 
 def test_an_own_objective_likewise_with_its_refit(capsys: Said, storage_url: str) -> None:
