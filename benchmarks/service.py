@@ -199,7 +199,8 @@ def _run(joined: JoinedStudy, lease: Lease, times: Times, pace: float) -> None:
         if pruned:
             break
     with timed(times, "tell"):
-        reports.tell(TrialState.PRUNED if pruned else TrialState.COMPLETE, "", None if pruned else score, 0.0)
+        state, value, by = (TrialState.PRUNED, None, "pruner") if pruned else (TrialState.COMPLETE, score, None)
+        reports.tell(state, "", value, 0.0, by)
     reports.release()
 
 

@@ -14,6 +14,7 @@ from search.database.optuna_tables import STUDY_ATTRIBUTES
 from search.database.tables import FILES, LEASES
 from search.studies.objective_file import is_shipped
 from search.studies.study import ATTRIBUTE, all_studies, find
+from search.studies.study_files import files_of
 from tests.commands import LIGHT, search
 from tests.faults import check, new_study, storage_at
 from tests.test_cli import a_study
@@ -47,6 +48,7 @@ def test_a_record_that_names_a_file_outside_removes_nothing(sqlite_url: str, tmp
     study = new_study(sqlite_url, budget=1, epochs=2)
     mine = tmp_path / "thesis.tex"
     mine.write_text("five years")
+    files_of(storage_at(sqlite_url), study)
     row = {"study_key": study.key, "number": 0, "name": "../thesis.tex", "sha256": "", "size": 1, "created": 0.0}
     with storage_at(sqlite_url).engine.begin() as connection:
         connection.execute(sa.insert(FILES).values([{**row, "kind": "log"}, {**row, "kind": "model", "value": 0.0}]))

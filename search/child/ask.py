@@ -53,6 +53,10 @@ class Asker:
         self._seat, self._folder, self._data_dir, self._listener = seat, folder, data_dir, listener
         self._name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
 
+    def beside(self, seat: Seat, listener: Listener) -> Asker:
+        """Another, with a child of its own, for while the first's is at work."""
+        return Asker(seat, self._folder, self._data_dir, listener)
+
     def describe(
         self,
         reference: str,

@@ -58,6 +58,15 @@ class Machine:
         refuse_changed_file(study, declared)
         return dataclasses.replace(study, definition={"shown": declared.get("shown"), **study.definition})
 
+    @contextmanager
+    def asking_beside(self) -> Iterator[Machine]:
+        """The same, with a child of its own for questions: those in the seats are at work, and keep their leases."""
+        seat = Seat(self.seats[0].devices, launch)
+        try:
+            yield dataclasses.replace(self, asker=self.asker.beside(seat, _Renewing(self.worker)))
+        finally:
+            seat.dismiss()
+
     @property
     def cores(self) -> int:
         """Of all seats."""
@@ -67,6 +76,19 @@ class Machine:
     def has_gpus(self) -> bool:
         """Whether one of the seats has one."""
         return any(seat.devices.gpus for seat in self.seats)
+
+
+class _Renewing:
+    """A listener for while trials run."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+
+    def say(self, text: str) -> None:
+        self._worker.screen.say(text)
+
+    def wait(self, _seconds: float) -> None:
+        self._worker.renew_due()
 
 
 @contextmanager

@@ -70,6 +70,16 @@ def _join(machine: Machine, wanted: Sequence[Study], *, strict: bool, trust: boo
 
 def _more(machine: Machine, names: Sequence[str], *, trust: bool) -> list[str]:
     """The keys of what is open by now, joined where this machine can; each that it cannot is said once."""
-    unfinished = machine.storage.leases.unfinished
-    new = [study for study in _wanted(machine, names) if study.key not in machine.asked and unfinished(study.key)]
-    return [study.key for study in _join(machine, new, strict=False, trust=trust, changed=False)]
+    engine = machine.storage.engine
+    if names:
+        found = (find(engine, one) for name in names for one in (name, name + REFIT))
+        there = [study for study in found if study is not None]
+    else:
+        there = all_studies(engine)
+    new = [study for study in there if study.key not in machine.asked]
+    if not new:
+        return []
+    unfinished = machine.storage.leases.openings([study.key for study in new], machine.worker.holder)
+    new = [study for study in new if study.key in unfinished]
+    with machine.asking_beside() as beside:
+        return [study.key for study in _join(beside, new, strict=False, trust=trust, changed=False)]

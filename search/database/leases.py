@@ -125,6 +125,8 @@ class Leases:
         dialect: Any = postgresql if self._engine.name == "postgresql" else sqlite
         rows = [{"study_key": study_key, "number": number} for number in range(budget)]
         connection.execute(dialect.insert(LEASES).on_conflict_do_nothing(), rows)
+        unused = (LEASES.c.study_key == study_key, LEASES.c.state == "unused")
+        connection.execute(sa.update(LEASES).where(*unused).values(state="open", finished=None))
 
     def claim(self, study_key: str, holder: str, host: str, nonce: str, *, left: bool = False) -> Lease | None:
         """The open lease with the lowest number that nobody holds, now ours. None: look again, or ``unfinished``.
@@ -237,6 +239,12 @@ class Leases:
         query = sa.select(sa.func.count()).where(LEASES.c.study_key == study_key, LEASES.c.state == "open")
         with self._engine.connect() as connection:
             return int(connection.execute(query).scalar_one())
+
+    def forgive(self, study_key: str) -> None:
+        """Somebody has mended what raised: exceptions are counted anew, and everybody may try again."""
+        own = (LEASES.c.study_key == study_key, LEASES.c.state == "open")
+        with self._engine.begin() as connection:
+            connection.execute(sa.update(LEASES).where(*own).values(errors=0, avoid=None, retry_at=0.0))
 
     def budget(self, study_key: str) -> int:
         """Units, used up or not."""

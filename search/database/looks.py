@@ -46,7 +46,8 @@ def begin(engine: sa.Engine, look: Look, *, patience: float) -> str | UnderWay:
         if under_way is not None:
             return under_way
         # Two that begin at once give theirs the same name: the second finds it taken.
-        name = hashlib.sha256(f"{look.study_key}/{look.test}/{look.model}/{len(rows)}".encode()).hexdigest()[:32]
+        last = rows[0].look if rows else ""
+        name = hashlib.sha256(f"{look.study_key}/{look.test}/{look.model}/{last}".encode()).hexdigest()[:32]
         dialect: Any = postgresql if engine.name == "postgresql" else sqlite
         row = {
             "look": name,

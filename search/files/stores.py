@@ -69,10 +69,13 @@ def store_at(place: str | None, engine: sa.Engine) -> FileStore:
     return store
 
 
-def store_again(place: str | None, engine: sa.Engine, names: Collection[str]) -> FileStore:
-    """The store at this place, which has files of these names. SearchError where it is another one or not there."""
+def store_again(place: str | None, engine: sa.Engine, names: Collection[str], *, is_known: bool) -> FileStore:
+    """The store at this place, which has files of these names. SearchError where it is another one or not there.
+
+    ``is_known``: it was made when its study was, whatever is in it.
+    """
     store = reading_store(place, engine)
-    if names and not store.is_there() and not _any_there(store, names):
+    if (names or is_known) and not store.is_there() and not _any_there(store, names):
         raise not_there(store)
     store.prepare()
     return store
@@ -82,14 +85,14 @@ def not_there(store: FileStore) -> SearchError:
     """For a share that is not mounted, say: what it holds is needed, so that nobody begins anew without it."""
     return SearchError(
         f"the files are not at {store.folder} on this machine, or it is not the folder that they were stored in. "
-        "Mount it, or say where it is: --files"
+        f"Mount it, or say where it is: --files. If it is lost for good: touch {store.folder}/.search-files"
     )
 
 
 def _any_there(store: FileStore, names: Collection[str]) -> bool:
     """Of a folder from before it was marked."""
     for name in names:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, SearchError):
             store.open_reader(name).close()
             return True
     return False

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from search.database.fence import FencedStorage
 from search.errors import SearchError
 from search.studies.attributes import own
 from search.studies.create import create
 from search.studies.stop import let_go_on
-from search.studies.study import REFIT, Study, find
+from search.studies.study import REFIT, Study, find, still_there
 from search.studies.trials import TrialRow, all_trials, attributes, best_trial, parameters
 
 
@@ -20,16 +22,18 @@ def ensure_refit(storage: FencedStorage, study: Study) -> Study:
             f"See why: make status STUDY={study.name}"
         )
     refit = refit_of(storage, study, best)
-    if refit is None or why_failed(storage, refit):
-        refit = _create(storage, study, best)
+    if refit is None:
+        refit = _create(storage, study, best, find(storage.engine, study.name + REFIT))
+    elif why_failed(storage, refit):
+        refit = _create(storage, study, best, refit)
     let_go_on(storage, refit)
     return refit
 
 
 def why_failed(storage: FencedStorage, refit: Study) -> str | None:
     """How a refit ended that has no model to show for it; None: it is done, or on its way."""
-    (lease,) = storage.leases.rows(refit.key)
-    if lease["state"] in {"open", "complete"}:
+    lease = next(iter(storage.leases.rows(refit.key)), None)
+    if lease is None or lease["state"] in {"open", "complete"}:
         return None
     trial = next((one for one in all_trials(storage.engine, refit) if one.lease == lease["number"]), None)
     reason = own(attributes(storage.engine, trial), "reason", old=refit.is_old) if trial else None
@@ -44,10 +48,11 @@ def refit_of(storage: FencedStorage, study: Study, trial: TrialRow) -> Study | N
     return refit if (refit.refit["key"], refit.refit["trial"]) == (study.key, trial.number) else None
 
 
-def _create(storage: FencedStorage, study: Study, best: TrialRow) -> Study:
-    old = find(storage.engine, study.name + REFIT)
-    if old is not None:
-        storage.delete_study(old.study_id)  # by its id: the name may by now be a newer one's
+def _create(storage: FencedStorage, study: Study, best: TrialRow, old: Study | None) -> Study:
+    """In place of an ``old`` one and of no other: what somebody else made meanwhile is then the refit."""
+    if old is not None and still_there(storage.engine, old):
+        with contextlib.suppress(KeyError):
+            storage.delete_study(old.study_id)
     again = {
         "study": study.name,
         "key": study.key,

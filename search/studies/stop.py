@@ -49,4 +49,5 @@ def stop(storage: FencedStorage, study: Study, why: str) -> None:
 def let_go_on(storage: FencedStorage, study: Study) -> None:
     """A study that stopped because its objective raised goes on."""
     if last_stop(storage.engine, study).get("why"):
+        storage.leases.forgive(study.key)
         storage.set_study_user_attr(study.study_id, STOPPED, {"why": None})

@@ -14,7 +14,8 @@ def files_of(storage: FencedStorage, study: Study, place: str | None = None) -> 
     SearchError where nothing can be written there, or what the study has stored is not there.
     """
     names = recorded_names(storage.engine, study.key)
-    store = store_again(place or study.files_place, storage.engine, names)
+    is_known = place is None and study.files_place is not None and not study.is_old
+    store = store_again(place or study.files_place, storage.engine, names, is_known=is_known)
     return Files(storage.engine, store, storage.leases, maximize=study.maximize)
 
 

@@ -46,8 +46,8 @@ def best_trial(engine: sa.Engine, study: Study) -> TrialRow | None:
     complete = (
         _trials(study)
         .where(sa.cast(TRIALS.c.state, sa.String) == "COMPLETE")
-        # An infinite one has no number stored: those are looked at first. Then in the order in which ``best`` decides.
-        .order_by(VALUES.c.value.is_not(None), value, LEASES.c.number.is_(None), LEASES.c.number, TRIALS.c.number)
+        # In the order in which ``best`` decides. An infinite one is stored as a type, without a number.
+        .order_by(_infinity(study.maximize), value, LEASES.c.number.is_(None), LEASES.c.number, TRIALS.c.number)
         .limit(_LOOKED_AT)
     )
     with engine.connect() as connection:
@@ -57,6 +57,13 @@ def best_trial(engine: sa.Engine, study: Study) -> TrialRow | None:
     if feasible is None and len(rows) == _LOOKED_AT:
         return best(all_trials(engine, study), maximize=study.maximize)
     return feasible
+
+
+def _infinity(maximize: bool) -> sa.ColumnElement[int]:
+    """Where an infinite value comes: before the finite ones, or behind them."""
+    first, last = ("INF_POS", "INF_NEG") if maximize else ("INF_NEG", "INF_POS")
+    kind = sa.cast(VALUES.c.value_type, sa.String)
+    return sa.case((kind == first, 0), (kind == last, 2), else_=1)
 
 
 def _trials(study: Study) -> sa.Select[Any]:

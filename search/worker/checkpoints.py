@@ -64,6 +64,11 @@ class Checkpoints:
         target = self._folder.path_for(one.step, Path(one.name).suffix)
         return LocalCheckpoint(one.step, self._joined.files.fetch(one, target))
 
+    @property
+    def in_use(self) -> bool:
+        """Whether the trial went on from one."""
+        return self._used is not None
+
     def discard_used(self) -> None:
         """That one cannot be used by the objective: the next claim finds the one before it. Raises LeaseLost."""
         if self._used is None:

@@ -16,6 +16,13 @@ class Begin(Message):
 
 
 @dataclass
+class Broken(Last):
+    """The worker's own: it has a bug, which a message of this trial has shown; its child is gone."""
+
+    bug: str
+
+
+@dataclass
 class Died(Last):
     """The worker's own: the child is gone, or was killed after ``silent`` seconds or for what it ``wrote``."""
 

@@ -101,7 +101,7 @@ class Worker:
                 files_place=self._files_place,
                 settings=self.settings,
                 say=self.screen.say,
-                between=self._renew_due,
+                between=self.renew_due,
             )
 
     def work(self, keys: Sequence[str], more: Callable[[], Sequence[str]] | None = None) -> None:
@@ -221,7 +221,11 @@ class Worker:
         lease = self.claims.claim(seat, self.joined, keys)
         if lease is not None:
             joined = self.joined[lease.study_key]
-            child = seat.child_for_trial(joined.study.objective)
+            try:
+                child = seat.child_for_trial(joined.study.objective)
+            except OSError as error:
+                self.storage.leases.give_back(lease, counted=False)
+                raise SearchError(f"no training process can be started here: {error}") from error
             self.trials[seat] = LeasedTrial(joined, lease, child, seat.devices, self._kernel_kills)
             self.claims.begun(seat)
 
@@ -291,7 +295,7 @@ class Worker:
             text = traceback.format_exc()
             print(text, file=sys.stderr, flush=True)
             seat.dismiss()
-            self.outage.attempt(lambda: trial.break_off(text))
+            trial.break_off(text)
 
     def _may_begin(self, seat: Seat, trial: LeasedTrial) -> bool:
         """A trial that is to run alone waits for the others, holding its lease; then what is warm beside it goes."""
@@ -312,7 +316,7 @@ class Worker:
         joined = trial.joined
         if trial.reported or trial.outcome in {"complete", "pruned"}:
             joined.failures_in_a_row = 0
-        elif trial.raised:
+        elif trial.raised and not trial.lease.errors:  # raised elsewhere before, it is the trial that is at fault
             joined.failures_in_a_row += 1
             if gives_up(joined.failures_in_a_row, self.settings.failures):
                 self.outage.attempt(lambda: self._give_up(trial))
@@ -333,7 +337,7 @@ class Worker:
 
     def _look_after(self) -> None:
         now = time.monotonic()
-        self._renew_due()
+        self.renew_due()
         late = self.stopping and is_late(self.settings, now - self._stop_asked)
         for seat, trial in list(self.trials.items()):
             if seat.child is not None and not trial.free and seat.child.gone():
@@ -344,7 +348,7 @@ class Worker:
                 self.screen.say(f"the database is away: trial {trial.number} goes on when its lease has expired")
                 del self.trials[seat]
 
-    def _renew_due(self) -> None:
+    def renew_due(self) -> None:
         """All leases held here, if it is time; also called between the pieces of a long transfer."""
         now = time.monotonic()
         if now - self._renewed < self.settings.renew_every or self.outage.lasts:

@@ -66,7 +66,9 @@ class Reports:
 
     def forget(self) -> None:
         """After the database was away: what Optuna remembers may not be what is stored, and is read anew."""
+        exhausted = self._study.is_exhausted
         self._study = as_optuna(self._joined.study, self._joined.cached, self._lease.number)
+        self._study.is_exhausted = exhausted
         self._trial = None
 
     def release(self) -> None:

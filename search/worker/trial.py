@@ -6,6 +6,7 @@ record, store, tell; a death anywhere leaves a lease that the next holder goes o
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import deque
 from collections.abc import Callable
@@ -28,7 +29,7 @@ from search.studies.stop import stop
 from search.studies.study import still_there
 from search.worker.checkpoints import Checkpoints
 from search.worker.epoch_times import EpochTimes
-from search.worker.inbox import Begin, Died
+from search.worker.inbox import Begin, Broken, Died
 from search.worker.joined_study import JoinedStudy
 from search.worker.keep_at_end import keep_log, keep_model
 from search.worker.outage import DatabaseBrokenError
@@ -98,13 +99,13 @@ class LeasedTrial:
             self._stop("hand over")
 
     def break_off(self, bug: str) -> None:
-        """This process has a bug, and what it was doing for the trial is not done: an attempt. Its child is gone."""
-        self.free = True
-        self.inbox.clear()
-        self.folder.add_to_log(bug)
-        if not self.over:
-            self._leave_to_others(counted=True)
-            self._end("waiting", f"a bug, {bug.strip().splitlines()[-1]}; the traceback is in {self.folder.log}")
+        """This process has a bug, and what it was doing for the trial is not done. Its child is gone."""
+        if self.inbox and isinstance(self.inbox[0], Broken):  # not even that can be said: its lease runs out
+            self._end("lost", "a bug, see above")
+            self.free = True
+            self.inbox.clear()
+        else:
+            self.inbox = deque([Broken(bug)])
 
     def is_silent(self) -> bool:
         """Whether the child should be killed: without a word while training, or too long when told to end."""
@@ -151,9 +152,10 @@ class LeasedTrial:
         except OSError as error:
             self._give_back_for(f"trial {self.number} cannot go on here: {error}")
         except KeyError:
-            if still_there(self.joined.storage.engine, self.joined.study):
+            gone = not still_there(self.joined.storage.engine, self.joined.study)
+            if not gone and self.joined.storage.leases.current(self.lease) is not None:
                 raise
-            self._end("lost", "the study was deleted")
+            self._end("lost", "the study was deleted" if gone else "the database is an older one by now")
             self._stop("fenced")
 
     def _handle(self, message: said.Message) -> None:  # noqa: PLR0912 - a line a message
@@ -191,6 +193,8 @@ class LeasedTrial:
                 self._failed(message)
             case Died():
                 self._died(message)
+            case Broken():
+                self._broken(message.bug)
             case said.Beat():
                 pass
             case _:
@@ -271,8 +275,10 @@ class LeasedTrial:
         self._end("handed over", f"after epoch {self.epoch}")
 
     def _failed(self, message: said.Failed) -> None:
-        verdict = failures.after_failure(message.cause, errors=self.lease.errors)
-        self.raised = message.cause == "error"
+        # Without a checkpoint to blame it is an exception like any.
+        cause = "error" if message.cause == "checkpoint" and not self.checkpoints.in_use else message.cause
+        verdict = failures.after_failure(cause, errors=self.lease.errors)
+        self.raised = cause == "error"
         if verdict == Verdict.PRUNED:
             self._tell(TrialState.PRUNED, message.why, by="hyperparameters")
         elif verdict == Verdict.FAILED:
@@ -306,6 +312,13 @@ class LeasedTrial:
         again = ", perhaps for memory; nothing is to run beside it when" if for_memory else ";"
         self._end("waiting", f"its process {how}{again} it goes on from epoch {self.epoch}")
 
+    def _broken(self, bug: str) -> None:
+        """An attempt, for which others may have better luck."""
+        with contextlib.suppress(OSError):
+            self.folder.add_to_log(bug)
+        self._leave_to_others(counted=True)
+        self._end("waiting", f"a bug, {bug.strip().splitlines()[-1]}; the traceback is in {self.folder.log}")
+
     def _tell(self, state: TrialState, reason: str, value: float | None = None, *, by: PrunedBy | None = None) -> None:
         """The last word on the trial: its log, its reason, then the state that closes the lease with it.
 
@@ -317,8 +330,6 @@ class LeasedTrial:
         self.reports.tell(state, reason, value, self.times.unaccounted(), by)
         if value is not None:
             self.value = value
-        if self.reports.is_last and (left := self.joined.storage.leases.close_unbegun(self.joined.study.key)):
-            self.joined.say(f"nothing more is to be tried: {left} trials of the budget are not run")
         self._close(state.name.lower(), reason)
 
     def _is_told(self) -> bool:
@@ -328,6 +339,8 @@ class LeasedTrial:
         return state is not None
 
     def _close(self, outcome: str, reason: str) -> None:
+        if self.reports.is_last and (left := self.joined.storage.leases.close_unbegun(self.joined.study.key)):
+            self.joined.say(f"nothing more is to be tried: {left} trials of the budget are not run")
         self._end(outcome, reason)
         self.joined.files.sweep_lease(self.lease)
         self.folder.clear()
