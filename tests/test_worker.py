@@ -469,7 +469,7 @@ def test_a_checkpoint_that_cannot_be_had_costs_epochs(
     storage_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, harm: str, how_many: int
 ) -> None:
     """On another machine than the one that wrote it: the one before it is next, then the beginning; said in a line."""
-    study = new_study(storage_url, epochs=6)
+    study = new_study(storage_url, epochs=30)
     monkeypatch.setenv("LIGHT_PAUSE", "0.2")
     eager = replace(SETTINGS, upload_share=10.0)
     work(storage_url, study, tmp_path, Script(lambda worker: worker.stop(), after_epoch=3), settings=eager)
@@ -494,7 +494,7 @@ def test_a_checkpoint_that_the_objective_refuses_gives_way(
     storage_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The stored ones one after the other, and then the beginning; no attempt is counted."""
-    study = new_study(storage_url, epochs=6)
+    study = new_study(storage_url, epochs=30)
     monkeypatch.setenv("LIGHT_PAUSE", "0.2")
     eager = replace(SETTINGS, upload_share=10.0)
     work(storage_url, study, tmp_path, Script(lambda worker: worker.stop(), after_epoch=3), settings=eager)
