@@ -169,7 +169,7 @@ class LeaseMachine(RuleBasedStateMachine):
         assert found == [
             (unit.state, unit.token, unit.epoch, unit.attempts, unit.holder, unit.seconds) for unit in self.units
         ]
-        assert self.leases.unfinished(self.key) == sum(unit.state == "open" for unit in self.units)
+        assert self.leases.progress(self.key).leases.get("open", 0) == sum(unit.state == "open" for unit in self.units)
         assert all((row["expires"] < row["now"]) == unit.free for row, unit in zip(rows, self.units, strict=True)
                    if unit.state == "open")  # fmt: skip
 

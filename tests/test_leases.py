@@ -61,7 +61,7 @@ def test_racing_claims_are_exact(storage_url: str, tmp_path: Path) -> None:
         if index < 2:
             with storage_at(storage_url).engine.begin() as connection:
                 table.raise_budget(connection, KEY, 60)
-        while table.unfinished(KEY):
+        while table.progress(KEY).leases.get("open", 0):
             lease = table.claim(KEY, f"process {index}", "host", secrets.token_hex(8))
             if lease is not None:
                 taken.append([lease.number, lease.token])
@@ -80,12 +80,12 @@ def test_a_claim_without_a_row_means_look_again(storage_url: str) -> None:
     first, second = claimed(table), claimed(table, "two")
     assert (first.number, second.number) == (0, 1), "the lowest number first"
     assert table.claim(KEY, "three", "host", secrets.token_hex(8)) is None
-    assert table.unfinished(KEY) == 2, "all are held, so none is free; but none is used up either"
+    assert table.progress(KEY).leases.get("open", 0) == 2, "all are held, so none is free; but none is used up either"
     assert table.claim("another-study", "three", "host", secrets.token_hex(8)) is None
     table.close(first, "complete")
-    assert table.unfinished(KEY) == 1
+    assert table.progress(KEY).leases.get("open", 0) == 1
     table.close(second, "fail")
-    assert table.unfinished(KEY) == 0
+    assert table.progress(KEY).leases.get("open", 0) == 0
 
 
 def test_it_expires_by_the_databases_clock(storage_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -463,17 +463,23 @@ def harmed(files: Files, record: Any, harm: str) -> None:
         files.store.write(record.name, io.BytesIO(content[:-1]), lambda: None)
 
 
+def interrupted(storage_url: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
+    """A study whose trial was handed over in the middle, with both of its checkpoints stored."""
+    study = new_study(storage_url, epochs=30)
+    monkeypatch.setenv("LIGHT_PAUSE", "0.2")
+    eager = replace(SETTINGS, upload_share=10.0)
+    work(storage_url, study, folder, Script(lambda worker: worker.stop(), after_epoch=3), settings=eager)
+    monkeypatch.delenv("LIGHT_PAUSE")
+    return study
+
+
 @pytest.mark.parametrize("harm", ["damaged", "gone"])
 @pytest.mark.parametrize("how_many", [1, 2])
 def test_a_checkpoint_that_cannot_be_had_costs_epochs(
     storage_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, harm: str, how_many: int
 ) -> None:
     """On another machine than the one that wrote it: the one before it is next, then the beginning; said in a line."""
-    study = new_study(storage_url, epochs=30)
-    monkeypatch.setenv("LIGHT_PAUSE", "0.2")
-    eager = replace(SETTINGS, upload_share=10.0)
-    work(storage_url, study, tmp_path, Script(lambda worker: worker.stop(), after_epoch=3), settings=eager)
-    monkeypatch.delenv("LIGHT_PAUSE")
+    study = interrupted(storage_url, tmp_path, monkeypatch)
     worker = worker_on(storage_url, study, tmp_path / "elsewhere")
     files = worker.joined[study.key].files
     stored = files.checkpoints(study.key, 0)
@@ -494,11 +500,7 @@ def test_a_checkpoint_that_the_objective_refuses_gives_way(
     storage_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The stored ones one after the other, and then the beginning; no attempt is counted."""
-    study = new_study(storage_url, epochs=30)
-    monkeypatch.setenv("LIGHT_PAUSE", "0.2")
-    eager = replace(SETTINGS, upload_share=10.0)
-    work(storage_url, study, tmp_path, Script(lambda worker: worker.stop(), after_epoch=3), settings=eager)
-    monkeypatch.delenv("LIGHT_PAUSE")
+    study = interrupted(storage_url, tmp_path, monkeypatch)
     monkeypatch.setenv("LIGHT_MOOD", "refuses")
     said = work(storage_url, study, tmp_path / "elsewhere", settings=replace(SETTINGS, attempts=1)).said
     assert sum("the one before it is next" in line for line in said) == 2

@@ -20,9 +20,9 @@ def run(parsed: argparse.Namespace) -> int:
     with opened(options) as machine:
         if options.changed and not parsed.studies:
             raise SearchError("CHANGED says yes for one study. Name it: make worker STUDY=… CHANGED=1")
-        worker, say, unfinished = machine.worker, machine.screen.say, machine.storage.leases.unfinished
+        worker, say = machine.worker, machine.screen.say
         wanted = _wanted(machine, parsed.studies)
-        if not any(unfinished(study.key) for study in wanted):
+        if not _open(machine, wanted):
             say(f"nothing is left to do: every budget is used up. Create a study: {FIRST_SEARCH}")
             return 0
         trust = bool(parsed.studies) or parsed.trust
@@ -41,9 +41,15 @@ def _wanted(machine: Machine, names: Sequence[str]) -> list[Study]:
     """The studies named, each with its refit; without names all that are open."""
     engine = machine.storage.engine
     if not names:
-        return [study for study in all_studies(engine) if machine.storage.leases.unfinished(study.key)]
+        return _open(machine, all_studies(engine))
     studies = [existing(engine, name) for name in names]
     return studies + [refit for name in names if (refit := find(engine, name + REFIT))]
+
+
+def _open(machine: Machine, studies: Sequence[Study]) -> list[Study]:
+    """Those that have units of their budget left; one statement."""
+    openings = machine.storage.leases.openings([study.key for study in studies], machine.worker.holder)
+    return [study for study in studies if study.key in openings]
 
 
 def _join(machine: Machine, wanted: Sequence[Study], *, strict: bool, trust: bool, changed: bool) -> list[Study]:
@@ -79,7 +85,6 @@ def _more(machine: Machine, names: Sequence[str], *, trust: bool) -> list[str]:
     new = [study for study in there if study.key not in machine.asked]
     if not new:
         return []
-    unfinished = machine.storage.leases.openings([study.key for study in new], machine.worker.holder)
-    new = [study for study in new if study.key in unfinished]
+    new = _open(machine, new)
     with machine.asking_beside() as beside:
         return [study.key for study in _join(beside, new, strict=False, trust=trust, changed=False)]

@@ -125,20 +125,19 @@ class Leases:
         dialect: Any = postgresql if self._engine.name == "postgresql" else sqlite
         rows = [{"study_key": study_key, "number": number} for number in range(budget)]
         connection.execute(dialect.insert(LEASES).on_conflict_do_nothing(), rows)
-        unused = (LEASES.c.study_key == study_key, LEASES.c.state == "unused")
+        unused = (LEASES.c.study_key == study_key, LEASES.c.state == UNUSED)
         connection.execute(sa.update(LEASES).where(*unused).values(state="open", finished=None))
 
     def claim(self, study_key: str, holder: str, host: str, nonce: str, *, left: bool = False) -> Lease | None:
-        """The open lease with the lowest number that nobody holds, now ours. None: look again, or ``unfinished``.
+        """The open lease with the lowest number that nobody holds, now ours. None: see ``openings``.
 
         ``nonce`` is new for each claim. What this holder has left to others it gets after its pause, or with ``left``.
         """
-        theirs = sa.or_(LEASES.c.avoid.is_(None), LEASES.c.avoid != holder, LEASES.c.retry_at < clock())
         free = [
             LEASES.c.study_key == study_key,
             LEASES.c.state == "open",
             LEASES.c.expires < clock(),
-            *([] if left else [theirs]),
+            *([] if left else [_not_avoiding(holder)]),
         ]
         lowest = (
             sa.select(LEASES.c.number)
@@ -234,12 +233,6 @@ class Leases:
         with self._engine.connect() as connection:
             return connection.execute(sa.select(LEASES).where(*self._mine(lease, any_state=True))).first()
 
-    def unfinished(self, study_key: str) -> int:
-        """Units of the budget that are not used up. 0 is the only proof that the study is done."""
-        query = sa.select(sa.func.count()).where(LEASES.c.study_key == study_key, LEASES.c.state == "open")
-        with self._engine.connect() as connection:
-            return int(connection.execute(query).scalar_one())
-
     def forgive(self, study_key: str) -> None:
         """Somebody has mended what raised: exceptions are counted anew, and everybody may try again."""
         own = (LEASES.c.study_key == study_key, LEASES.c.state == "open")
@@ -264,9 +257,9 @@ class Leases:
         return Progress({row.state: row.leases for row in found}, {row.state: int(row.epochs) for row in found})
 
     def openings(self, study_keys: Sequence[str], holder: str) -> dict[str, Openings]:
-        """Of these studies, those that have units left; one statement."""
+        """Of these studies, those that have units left; one statement. Left out is the only proof that one is done."""
         free = LEASES.c.expires < clock()
-        theirs = sa.or_(LEASES.c.avoid.is_(None), LEASES.c.avoid != holder, LEASES.c.retry_at < clock())
+        theirs = _not_avoiding(holder)
         query = (
             sa.select(
                 LEASES.c.study_key,
@@ -330,6 +323,11 @@ class Leases:
             LEASES.c.nonce == lease.nonce,
         ]
         return own if any_state else [*own, LEASES.c.state == "open"]
+
+
+def _not_avoiding(holder: str) -> sa.ColumnElement[bool]:
+    """Leases that this holder has not left to others, or whose pause is over."""
+    return sa.or_(LEASES.c.avoid.is_(None), LEASES.c.avoid != holder, LEASES.c.retry_at < clock())
 
 
 def _columns(entry: Entry) -> dict[str, Any]:

@@ -184,10 +184,7 @@ class Worker:
         now = time.monotonic()
         if self._more is not None and not self.stopping and now - self._looked_for_more > self.settings.look_again:
             self._looked_for_more = now
-            before = len(keys)
-            self.outage.attempt(lambda: keys.extend(self._new(keys)))
-            if len(keys) > before:
-                self.claims.look_soon()
+            self._take_new(keys)
 
     def _find_more(self, keys: list[str]) -> bool:
         """At the end: whether a study came while this worker lingered."""
@@ -195,15 +192,19 @@ class Worker:
             return False
         end = time.monotonic() + self.settings.linger
         while time.monotonic() < end and not self.stopping:
-            found: list[str] = []
-            self.outage.attempt(lambda: found.extend(self._new(keys)))  # noqa: B023
-            if found:
-                keys.extend(found)
-                self.claims.look_soon()
+            if self._take_new(keys):
                 return True
             time.sleep(self.settings.poll)
             self._check_time()
         return False
+
+    def _take_new(self, keys: list[str]) -> bool:
+        before = len(keys)
+        self.outage.attempt(lambda: keys.extend(self._new(keys)))
+        if len(keys) == before:
+            return False
+        self.claims.look_soon()
+        return True
 
     def _new(self, keys: Sequence[str]) -> list[str]:
         return [key for key in (self._more() if self._more else ()) if key not in keys]
