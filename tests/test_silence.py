@@ -138,11 +138,9 @@ def test_told_to_end_before_the_silence_is_noticed(
     goes_on(postgres_url, study, tmp_path, monkeypatch)
 
 
-@pytest.mark.parametrize(
-    "lock", ["SELECT 1 FROM leases FOR UPDATE", "LOCK TABLE leases, trials IN ACCESS EXCLUSIVE MODE"]
-)
+@pytest.mark.parametrize("lock", ["SELECT 1 FROM leases FOR UPDATE", "LOCK TABLE leases IN ACCESS EXCLUSIVE MODE"])
 def test_a_lock_held_for_ever(postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lock: str) -> None:
-    """Of the lease's row or of whole tables, by a session that is idle in its transaction."""
+    """Of the lease's row or of the whole table, by a session that is idle in its transaction."""
     study = new_study(postgres_url, epochs=100)
     monkeypatch.setenv("LIGHT_PAUSE", "0.1")
     with started(postgres_url, study, tmp_path) as worker, psycopg.connect(postgres_url) as other:

@@ -30,8 +30,11 @@ def driver_url(url: sa.URL) -> sa.URL:
     return driven(url)
 
 
-def engine_arguments(url: sa.URL, patience: Patience = PATIENCE) -> dict[str, Any]:
-    """Keywords of ``create_engine``: small pools, patience, a dead connection noticed before it is used."""
+def engine_arguments(url: sa.URL, patience: Patience = PATIENCE, connections: int = 2) -> dict[str, Any]:
+    """Keywords of ``create_engine``: patience, a dead connection noticed before it is used.
+
+    Of the ``connections`` to a server there are so many at most, and one is kept.
+    """
     if url.get_backend_name() == "sqlite":
         return {"connect_args": {"timeout": _BUSY_SECONDS}}
     ours: dict[str, Any] = {
@@ -45,8 +48,8 @@ def engine_arguments(url: sa.URL, patience: Patience = PATIENCE) -> dict[str, An
     }
     return {
         "pool_pre_ping": True,
-        "pool_size": 2,
-        "max_overflow": 2,
+        "pool_size": 1,
+        "max_overflow": connections - 1,
         "pool_recycle": 1800,
         # What the URL says goes before.
         "connect_args": {key: value for key, value in ours.items() if key not in url.query},
@@ -89,7 +92,7 @@ def durably(engine: sa.Engine) -> Iterator[sa.Connection]:
             connection.commit()
 
 
-def open_readonly(url: str) -> sa.Engine:
+def open_readonly(url: str, connections: int = 2) -> sa.Engine:
     """For commands that only read: SQLite is opened ``mode=ro`` and no pragma is set (WAL would rewrite the file)."""
     parsed = parse(url)
     if parsed.get_backend_name() == "sqlite":
@@ -105,7 +108,9 @@ def open_readonly(url: str) -> sa.Engine:
             poolclass=sa.pool.QueuePool,
         )
     else:
-        engine = sa.create_engine(driver_url(parsed), readonly=True, **engine_arguments(parsed))
+        engine = sa.create_engine(
+            driver_url(parsed), readonly=True, **engine_arguments(parsed, connections=connections)
+        )
     with unusable(parsed), engine.connect() as connection:
         if engine.name == "postgresql" and connection.execute(_READONLY).scalar_one() != "on":
             raise SearchError(

@@ -46,9 +46,9 @@ def open_storage(url: str, patience: Patience = PATIENCE) -> FencedStorage:
         return storage
 
 
-def open_readonly_storage(url: str) -> FencedStorage:
-    """The same over connections on which the database refuses to write."""
-    engine = open_readonly(url)
+def open_readonly_storage(url: str, connections: int = 2) -> FencedStorage:
+    """The same over so many connections, on which the database refuses to write."""
+    engine = open_readonly(url, connections)
     with unusable(engine.url):
         text = engine.url.render_as_string(hide_password=False)
         begun = {"readonly": True} if engine.name == "postgresql" else {}

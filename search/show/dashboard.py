@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
-_THREADS = 4  # as many as the engine's pool has connections
+_THREADS = 4  # each with a connection
 
 
 def serve(
@@ -56,7 +56,7 @@ def serve(
 
 def readonly_storage(url: str) -> BaseStorage:
     """Optuna's cached storage over connections on which the database refuses to write."""
-    return optuna.storages.get_storage(open_readonly_storage(url))
+    return optuna.storages.get_storage(open_readonly_storage(url, _THREADS))
 
 
 def read_only(application: WSGIApplication, host: str) -> WSGIApplication:
