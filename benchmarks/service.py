@@ -22,11 +22,12 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import optuna
 import sqlalchemy as sa
@@ -75,7 +76,7 @@ def database(kind: str, folder: Path) -> Iterator[str]:
         return
     from tests.postgres import Postgres  # noqa: PLC0415 - from a wheel that only this and the tests need
 
-    server = Postgres()
+    server = Postgres(connections=300)  # 64 plain Optunas hold more than PostgreSQL's default of 100
     try:
         yield server.create_database()
     finally:
@@ -262,11 +263,7 @@ def _forked(side: Callable[..., Times], url: str, folder: Path, workers: int, se
     for worker in range(workers):
         pid = os.fork()
         if pid == 0:
-            random.seed(worker)
-            time.sleep(random.uniform(0, 2))  # noqa: S311
-            found = side(url, folder, seconds, 1.0)
-            (folder / f"{worker}.json").write_text(json.dumps(found))
-            os._exit(0)
+            _simulate(worker, lambda: side(url, folder, seconds, 1.0), folder / f"{worker}.json")
         pids.append(pid)
     statuses = [os.waitpid(pid, 0)[1] for pid in pids]
     if any(statuses):
@@ -276,6 +273,20 @@ def _forked(side: Callable[..., Times], url: str, folder: Path, workers: int, se
         for what, times in json.loads((folder / f"{worker}.json").read_text()).items():
             together.setdefault(what, []).extend(times)
     return together
+
+
+def _simulate(worker: int, side: Callable[[], Times], file: Path) -> NoReturn:
+    """In a fork, which must not end what its parent has begun."""
+    status = 1
+    try:
+        random.seed(worker)
+        time.sleep(random.uniform(0, 2))  # noqa: S311
+        file.write_text(json.dumps(side()))
+        status = 0
+    except BaseException:  # noqa: BLE001 - said, and known by the status
+        traceback.print_exc()
+    finally:
+        os._exit(status)
 
 
 def _status(url: str) -> float:

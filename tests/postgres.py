@@ -32,7 +32,8 @@ _WATCHED = '"$@" >"$0/log" 2>&1 & pid=$!; cat >/dev/null; kill -INT $pid; wait $
 class Postgres:
     """One server on 127.0.0.1. ``stop`` and ``start`` again keep port and data, as a restart does."""
 
-    def __init__(self) -> None:
+    def __init__(self, connections: int = 100) -> None:
+        self._connections = connections
         self.folder = Path(tempfile.mkdtemp(prefix="search-postgres-"))
         self._user = "nobody" if os.geteuid() == 0 else None
         self._programs = self._usable_programs()
@@ -45,6 +46,7 @@ class Postgres:
         """Returns when connections are accepted."""
         # The time zone is one that no code expects: what mixes local time and UTC is found out.
         settings = ["fsync=off", "full_page_writes=off", "synchronous_commit=off", "timezone=Asia/Kathmandu"]
+        settings.append(f"max_connections={self._connections}")
         command = [str(self._programs / "postgres"), "-D", str(self._data)]
         command += ["-h", "127.0.0.1", "-p", str(self.port), "-k", ""]
         command += [part for setting in settings for part in ("-c", setting)]
