@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Unpack
 
 import sqlalchemy as sa
 from optuna.storages import BaseStorage, RDBStorage
-from optuna.storages._rdb.models import TrialModel
+from optuna.storages._rdb.models import TrialModel, TrialUserAttributeModel
 from optuna.trial import FrozenTrial, TrialState
 
 from search.database.leases import Entry, Lease, LeaseLost, Leases
@@ -60,6 +61,13 @@ class FencedStorage(RDBStorage):
             return (through or self).create_new_trial(study_id, template_trial=template)
         finally:
             del self._held[_NEWBORN]
+
+    def add_facts(self, trial_id: int, facts: Mapping[str, Any], lease: Lease) -> None:
+        """User attributes that a new trial has not got, in one transaction."""
+        rows = [{"trial_id": trial_id, "key": key, "value_json": json.dumps(value)} for key, value in facts.items()]
+        with self.engine.begin() as connection:
+            self.leases.prove(connection, lease)
+            connection.execute(sa.insert(TrialUserAttributeModel), rows)
 
     @contextlib.contextmanager
     def entering(self, trial_id: int, **entry: Unpack[Entry]) -> Iterator[None]:

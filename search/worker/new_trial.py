@@ -34,13 +34,12 @@ def _adopted(joined: JoinedStudy, lease: Lease) -> int | None:
 def _born(joined: JoinedStudy, lease: Lease) -> int:
     storage, study = joined.storage, joined.study
     fixed = study.fixed(lease.number)
-    template = create_trial(
-        state=TrialState.RUNNING,
-        user_attrs=_facts(study.code, lease),
-        # Optuna suggests these before it asks the sampler; of a trial that has them a grid fixes nothing.
-        system_attrs={"fixed_params": fixed} if fixed else {},
-    )
-    return storage.bear(study.study_id, template, lease, through=joined.cached)
+    # Optuna suggests these before it asks the sampler; of a trial that has them a grid fixes nothing.
+    template = create_trial(state=TrialState.RUNNING, system_attrs={"fixed_params": fixed} if fixed else {})
+    trial_id = storage.bear(study.study_id, template, lease, through=joined.cached)
+    # Afterwards, as all births of a study wait for each other.
+    storage.add_facts(trial_id, _facts(study.code, lease), lease)
+    return trial_id
 
 
 def _facts(code: str, lease: Lease) -> dict[str, object]:
