@@ -93,7 +93,7 @@ dashboard: .venv
 	$(service) dashboard$(call flag,port,PORT)$(files)
 
 test: .venv
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -n 2 --dist worksteal
 
 integration: .venv
 	.venv/bin/python -m tests.integration.system

@@ -27,11 +27,12 @@ class Asha(BasePruner):
         step = trial.last_step
         if step not in self.rungs:
             return False
-        others = study.get_trials(deepcopy=False)
         values = [
-            t.intermediate_values[step] for t in others if step in t.intermediate_values and t.number != trial.number
+            t.intermediate_values[step] for t in study.get_trials(deepcopy=False) if step in t.intermediate_values
         ]
         value = trial.intermediate_values[step]
-        ranked = sorted([*values, value], reverse=study.direction == StudyDirection.MAXIMIZE)
-        last_kept = ranked[max(len(ranked) // self.reduction, 1) - 1]
-        return value < last_kept if study.direction == StudyDirection.MAXIMIZE else value > last_kept
+        if study.direction == StudyDirection.MAXIMIZE:
+            better = sum(other > value for other in values)
+        else:
+            better = sum(other < value for other in values)
+        return better >= max(len(values) // self.reduction, 1)
