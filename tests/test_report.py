@@ -229,17 +229,24 @@ def test_an_export_replaces_its_own_studys_alone(sqlite_url: str, tmp_path: Path
         work(sqlite_url, study, tmp_path)
     target.mkdir()
     report = target / "report.json"
-    for foreign in ("{}", '{"study": "x"}', '["study", "objective", "test_openings"]', "no json"):
+    copied = json.dumps({"study": one.name, "objective": "x", "test_openings": 0})
+    for foreign in ("{}", '["study", "objective", "test_openings"]', "no json", copied):
         report.write_text(foreign)
-        with pytest.raises(SearchError, match=r"mine holds something else than an export. Give another folder: --to"):
+        with pytest.raises(SearchError, match=r"mine holds something else than an export, .* Give another folder: "):
             exported(sqlite_url, one, target, Evaluation(), test=False)
         assert report.read_text() == foreign
-    report.write_text(json.dumps({"study": one.name, "objective": "x", "test_openings": 0}))  # of version 0.1
+    report.unlink()
+    exported(sqlite_url, one, target, Evaluation(), test=False)
     other_names = rf"mine is an export of '{one.name}', not of '{other.name}'. Give another folder: --to DIR"
     for _ in range(2):
         with pytest.raises(SearchError, match=other_names):
             exported(sqlite_url, other, target, Evaluation(), test=False)
         exported(sqlite_url, one, target, Evaluation(), test=False)
+
+    (tmp_path / "link").symlink_to(target)
+    (target / "old.png").write_text("")
+    exported(sqlite_url, one, tmp_path / "link", Evaluation(), test=False)
+    assert (tmp_path / "link").is_symlink() and not (target / "old.png").exists()
 
     # A study that had the same name and was deleted: its export may be all that is left of it.
     mark = target / ".search-export"
@@ -258,7 +265,7 @@ def test_an_export_replaces_an_export_and_nothing_else(sqlite_url: str, tmp_path
     work(sqlite_url, study, tmp_path)
     target.mkdir()
     (target / "thesis.tex").write_text("five years")
-    with pytest.raises(SearchError, match=r"mine holds something else than an export. Give another folder: --to"):
+    with pytest.raises(SearchError, match=r"mine holds something else than an export, .* Give another folder: "):
         exported(sqlite_url, study, target, evaluation, test=False)
     assert (target / "thesis.tex").read_text() == "five years"
     (target / "thesis.tex").rename(tmp_path / "thesis.tex")

@@ -135,25 +135,30 @@ def test_an_objective_that_raises_everywhere_stops_its_study_and_uses_up_nothing
     assert check(storage_url, study, 6) == []
 
 
-def test_one_broken_worker_of_two_uses_up_nothing(
-    storage_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("count", [1, 2])
+def test_broken_workers_beside_a_healthy_one_use_up_nothing(
+    storage_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
-    """It stops by itself, in one line; what it could not run the other runs, and the study ends complete."""
+    """Each stops by itself, in one line; what they could not run the other runs, and the study ends complete.
+
+    What raised on one broken machine and then on another has not failed.
+    """
     study = new_study(storage_url, budget=8, epochs=4)
-    error = tmp_path / "error"
     monkeypatch.setenv("LIGHT_PAUSE", "0.1")
 
-    def broken() -> None:
+    def broken(number: int) -> None:
         os.environ["LIGHT_MOOD"] = "raises"
         try:
-            work(storage_url, study, tmp_path / "broken")
+            work(storage_url, study, tmp_path / f"broken {number}")
         except SearchError as reason:
-            error.write_text(str(reason))
+            (tmp_path / f"error {number}").write_text(str(reason))
 
     healthy = forked(lambda: work(storage_url, study, tmp_path / "healthy") and None)
     until("the healthy one has reported", lambda: rows(storage_url, study)[0]["epoch"] >= 1)
-    assert os.waitpid(forked(broken), 0)[1] == 0
-    assert re.match(r"3 trials of '.*' in a row raised on ", error.read_text())
+    stopping = [forked(lambda number=number: broken(number)) for number in range(count)]  # type: ignore[misc]
+    for number, pid in enumerate(stopping):
+        assert os.waitpid(pid, 0)[1] == 0
+        assert re.match(r"3 trials of '.*' in a row raised on ", (tmp_path / f"error {number}").read_text())
     assert os.waitpid(healthy, 0)[1] == 0
     assert check(storage_url, study, 8) == []
 
@@ -491,7 +496,7 @@ def test_a_checkpoint_that_cannot_be_had_costs_epochs(
     begun = stored[1].step if how_many == 1 else 0
     (row,) = rows(storage_url, study)
     assert (row["resumed_from"], row["repeated"]) == (f"[{begun}]", stored[0].step - begun)
-    said = [line for line in worker.screen.said if "cannot go on from epoch" in line]  # type: ignore[attr-defined]
+    said = [line for line in worker.screen.said if "goes on from before epoch" in line]  # type: ignore[attr-defined]
     assert len(said) == how_many and all(f"is {harm}" in line for line in said)
     assert check(storage_url, study, 1) == []
 
@@ -699,11 +704,28 @@ def test_the_second_signal_ends_at_once(tmp_path: Path, sqlite_url: str) -> None
         process.send_signal(signal.SIGINT)
         assert process.stdout is not None
         assert any(line.startswith("stopping: ") for line in process.stdout)
+        time.sleep(1)
         began = time.monotonic()
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 130
         assert time.monotonic() - began < 15, "the first waits for a hanging child for twice its grace of 20 s"
         until("the child is gone", lambda: not alive(child), seconds=10)
+
+
+def test_two_signals_of_one_event_hand_over(tmp_path: Path, sqlite_url: str) -> None:
+    """A terminal that is closed sends SIGHUP twice: by way of its shell, and of the kernel."""
+    arguments = ("light", "--objective", LIGHT, "--trials", "1", "--no-refit", "--epochs", "100")
+    with started(tmp_path, "run", *arguments, SEARCH_STORAGE=sqlite_url, LIGHT_PAUSE="0.1") as process:
+        until("it trains", lambda: list(tmp_path.glob(".search/*/0-1-*/checkpoints/*")))
+        process.send_signal(signal.SIGHUP)
+        assert process.stdout is not None
+        assert any(line.startswith("stopping: ") for line in process.stdout)
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(30) == 0
+    study = find(storage_at(sqlite_url).engine, "light")
+    assert study is not None
+    (row,) = rows(sqlite_url, study)
+    assert (row["state"], row["holder"]) == ("open", None) and row["epoch"] >= 1
 
 
 def test_timeout_hands_over_and_exports_the_best(tmp_path: Path, sqlite_url: str) -> None:

@@ -38,7 +38,7 @@ def export(
 
     ``test``: looks at the test set, unless that was done for this model.
     """
-    shown = winner.study.shown
+    shown, target = winner.study.shown, target.resolve()
     _earlier_export(winner.study, target)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as scratch:
@@ -65,25 +65,21 @@ def _earlier_export(study: Study, target: Path) -> Path | None:
     """
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return None
-    name, key = _marked(target) or _unmarked(target) or (None, None)
-    if name is None:
-        raise SearchError(f"{target} holds something else than an export. Give another folder: --to DIR")
+    marked = _marked(target)
+    if marked is None:
+        raise SearchError(
+            f"{target} holds something else than an export, which has a file {MARK}. Give another folder: --to DIR"
+        )
+    name, key = marked
     if name != study.name:
         raise SearchError(f"{target} is an export of {name!r}, not of {study.name!r}. Give another folder: --to DIR")
-    return None if key in {study.key, None} else _free(target.with_name(f"{target.name}.{key[:8]}"))
+    return None if key == study.key else _free(target.with_name(f"{target.name}.{key[:8]}"))
 
 
 def _marked(folder: Path) -> tuple[str, str] | None:
     """Name and key of the study that this folder is an export of."""
     mark = _read_json(folder / MARK)
     return (mark["study"], mark["key"]) if isinstance(mark.get("study"), str) and is_key(mark.get("key")) else None
-
-
-def _unmarked(folder: Path) -> tuple[str, None] | None:
-    """The same of an export of version 0.1, which had no mark."""
-    found = _read_json(folder / "report.json")
-    ours = isinstance(found.get("study"), str) and {"objective", "test_openings"} <= found.keys()
-    return (found["study"], None) if ours else None
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -83,9 +83,10 @@ def store_again(place: str | None, engine: sa.Engine, names: Collection[str], *,
 
 def not_there(store: FileStore) -> SearchError:
     """For a share that is not mounted, say: what it holds is needed, so that nobody begins anew without it."""
+    mark = f"mkdir -p {store.folder} && touch {store.folder}/.search-files"
     return SearchError(
         f"the files are not at {store.folder} on this machine, or it is not the folder that they were stored in. "
-        f"Mount it, or say where it is: --files. If it is lost for good: touch {store.folder}/.search-files"
+        f"Mount it, or say where it is: --files. If it is lost for good: {mark}"
     )
 
 

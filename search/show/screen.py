@@ -19,8 +19,8 @@ from search.worker.loop import Worker
 from search.worker.trial import LeasedTrial
 
 _PRUNED_MEANS = (
-    "pruned: stopped at a rung, as its value was not among the best there. That is no failure: it is",
-    "where a search saves its time, and it counts as a trial of the budget.",
+    "pruned: stopped at a rung, as its value was not among the best there. That is no failure: it is where a search "
+    "saves its time, and it counts as a trial of the budget."
 )
 _LOOK_EVERY = 2.0
 _ERASED = "\r\x1b[2K"
@@ -108,7 +108,8 @@ class Terminal:
         lines = [
             Text(printable(line)) for joined in worker.joined.values() if (line := self._summary(worker, joined.study))
         ]
-        return Group(table, *lines, *[Text(line, style="dim") for line in _PRUNED_MEANS])
+        pruned = any(progress.leases.get("pruned") for progress in self._progress.values())
+        return Group(table, *lines, *([Text(_PRUNED_MEANS, style="dim")] if pruned else []))
 
     def _summary(self, worker: Worker, study: Study) -> str:
         progress = self._progress.get(study.key)
@@ -133,4 +134,4 @@ def _row(trial: LeasedTrial) -> tuple[str, ...]:
     value = "" if trial.value is None else f"{trial.value:.4f}"
     rate = "" if trial.rate is None else f"{trial.rate:,.0f}"
     study = trial.joined.study
-    return study.name, number, f"{trial.epoch}/{study.epochs}", value, rate
+    return study.name, number, f"{trial.epoch}/{study.epochs}" if study.epochs else "", value, rate

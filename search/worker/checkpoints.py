@@ -51,7 +51,7 @@ class Checkpoints:
             try:
                 self._used, self._used_kind = self._copied(one), kind
             except (SearchError, OSError) as reason:
-                self._joined.say(f"trial {self.trial_number} cannot go on from epoch {step}: {reason}")
+                self._joined.say(f"trial {self.trial_number} goes on from before epoch {step}: {reason}")
             else:
                 self._uploaded = min(self._uploaded, step)  # a newer one that cannot be had is to be replaced
                 return self._used

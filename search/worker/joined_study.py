@@ -40,6 +40,8 @@ class JoinedStudy:
     say: Callable[[str], None]
     failures_in_a_row: int = 0
     """Trials that raised here before any report, since the last that did not."""
+    proven: bool = False
+    """Whether a trial has come so far here that this machine is not what is broken."""
     left_to_others: bool = False
     """Whether a trial was, that failed here."""
     checkpoints_taken: int = 0

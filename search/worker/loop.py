@@ -316,8 +316,9 @@ class Worker:
         self.screen.say(trial.sentence())
         joined = trial.joined
         if trial.reported or trial.outcome in {"complete", "pruned"}:
-            joined.failures_in_a_row = 0
-        elif trial.raised and not trial.lease.errors:  # raised elsewhere before, it is the trial that is at fault
+            joined.failures_in_a_row, joined.proven = 0, True
+        elif trial.raised and not (trial.lease.errors and joined.proven):
+            # What raised elsewhere before, and raises on a machine that is not broken, is at fault itself.
             joined.failures_in_a_row += 1
             if gives_up(joined.failures_in_a_row, self.settings.failures):
                 self.outage.attempt(lambda: self._give_up(trial))

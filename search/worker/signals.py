@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from types import FrameType
 
 from search.worker.loop import Worker
+
+_ONE_EVENT = 0.5
+"""Seconds. A terminal that is closed sends SIGHUP by way of its shell and of the kernel; that is not "again"."""
 
 
 def take_signals(worker: Worker) -> None:
@@ -15,13 +19,20 @@ def take_signals(worker: Worker) -> None:
     What was to be ignored from the start stays so: SIGHUP under ``nohup``, Ctrl-C for a script's background command.
     """
 
+    first = 0.0
+
     def handle(_number: int, _frame: FrameType | None) -> None:
+        nonlocal first
+        now = time.monotonic()
+        if worker.interrupted and now - first < _ONE_EVENT:
+            return
         if worker.interrupted:
             worker.screen.end()
             worker.end_children()  # the database may be silent
             os._exit(130)
         if not worker.working:
             raise KeyboardInterrupt  # during an evaluation, say: nothing is held that could be handed over
+        first = now
         worker.interrupt()
         worker.screen.say("stopping: trials are handed over at their last checkpoint (again to stop at once)")
 

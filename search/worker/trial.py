@@ -281,6 +281,9 @@ class LeasedTrial:
         self.raised = cause == "error"
         if verdict == Verdict.PRUNED:
             self._tell(TrialState.PRUNED, message.why, by="hyperparameters")
+        elif verdict == Verdict.FAILED and self._may_be_the_machine():
+            self._leave_to_others(counted=False)
+            self._end("raised", f"{message.why}; it is left to others, as nothing has gone well here yet")
         elif verdict == Verdict.FAILED:
             self._tell(TrialState.FAIL, message.why)
         elif verdict == Verdict.STOPS_THE_STUDY:
@@ -296,6 +299,13 @@ class LeasedTrial:
             self._end("waiting", f"{message.why}; it was removed, the one before it is next")
         else:
             self._give_back_for(message.why)
+
+    def _may_be_the_machine(self) -> bool:
+        """Two broken machines together would otherwise use up what a third could run."""
+        joined = self.joined
+        if joined.proven:
+            return False
+        return bool(joined.storage.workers.others(joined.study.key, joined.holder, joined.settings.lease))
 
     def _died(self, message: Died) -> None:
         for_memory = pruning.was_killed_for_memory(
