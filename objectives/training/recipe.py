@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import keras
 
 from objectives.models import transfer
-from objectives.training.schedule import Group, LearningRate, Plateau
+from objectives.training.schedule import Group, LearningRate, Plateau, Schedule
 
 REFERENCE_BATCH = 128
 REFERENCE_RATES = {"sgd": 0.1, "adamw": 1e-3}
@@ -37,7 +36,13 @@ class Recipe:
     decay_kind: Literal["decoupled", "l2"] = "decoupled"
     """``l2`` is a penalty in the loss, put there by the network's builder."""
     label_smoothing: float = 0.0
+    schedule: Schedule = "cosine"
+    """How the rate falls after the warm-up."""
     warm_up: float = 0.15
+    norm_bias_rate: float = 1.0
+    """The rate of normalisations' biases, as a multiple of the others'."""
+    average: float = 0.0
+    """Of the weights, for validation and for the model that is kept: over about this share of an epoch. 0: none."""
     plateau_factor: float = 1.0
     """What the rate is multiplied by where validation accuracy stands still; 1: never."""
     plateau_patience: int = 3
@@ -83,22 +88,26 @@ def compile_model(
 
     The optimizer is built, so that its variables are there to be restored.
     """
-    backbone = _optimizer(recipe, model)
-    groups = [Group("learning_rate", backbone, peak_rate(recipe, recipe.learning_rate, batch))]
-    optimizer = backbone
+    peak = peak_rate(recipe, recipe.learning_rate, batch)
+    rest = min(recipe.head_warm_epochs, epochs - 1) * steps_per_epoch if recipe.head_learning_rate is not None else 0
+    groups = [Group("learning_rate", _optimizer(recipe, model), peak, rest)]
+    chosen: dict[str, Any] = {}
+    if recipe.norm_bias_rate != 1.0:
+        groups.append(Group("norm_bias_rate", _optimizer(recipe, model), peak * recipe.norm_bias_rate, rest))
+        chosen |= {v.path: groups[-1].optimizer for v in network.trainable_variables if v.name == "beta"}
     if recipe.head_learning_rate is not None:
-        head = _optimizer(recipe, model)
-        rest = min(recipe.head_warm_epochs, epochs - 1) * steps_per_epoch
-        groups = [
-            Group("learning_rate", backbone, groups[0].peak, rest),
-            Group("head_learning_rate", head, peak_rate(recipe, recipe.head_learning_rate, batch)),
-        ]
-        optimizer = keras.optimizers.MultiOptimizer(_chooser(network, backbone, head))
+        head = peak_rate(recipe, recipe.head_learning_rate, batch)
+        groups.append(Group("head_learning_rate", _optimizer(recipe, model), head))
+        chosen |= {v.path: groups[-1].optimizer for v in network.get_layer(transfer.HEAD).trainable_variables}
+    # By the variable itself, not by a pattern over its path: a pattern that matches nothing would go unnoticed.
+    backbone = groups[0].optimizer
+    optimizer = keras.optimizers.MultiOptimizer(lambda v: chosen.get(v.path, backbone)) if chosen else backbone
     loss = keras.losses.CategoricalCrossentropy(label_smoothing=float(recipe.label_smoothing))
     model.compile(optimizer=optimizer, loss=loss, metrics=["accuracy"])
     model.optimizer.build(model.trainable_variables)
     return LearningRate(
         groups,
+        schedule=recipe.schedule,
         steps=epochs * steps_per_epoch,
         warm_up=recipe.warm_up,
         plateau=Plateau(recipe.plateau_factor, recipe.plateau_patience),
@@ -114,9 +123,3 @@ def _optimizer(recipe: Recipe, model: keras.Model) -> Any:
         optimizer = keras.optimizers.AdamW(0.0, beta_1=float(recipe.momentum), weight_decay=decay or 0.0)
     optimizer.exclude_from_weight_decay(var_list=[v for v in model.trainable_variables if v.name != "kernel"])
     return optimizer
-
-
-def _chooser(network: keras.Model, backbone: Any, head: Any) -> Callable[[Any], Any]:
-    """By the variable itself, not by a pattern over its path: a pattern that matches nothing would go unnoticed."""
-    chosen = {variable.path for variable in network.get_layer(transfer.HEAD).trainable_variables}
-    return lambda variable: head if variable.path in chosen else backbone

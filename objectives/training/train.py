@@ -9,9 +9,9 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from objectives.data import Cut, Dataset, cut, load, statistics
+from objectives.data import Cut, Dataset, cut, load, normalised, statistics
 from objectives.data.batches import Batches
-from objectives.models import architecture, deploy, transfer
+from objectives.models import architecture, deploy, transfer, whitening
 from objectives.training import model_folder
 from objectives.training.augmentation import Augment
 from objectives.training.devices import prepare
@@ -37,14 +37,24 @@ def train_plan(plan: Plan, hyperparameters: Any, context: TrialContext) -> float
     images = _refit_images(dataset, parts, context.size) if context.refit else parts.train
     mean, std = statistics(dataset, images)
     network = _network(plan, dataset)
+    if plan.source is None:
+        whitening.whiten(network, normalised(dataset.images[images[: whitening.IMAGES]], mean, std))
     fitted = fit(
         deploy.trained(network, mean, std, Augment(1.0, plan.augmentation, seed=context.seed)),
         network,
         plan.recipe,
-        Batches(dataset, images, batch=context.size.batch, seed=context.seed, shuffle=True, drop_last=True),
+        Batches(
+            dataset,
+            images,
+            batch=plan.batch or context.size.batch,
+            seed=context.seed,
+            shuffle=True,
+            drop_last=True,
+            alternating=plan.augmentation.flip and plan.augmentation.alternating,
+        ),
         None if context.refit else _in_order(dataset, parts.validation),
         context=context,
-        batch=min(context.size.batch, len(images)),
+        batch=min(plan.batch or context.size.batch, len(images)),
         epochs=context.size.refit_epochs if context.refit else context.size.epochs,
     )
     if fitted.outcome not in ("pruned", "stopped"):
