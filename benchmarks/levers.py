@@ -2,10 +2,10 @@
 
     python -m benchmarks.levers [--epochs 10] [--train-images 45000] [--children 2]   or: make bench-levers
 
-Sixteen trainings, of the same 45,000 images, each lever on in half of them (a design of resolution IV: no lever's effect
-is mixed with another's), so that each effect rests on all sixteen. Each is scored on the same 5,000 other images, after
-its last epoch; the test part is not opened. Whatever costs no training is compared within each run: weights averaged
-over the last updates or not, images looked at in both directions or in one. Results are appended to
+Sixteen trainings, of the same 45,000 images, each lever on in half of them (a design of resolution IV: no lever's
+effect is mixed with another's), so that each effect rests on all sixteen. Each is scored on the same 5,000 other
+images, after its last epoch; the test part is not opened. Whatever costs no training is compared within each run:
+weights averaged over the last updates or not, images looked at in both directions or in one. Results are appended to
 ``benchmarks/levers.csv``, and what stands there is not trained again.
 """
 
@@ -50,10 +50,10 @@ def train(run: int, levers: Mapping[str, bool], epochs: int, train_images: int, 
     import keras  # noqa: PLC0415 - in the children alone
     import numpy as np  # noqa: PLC0415
 
-    from objectives.data import cut, load, normalised, statistics  # noqa: PLC0415
+    from objectives.data import components, cut, load, normalised, statistics  # noqa: PLC0415
     from objectives.data.batches import Batches  # noqa: PLC0415
     from objectives.models import architecture, deploy, whitening  # noqa: PLC0415
-    from objectives.training.augmentation import Augment, by_magnitude  # noqa: PLC0415
+    from objectives.training.augmentation import SHIFT_AND_FLIP, Augment  # noqa: PLC0415
     from objectives.training.average import Average  # noqa: PLC0415
     from objectives.training.devices import prepare  # noqa: PLC0415
     from objectives.training.recipe import Recipe, compile_model  # noqa: PLC0415
@@ -78,8 +78,10 @@ def train(run: int, levers: Mapping[str, bool], epochs: int, train_images: int, 
         (32, 32, 3),
         10,
     )
-    whitening.whiten(network, normalised(dataset.images[parts.train[: whitening.IMAGES]], mean, std))
-    ranges = replace(by_magnitude(0.5), alternating=levers["alternating"], cutout=0.25 * levers["cutout"])
+    if levers["whitening"]:
+        some = normalised(dataset.images[parts.train[: components.IMAGES]], mean, std)
+        whitening.set_kernel(network, components.whitening_kernel(some))
+    ranges = replace(SHIFT_AND_FLIP, alternating=levers["alternating"], cutout=0.25 * levers["cutout"])
     recipe = Recipe(
         learning_rate=2.0,
         label_smoothing=0.2 if levers["smoothing"] else 0.1,
@@ -95,13 +97,13 @@ def train(run: int, levers: Mapping[str, bool], epochs: int, train_images: int, 
     average = Average(network, 0.3 * batches.num_batches)
 
     class Steps(keras.callbacks.Callback):  # type: ignore[misc]
-        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
             batches.epoch = epoch
 
-        def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
             rate.before_update()
 
-        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
             rate.after_update()
             average.after_update()
 

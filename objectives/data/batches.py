@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from objectives.data.dataset import Dataset
 
-
 _FLIPS = 2**32
 """Tells the draw of flips from that of an epoch's order."""
 

@@ -14,7 +14,8 @@ CHUNK = 500
 
 def normalised(images: npt.NDArray[np.uint8], mean: Sequence[float], std: Sequence[float]) -> npt.NDArray[np.float32]:
     """Images (n, h, w, c) as a network takes them, by the ``mean`` and ``std`` of each channel of ``images / 255``."""
-    return ((images.astype(np.float32) / 255 - np.float32(mean)) / np.float32(std)).astype(np.float32)
+    shown: npt.NDArray[np.float32] = ((images / 255 - np.array(mean)) / np.array(std)).astype(np.float32)
+    return shown
 
 
 def statistics(dataset: Dataset, indices: npt.NDArray[np.int64]) -> tuple[tuple[float, ...], tuple[float, ...]]:

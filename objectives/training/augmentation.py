@@ -9,7 +9,6 @@ from typing import Any
 import keras
 from keras import ops
 
-
 GREY = 0.5
 """What a square that is cut out shows: near the mean of natural images."""
 
@@ -40,21 +39,8 @@ class Ranges:
     cutout: float = 0.0
 
 
-def by_magnitude(magnitude: float) -> Ranges:
-    """All transforms under one magnitude of 0..1: flips, then shifts alone, then the others too.
-
-    Up to a half only whole pixels are shifted, so that nothing is blurred: .5 is the usual 2 pixels and flips. From
-    there on rotation, zoom, shear and brightness grow to what the notebooks had at 1 (their shear could not be seen).
-    """
-    beyond = max(0.0, 2.0 * magnitude - 1.0)
-    return Ranges(
-        rotation=10.0 * beyond,
-        shift=magnitude / 8,
-        zoom=0.1 * beyond,
-        shear=5.0 * beyond,
-        brightness=0.1 * beyond,
-        whole_pixels=beyond == 0.0,
-    )
+SHIFT_AND_FLIP = Ranges(rotation=0.0, shift=1 / 16, zoom=0.0, shear=0.0, brightness=0.0, whole_pixels=True)
+"""What CIFAR's images are usually trained with: two pixels, nothing blurred."""
 
 
 @keras.saving.register_keras_serializable(package="objectives")

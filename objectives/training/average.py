@@ -1,6 +1,6 @@
 """A running average of a network's weights, statistics of normalisation included: what is validated, and kept.
 
-Keras's own (``use_ema``, ``SwapEMAWeights``) leaves the statistics out and changes the weights by rounding at each swap.
+Keras's own (``use_ema``, ``SwapEMAWeights``) leaves the statistics out and changes weights by rounding at each swap.
 Here the trained weights are copied aside and put back bit for bit, and a checkpoint holds both.
 """
 

@@ -37,10 +37,10 @@ class Epochs(keras.callbacks.Callback):  # type: ignore[misc]
         context: TrialContext,
         batches: Ordered,
         learning_rate: LearningRate,
-        best: Best | None,
-        average: Average | None,
         save: Callable[[Path, int], None],
         *,
+        best: Best | None,
+        average: Average | None,
         batch: int,
         epochs: int,
     ) -> None:
@@ -106,8 +106,8 @@ class Epochs(keras.callbacks.Callback):  # type: ignore[misc]
         for name, value in values.items():
             self.history.setdefault(name, []).append(float(value))
         self.seconds += self._clock.seconds()
+        self.learning_rate.plateau.epoch(values.get("val_loss", values["loss"]))
         if self.best is not None:
-            self.learning_rate.plateau.epoch(values["val_accuracy"])
             self.best.finished(step, values["val_accuracy"])
         checkpoint = self.context.workdir / f"checkpoint-{step}.npz"
         self.save(checkpoint, step)

@@ -63,7 +63,7 @@ def fit(
         def save(path: Path, step: int) -> None:
             _save(path, step, model, run)
 
-        run = Epochs(context, train, learning_rate, best, average, save, batch=batch, epochs=epochs)
+        run = Epochs(context, train, learning_rate, save, best=best, average=average, batch=batch, epochs=epochs)
         begun = 0 if context.resume is None else _restore(context.resume, model, run)
         if begun < epochs and not (best is not None and best.exhausted):
             model.fit(

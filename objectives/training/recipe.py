@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import keras
 
@@ -33,8 +33,6 @@ class Recipe:
     """SGD's; AdamW's first beta."""
     weight_decay: float = 5e-4
     """In PyTorch's units for SGD (lambda of ``lambda/2 * |w|^2``); see ``keras_weight_decay``. Kernels only."""
-    decay_kind: Literal["decoupled", "l2"] = "decoupled"
-    """``l2`` is a penalty in the loss, put there by the network's builder."""
     label_smoothing: float = 0.0
     schedule: Schedule = "cosine"
     """How the rate falls after the warm-up."""
@@ -44,17 +42,19 @@ class Recipe:
     average: float = 0.0
     """Of the weights, for validation and for the model that is kept: over about this share of an epoch. 0: none."""
     plateau_factor: float = 1.0
-    """What the rate is multiplied by where validation accuracy stands still; 1: never."""
-    plateau_patience: int = 3
+    """What the rate is multiplied by where the loss stands still, that of the validation where there is one; 1:
+    never."""
+    plateau_patience: float = 0.1
+    """For this share of the epochs."""
     patience: float = 0.5
-    """Early stopping after this share of the epochs (and no fewer than 3) without a better one. At least a half: under
-    a cosine the best epochs come last, so this is a net for a collapse only."""
+    """Early stopping after this share of the epochs (and no fewer than 3) without a better one. Under a cosine the best
+    epochs come last: less than a third may end a trial that was about to find them."""
 
     def __post_init__(self) -> None:
         if self.optimizer not in REFERENCE_RATES:
             raise ValueError(f"optimizer is one of {', '.join(REFERENCE_RATES)}, not {self.optimizer!r}")
-        if self.patience < 0.5:
-            raise ValueError(f"patience is a share of the epochs and at least 0.5, not {self.patience}")
+        if not 0.0 < self.patience <= 1.0:
+            raise ValueError(f"patience is a share of the epochs, in (0, 1], not {self.patience}")
         if not 0.0 < self.plateau_factor <= 1.0:
             raise ValueError(f"plateau_factor lies in (0, 1], not {self.plateau_factor}")
 
@@ -69,11 +69,6 @@ def keras_weight_decay(recipe: Recipe) -> float:
     if recipe.optimizer == "sgd":
         return recipe.weight_decay / (1.0 - recipe.momentum)
     return recipe.weight_decay / (1.0 - 0.9) * REFERENCE_RATES["sgd"] / REFERENCE_RATES["adamw"]
-
-
-def keras_l2(recipe: Recipe) -> float:
-    """What the builders take as ``l2``, which adds ``l2 * |w|^2`` to the loss: half of lambda, or 0 if decoupled."""
-    return recipe.weight_decay / 2.0 if recipe.decay_kind == "l2" else 0.0
 
 
 def peak_rate(recipe: Recipe, multiple: float, batch: int) -> float:
@@ -110,13 +105,13 @@ def compile_model(
         schedule=recipe.schedule,
         steps=epochs * steps_per_epoch,
         warm_up=recipe.warm_up,
-        plateau=Plateau(recipe.plateau_factor, recipe.plateau_patience),
+        plateau=Plateau(recipe.plateau_factor, max(1, round(recipe.plateau_patience * epochs))),
     )
 
 
 def _optimizer(recipe: Recipe, model: keras.Model) -> Any:
     """One optimizer; its rate is set before each update by the owner, so that the 0 here is never used."""
-    decay = keras_weight_decay(recipe) if recipe.decay_kind == "decoupled" and recipe.weight_decay else None
+    decay = keras_weight_decay(recipe) if recipe.weight_decay else None
     if recipe.optimizer == "sgd":
         optimizer = keras.optimizers.SGD(0.0, momentum=float(recipe.momentum), nesterov=True, weight_decay=decay)
     else:

@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-
 Schedule = Literal["cosine", "linear", "constant"]
 
 
@@ -32,19 +31,22 @@ def shape(schedule: Schedule, step: int, steps: int, warm_up: float) -> float:
 
 
 class Plateau:
-    """Cuts ``scale`` by ``factor`` where the monitored value has not risen for ``patience`` epochs; factor 1: never."""
+    """Cuts ``scale`` by ``factor`` where the loss has not fallen for ``patience`` epochs; factor 1: never."""
+
+    SMALLEST = 1e-3
+    """The scale falls no further: from a rate of .001 to Keras's 1e-6."""
 
     def __init__(self, factor: float, patience: int) -> None:
         self.factor, self.patience = factor, patience
-        self.scale, self.best, self.wait = 1.0, -math.inf, 0
+        self.scale, self.best, self.wait = 1.0, math.inf, 0
 
-    def epoch(self, value: float) -> None:
-        if value > self.best:
-            self.best, self.wait = value, 0
+    def epoch(self, loss: float) -> None:
+        if loss < self.best:
+            self.best, self.wait = loss, 0
             return
         self.wait += 1
         if self.wait >= self.patience:
-            self.scale, self.wait = self.scale * self.factor, 0
+            self.scale, self.wait = max(self.scale * self.factor, self.SMALLEST), 0
 
     def state(self) -> dict[str, Any]:
         return {"scale": self.scale, "best": self.best, "wait": self.wait}
