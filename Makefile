@@ -3,6 +3,7 @@
 #: For users
 #:   make search STUDY=cnn_digits      create a study or go on with it: search, retrain the winner on all data, export
 #:        [OBJECTIVE=…] [SIZE=quick|full] [TRIALS=…] [EPOCHS=…] [TRAIN_SIZE=…] [CHILDREN=…] [TIMEOUT=30m] [SOURCE=…]
+#:        [FIRST=NAME: a point that the objective names, tried first instead of its own]
 #:        [DIRECTION=maximize|minimize] [CHANGED=1: your own objective's file was edited, go on with it]
 #:   make worker [STUDY=…]             join a study from this machine too; without a name, every open study
 #:        [TRUST=1]                      also those whose objective is a .py file that only the database names
@@ -23,10 +24,11 @@
 #:   make lint       format, lint, types
 #:   make example    write studies.db.example from a real search
 #:   make bench-service  what the service costs beside plain Optuna, without training; goes on from its table
+#:   make bench-levers   which levers of fast training pay, on validation images; an hour and more, goes on likewise
 #:   make .venv      make or renew the environment
 
 .DEFAULT_GOAL := help
-.PHONY: help search worker status refit export check dashboard test integration soak lint example bench-service .venv
+.PHONY: help search worker status refit export check dashboard test integration soak lint example bench-service bench-levers .venv
 
 # The storage's URL may hold a password: it goes by the environment alone, in no argument list and once only.
 ifneq ($(value STORAGE),)
@@ -64,7 +66,7 @@ studies = $(foreach name,$(value STUDY),$(call quoted,$(name)))
 trial = $(if $(value TRIAL), $(call quoted,$(value TRIAL)))
 files = $(call flag,files,FILES)
 machine = $(call flag,children,CHILDREN)$(call flag,data-dir,DATA_DIR)$(call flag,timeout,TIMEOUT)
-definition = $(call flag,objective,OBJECTIVE)$(call flag,size,SIZE)$(call flag,source,SOURCE)$(call flag,direction,DIRECTION)
+definition = $(call flag,objective,OBJECTIVE)$(call flag,size,SIZE)$(call flag,source,SOURCE)$(call flag,direction,DIRECTION)$(call flag,first,FIRST)
 changed = $(if $(filter-out 0,$(value CHANGED)), --changed)
 spending = $(call flag,trials,TRIALS)$(call flag,epochs,EPOCHS)$(call flag,train-size,TRAIN_SIZE)
 
@@ -112,6 +114,9 @@ example: .venv
 
 bench-service: .venv
 	.venv/bin/python -m benchmarks.service
+
+bench-levers: .venv
+	.venv/bin/python -m benchmarks.levers
 
 .venv:
 	@for python in .venv/bin/python python3 python3.13 python3.12 python3.11; do \

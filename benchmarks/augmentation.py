@@ -21,10 +21,9 @@ import keras
 import numpy as np
 
 from objectives.models import cnn, deploy, resnet
-from objectives.training.augmentation import Augment, Ranges
+from objectives.training.augmentation import SHIFT_AND_FLIP, Augment, Ranges
 
 SHAPE, CLASSES = (32, 32, 3), 10
-SHIFT_AND_FLIP = Ranges(rotation=0.0, shift=2 / 32, zoom=0.0, shear=0.0, brightness=0.0, whole_pixels=True)
 
 
 def models(name: str, width: int) -> Mapping[str, Any]:

@@ -1,6 +1,7 @@
 """The plain convolutional network on CIFAR-100, from the one that learned CIFAR-10.
 
-Searched is how to go on: how much of the source stays frozen, for how long the head learns alone, and at which rates.
+Searched is ``fine_tune.Hyperparameters``: how to train, and how to go on, that is how much of the source stays frozen,
+for how long the head learns alone, and at which rates.
 ``first`` holds the same network from scratch at equal budget, without which nobody knows what the transfer is worth.
 """
 
@@ -9,53 +10,54 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from optuna.trial import BaseTrial
-
 from objectives.data import identity, test_checksum
+from objectives.training import fine_tune, space
 from objectives.training.evaluate import evaluate
-from objectives.training.fine_tune import Hyperparameters, plan
+from objectives.training.fine_tune import Hyperparameters
 from objectives.training.report import shown
 from objectives.training.sizes import FULL, QUICK
 from objectives.training.train import train_plan
 from search.contract import Objective, TrialContext, parameters
 
 
-def suggest(trial: BaseTrial) -> Hyperparameters:
-    return Hyperparameters(
-        init=trial.suggest_categorical("init", ["source", "scratch"]),
-        freeze=trial.suggest_int("freeze", 0, 3),  # block1, block2, block3
-        learning_rate=trial.suggest_float("learning_rate", 0.1, 4.0, log=True),
-        head_learning_rate=trial.suggest_float("head_learning_rate", 0.5, 8.0, log=True),
-        head_warm_epochs=trial.suggest_int("head_warm_epochs", 0, 2),
-        weight_decay=trial.suggest_float("weight_decay", 1e-5, 1e-3, log=True),
-        label_smoothing=trial.suggest_float("label_smoothing", 0.0, 0.2),
-        dropout_scale=trial.suggest_float("dropout_scale", 0.0, 1.0),
-    )
-
-
 def train(hp: Hyperparameters, context: TrialContext) -> float:
     alone = {"builder": "cnn", "width": context.size.width, "head": 0}
-    return train_plan(plan(hp, context, data="cifar100", without_source=alone), hp, context)
+    plan = fine_tune.plan(hp, context, space.CNN, data="cifar100", without_source=alone)
+    return train_plan(plan, hp, context)
 
 
 TRANSFER = Hyperparameters(
-    init="source",
-    freeze=0,
     learning_rate=0.5,
     head_learning_rate=2.0,
     head_warm_epochs=1,
     weight_decay=5e-4,
+    warm_up=0.15,
     label_smoothing=0.1,
     dropout_scale=0.0,
 )
-SCRATCH = replace(TRANSFER, init="scratch", learning_rate=1.0, head_warm_epochs=0)
+SCRATCH = replace(TRANSFER, init="scratch", learning_rate=1.0, head_learning_rate=1.0, head_warm_epochs=0)
+NOTEBOOK = Hyperparameters(
+    optimizer="adamw",
+    learning_rate=1.0,
+    head_learning_rate=1.0,
+    weight_decay=0.0,
+    schedule="plateau",
+    warm_up=0.0,
+    label_smoothing=0.0,
+    dropout_scale=1.0,
+    shift=0.1,
+    affine=1.0,
+)
+"""The project's original: as on CIFAR-10 (see ``cnn_cifar10.NOTEBOOK``), nothing frozen, one rate for all layers. Its
+source was the network of that recipe."""
 
 OBJECTIVE = Objective(
-    suggest=suggest,
+    suggest=fine_tune.suggest,
     train=train,
     evaluate=evaluate,
     metric="val_accuracy",
-    first=(parameters(TRANSFER), parameters(SCRATCH)),
+    points={"TRANSFER": parameters(TRANSFER), "SCRATCH": parameters(SCRATCH), "NOTEBOOK": parameters(NOTEBOOK)},
+    first=("TRANSFER", "SCRATCH"),
     data=partial(identity, "cifar100"),
     test_checksum=partial(test_checksum, "cifar100"),
     source="cnn_cifar10",

@@ -135,7 +135,7 @@ class Objective:
     """A search space and how one trial of it is trained and evaluated."""
 
     suggest: Callable[[BaseTrial], Hyperparameters]
-    """The space; flat, at most eight or so parameters."""
+    """The space; flat. Parameters that make no sense beside others are not asked for."""
     train: Callable[[Hyperparameters, TrialContext], float]
     """One trial. Returns the metric of the best epoch (a refit: of the last). No Optuna, no SQL."""
     evaluate: Callable[[Path, Path, Split], Mapping[str, Any]]
@@ -145,8 +145,11 @@ class Objective:
     direction: Direction = "maximize"
     sizes: Mapping[str, Size]
     """``quick`` and ``full``."""
-    first: Sequence[Mapping[str, Any]] = ()
-    """Parameters tried before the sampler is asked, never stopped; the first is what we would train unsearched."""
+    points: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Parameters that are known by a name: ``first`` may list it, and FIRST=NAME picks it for a study."""
+    first: Sequence[str | Mapping[str, Any]] = ()
+    """Points, or parameters, tried before the sampler is asked, never stopped; the first is what we would train
+    unsearched."""
     sampler: Spec = field(default_factory=lambda: Spec("TPESampler"))
     pruner: Spec = field(default_factory=lambda: Spec("asha"))
     data: Callable[[Path, Size], Mapping[str, Any]] = _no_data
@@ -160,6 +163,16 @@ class Objective:
     without_source: Mapping[str, Any] = field(default_factory=dict)
     """Parameters that are fixed where there is no source. An entry of ``first`` with these is the control."""
     shown: Shown = field(default_factory=Shown)
+
+    def tried_first(self, names: Sequence[str] = ()) -> list[dict[str, Any]]:
+        """The parameters of ``first``, or of these points in its place. SearchError for a name that is no point's."""
+        return [self._point(one) if isinstance(one, str) else parameters(one) for one in names or self.first]
+
+    def _point(self, name: str) -> dict[str, Any]:
+        if name not in self.points:
+            there = f"there are {', '.join(self.points)}" if self.points else "this objective names none"
+            raise SearchError(f"no point is called {name!r}: {there}. Give one of them, or leave FIRST out.")
+        return parameters(self.points[name])
 
     def __call__(self, trial: BaseTrial) -> float:
         """Plain Optuna: size ``quick``, a temporary folder, the default data folder, no resume."""

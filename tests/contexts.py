@@ -69,7 +69,7 @@ def _run(objective: str, hp: dict[str, Any], size: dict[str, Any], result: str, 
     quick = dataclasses.replace(module.OBJECTIVE.sizes["quick"], **size)
     lent = Context(size=quick, **paths, **context)
     lent.workdir.mkdir(exist_ok=True)
-    module.OBJECTIVE.train(module.Hyperparameters(**{**module.OBJECTIVE.first[0], **hp}), lent)
+    module.OBJECTIVE.train(module.Hyperparameters(**{**module.OBJECTIVE.tried_first()[0], **hp}), lent)
     Path(result).write_text(json.dumps(lent.reports))
 
 

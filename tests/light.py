@@ -101,5 +101,6 @@ OBJECTIVE = Objective(
         "quick": Size(budget=6, epochs=4, rungs=(2,), refit_epochs=3),
         "full": Size(budget=20, epochs=9, rungs=(1, 3), refit_epochs=9),
     },
-    first=({"x": 0.5, "kind": "a"}, {"x": 0.9, "kind": "b"}),
+    points={"MIDDLE": {"x": 0.5, "kind": "a"}, "LOW": {"x": 0.1, "kind": "b"}},
+    first=("MIDDLE", {"x": 0.9, "kind": "b"}),
 )

@@ -8,11 +8,10 @@ import numpy.typing as npt
 import pytest
 from keras import ops
 
-from objectives.training.augmentation import Augment, Ranges, by_magnitude, gather, transforms
+from objectives.training.augmentation import GREY, SHIFT_AND_FLIP, Augment, Ranges, gather, transforms
 
 Array = npt.NDArray[np.float32]
 
-SHIFT_AND_FLIP = by_magnitude(0.5)
 NOTHING = Ranges(rotation=0, shift=0, zoom=0, shear=0, brightness=0, flip=False)
 IMAGES = np.random.default_rng(0).random((64, 12, 16, 3), dtype=np.float32)
 
@@ -55,11 +54,14 @@ def test_the_gather_compiles_under_xla_and_says_so() -> None:
     assert not Augment(1.0, seed=1).supports_jit  # these tests run on TensorFlow's CPU
 
 
-def test_augmentation_begins_with_shifts_of_two_pixels_and_flips() -> None:
-    half, whole = by_magnitude(0.5), by_magnitude(1.0)
-    assert (half.shift * 32, half.whole_pixels, half.flip) == (2.0, True, True)
-    assert half.rotation == half.zoom == half.shear == half.brightness == 0.0
-    assert (whole.rotation, whole.zoom, whole.brightness, whole.whole_pixels) == (10.0, 0.1, 0.1, False)
+def test_a_grey_square_is_cut_out_of_each_image() -> None:
+    images = np.full((500, 32, 32, 3), 0.25, dtype=np.float32)
+    cut = (_apply(images, _ranges(cutout=0.25)) == GREY).all(axis=-1)
+    assert (_apply(images, _ranges(cutout=0.25))[~cut] == 0.25).all()
+    rows, columns = cut.any(axis=2).sum(axis=1), cut.any(axis=1).sum(axis=1)
+    assert (cut.sum(axis=(1, 2)) == rows * columns).all(), "a square, or what of it lies within the image"
+    assert rows.max() == columns.max() == 8 and rows.min() >= 3
+    assert cut.mean(axis=0).min() > 0, "anywhere"
 
 
 def test_magnitude_0_and_inference_change_nothing() -> None:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import csv
+import json
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from benchmarks import levers
+from tests.cifar_files import write_cifar10
 from tests.commands import ROOT
 
 
@@ -23,3 +28,37 @@ def test_the_service_beside_optuna(tmp_path: Path) -> None:
     assert all(float(row["median_ms"]) > 0 and row["finished"] == "20" for row in rows)
     again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert again.stdout == "", "what is there is not measured again"
+
+
+def test_each_lever_is_on_in_half_of_the_runs_beside_as_many_of_each_other() -> None:
+    signs = [[1 if row[lever] else -1 for lever in levers.LEVERS] for row in levers.design()]
+    columns = list(zip(*signs, strict=True))
+    for i, one in enumerate(columns):
+        assert sum(one) == 0
+        for j, other in enumerate(columns[:i]):
+            assert sum(a * b for a, b in zip(one, other, strict=True)) == 0
+            for third in columns[:j]:
+                assert sum(a * b * c for a, b, c in zip(one, other, third, strict=True)) == 0, "resolution IV"
+
+
+def test_what_a_lever_is_worth_is_found_again() -> None:
+    worth = dict(zip(levers.LEVERS, (1.5, -0.4, 0.0, 0.3, 0.2, 0.0, -0.1, 0.6), strict=True))
+    rows = []
+    for run, on in enumerate(levers.design()):
+        value = 88 + sum(points for lever, points in worth.items() if on[lever]) + (0.05 if run % 2 else -0.05)
+        rows.append({name: str(int(flag)) for name, flag in on.items()} | {"average_flip": str(value)})
+    found = {lever: (points, half) for lever, points, half in levers.effects(rows)}
+    noisy = found.pop("whitening")  # the lever that is on in every second run
+    assert noisy[0] == pytest.approx(1.5 + 0.1)
+    assert all(points == pytest.approx(worth[lever]) for lever, (points, _) in found.items())
+
+
+def test_a_run_of_the_levers(tmp_path: Path) -> None:
+    write_cifar10(tmp_path, train=400, test=10)
+    short = ["--run", "15", "--epochs", "1", "--train-images", "256", "--data-dir", str(tmp_path)]
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.levers", *short], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert set(found) == {*levers.SCORES, "images_per_second"}
+    assert all(0 <= found[name] <= 100 for name in levers.SCORES)

@@ -21,7 +21,7 @@ from search.settings import WORK
 from search.show.screen import Terminal
 from search.studies.create import create
 from search.studies.stop import STOPPED
-from search.studies.study import Study
+from search.studies.study import Study, existing
 from search.worker.loop import Worker
 from tests import light
 from tests.commands import LIGHT
@@ -239,13 +239,29 @@ def test_status_counts_what_is_there(
     assert [one["trials"] for one in status()] == [running["trials"]]
 
     one = status("light", "0")
-    assert one["params"] == light.OBJECTIVE.first[0]
+    assert one["params"] == light.OBJECTIVE.tried_first()[0]
     assert list(one["reports"].values()) == one["attributes"]["search:epochs"]["score"]
     assert one["log"] == ["epoch 1", "epoch 2", "epoch 3"], "of another machine: from the files"
     assert main(["status", "light"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[1] == "trials: 2 complete, 1 running of 4"
     assert refused(capsys, "status", "other").startswith("there is no study 'other' in this database (there: light)")
+
+
+def test_first_is_picked_by_name(capsys: Said, sqlite_url: str) -> None:
+    go = ("run", "light", "--objective", LIGHT, "--trials", "2", "--epochs", "2", "--no-refit", "--storage", sqlite_url)
+    assert refused(capsys, *go, "--first", "HIGH").startswith("no point is called 'HIGH': there are MIDDLE, LOW. ")
+    assert main([*go, "--first", "LOW"]) == 0
+    study = existing(open_storage(sqlite_url).engine, "light")
+    first, second = trials(sqlite_url, study)
+    assert first.params == light.OBJECTIVE.points["LOW"] and second.params != light.OBJECTIVE.tried_first()[1]
+    assert main([*go[:-2], "--storage", sqlite_url]) == 0, "what the study was created with is what it goes by"
+    line = refused(capsys, *go, "--first", "MIDDLE,LOW")
+    assert "FIRST=LOW, FIRST=MIDDLE,LOW was given" in line
+    Path("mine.py").write_text("def objective(trial):\n    return trial.suggest_float('x', 0, 1)\n")
+    line = refused(capsys, "run", "mine", "--objective", "mine.py", "--first", "A", "--storage", sqlite_url)
+    assert line == "a plain function knows no points by name. Leave FIRST out."
+    assert "needs names such as NOTEBOOK" in refused(capsys, "run", "mine", "--first", ",")
 
 
 def test_check_looks_at_everything_and_leaves_no_study(capsys: Said, tmp_path: Path) -> None:

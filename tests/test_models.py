@@ -10,9 +10,9 @@ import keras
 import numpy as np
 import pytest
 
-from objectives.data import load
-from objectives.models import architecture, cnn, deploy, resnet, transfer
-from objectives.training.augmentation import Augment, by_magnitude
+from objectives.data import components, load
+from objectives.models import architecture, cnn, deploy, resnet, transfer, whitening
+from objectives.training.augmentation import SHIFT_AND_FLIP, Augment
 from objectives.training.evaluate import evaluate_model
 from objectives.training.model_folder import record_predictions
 from search.contract import SearchError
@@ -38,8 +38,8 @@ def test_the_networks_are_the_notebooks(network, parameters: int) -> None:  # ty
 
 def test_a_network_is_found_by_its_files_name() -> None:
     """The format is that of models which are stored already."""
-    found = architecture.network({"builder": "cnn", "width": 4, "blocks": 2, "head": 0}, (8, 8, 1), 10, l2=0.1)
-    assert found.count_params() == cnn.build((8, 8, 1), 10, width=4, blocks=2, head=0).count_params() and found.losses
+    found = architecture.network({"builder": "cnn", "width": 4, "blocks": 2, "head": 0}, (8, 8, 1), 10)
+    assert found.count_params() == cnn.build((8, 8, 1), 10, width=4, blocks=2, head=0).count_params()
     for name in ("vit", "transfer", "architecture", "../cnn"):
         with pytest.raises(ValueError, match=f"^no network is called '{name}': there are cnn, resnet$"):
             architecture.network({"builder": name}, CIFAR, 10)
@@ -54,14 +54,11 @@ def test_every_layer_is_named_by_its_block() -> None:
 
 
 def test_the_arguments_reach_the_layers() -> None:
-    network = resnet.build(CIFAR, 10, width=8, dropout_scale=0.5, l2=0.01, stem_bn_relu=False)
+    network = resnet.build(CIFAR, 10, width=8, dropout_scale=0.5, hidden_l2=0.01, stem_bn_relu=False)
     rates = [network.get_layer(f"block{i}_dropout").rate for i in range(1, 6)]
     assert rates == [0.025, 0.05, 0.1, 0.125, 0.15] and network.get_layer("neck_dropout").rate == 0.25
-    kernels = [layer for layer in network.layers if hasattr(layer, "kernel_regularizer")]
-    assert len(kernels) == 1 + 5 * 2 + 3 + 2
-    np.testing.assert_allclose(
-        float(sum(network.losses)), sum(0.01 * float((np.asarray(k.kernel) ** 2).sum()) for k in kernels), rtol=1e-4
-    )
+    hidden = np.asarray(network.get_layer("neck_dense").kernel)
+    np.testing.assert_allclose(float(sum(network.losses)), 0.01 * float((hidden**2).sum()), rtol=1e-4)
     assert not cnn.build(CIFAR, 10, width=8).losses
     assert "stem_bn" not in {layer.name for layer in network.layers}
     assert "neck_final_bn" in {layer.name for layer in network.layers}
@@ -85,7 +82,7 @@ def test_the_exported_model_takes_raw_images_and_loads_with_keras_alone(tmp_path
 
 def test_the_trained_model_shares_the_network_and_augments_in_training_only() -> None:
     network = resnet.build(CIFAR, 10, width=4, dropout_scale=0.0)
-    model = deploy.trained(network, MEAN, STD, Augment(1.0, by_magnitude(0.5), seed=1))
+    model = deploy.trained(network, MEAN, STD, Augment(1.0, SHIFT_AND_FLIP, seed=1))
     given_away = deploy.exported(network, MEAN, STD)
     np.testing.assert_array_equal(np.asarray(model(IMAGES)), np.asarray(given_away(IMAGES)))
     assert model.get_layer("network") is given_away.get_layer("network") is network
@@ -107,7 +104,7 @@ def test_transfer_loads_all_but_the_head(tmp_path: Path) -> None:
     source = resnet.build(CIFAR, 10, width=4, head=16)
     source.get_layer("block3_bn1").moving_mean.assign(np.arange(8.0))
     deploy.exported(source, MEAN, STD).save(tmp_path / "model.keras")
-    target = resnet.build(CIFAR, 100, width=4, head=16, dropout_scale=0.3, l2=0.1)
+    target = resnet.build(CIFAR, 100, width=4, head=16, dropout_scale=0.3, hidden_l2=0.1)
     head = target.get_layer("head").get_weights()
     transfer.load(target, tmp_path / "model.keras")
     was, now = _weights(source), _weights(target)
@@ -147,6 +144,24 @@ def test_freezing_stops_blocks_by_name_and_their_statistics() -> None:
     assert all(layer.trainable for layer in network.layers)
     with pytest.raises(ValueError, match="'head': there are none, stem, block1"):
         transfer.freeze(network, "head")
+
+
+def test_a_whitened_layer_decorrelates_and_is_never_learned() -> None:
+    images = load("digits", Path(), "train").images[:200].astype("float32") / 16
+    images = images - images.mean()
+    network = resnet.build((8, 8, 1), 10, width=4, head=0, whiten=True)
+    whitening.set_kernel(network, components.whitening_kernel(images))
+    layer = network.get_layer(whitening.LAYER)
+    inner = np.asarray(layer(images))[:, 1:-1, 1:-1].reshape(-1, 9)  # no padding in sight
+    covariance = np.cov(inner, rowvar=False)
+    assert np.abs(covariance - np.diag(np.diag(covariance))).max() < 1e-3
+    assert np.diag(covariance)[0] == pytest.approx(1, rel=0.01) and np.diag(covariance).max() < 1.001
+    found = components.whitening_kernel(images).reshape(9, 9)
+    assert (np.take_along_axis(found, np.abs(found).argmax(axis=0)[None], axis=0) > 0).all()
+    for until in ("none", "stem", "block1"):
+        transfer.freeze(network, until)
+        assert layer.trainable_weights == []
+    assert whitening.is_whitened(network) and not whitening.is_whitened(cnn.build((8, 8, 1), 10, width=4, blocks=2))
 
 
 @pytest.fixture

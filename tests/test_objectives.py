@@ -10,7 +10,7 @@ from pathlib import Path
 import optuna
 import pytest
 
-from search.contract import Objective, Size, Unusable, parameters
+from search.contract import Objective, SearchError, Size, Unusable, parameters
 from tests.cifar_files import write_cifar100
 from tests.contexts import Context
 
@@ -24,19 +24,38 @@ def objective(name: str) -> Objective:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_first_lies_in_the_space_and_the_space_is_what_train_takes(name: str) -> None:
-    found = objective(name)
-    trial = optuna.create_study().ask()
-    hp = found.suggest(trial)
-    assert parameters(hp) == trial.params
-    assert 1 <= len(trial.params) <= 8
-    assert found.first
-    for first in found.first:
-        assert set(first) == set(trial.params)
-        for parameter, distribution in trial.distributions.items():
-            assert distribution._contains(distribution.to_internal_repr(first[parameter])), (parameter, first)
+def test_points_lie_in_the_space_and_the_space_is_what_train_takes(name: str) -> None:
+    """Some parameters are asked for beside certain others only: all of them, over many points."""
+    found, study, space = objective(name), optuna.create_study(), {}
+    for _ in range(50):
+        trial = study.ask()
+        hp = parameters(found.suggest(trial))
+        assert trial.params.items() <= hp.items(), "what is trained is what Optuna was told"
+        assert 1 <= len(trial.params) <= 16
+        space |= trial.distributions
+    assert set(space) == set(hp)
+    points = [*map(parameters, found.points.values()), *found.tried_first()]
+    assert found.tried_first() and points
+    for point in points:
+        assert set(point) == set(space)
+        for parameter, distribution in space.items():
+            assert distribution._contains(distribution.to_internal_repr(point[parameter])), (parameter, point)
+        again = parameters(found.suggest(optuna.trial.FixedTrial(point)))
+        assert again == point, "what is not asked for is what the point says"
     for parameter, value in found.without_source.items():
-        assert trial.distributions[parameter]._contains(trial.distributions[parameter].to_internal_repr(value))
+        assert space[parameter]._contains(space[parameter].to_internal_repr(value))
+
+
+def test_first_is_picked_by_name() -> None:
+    found = objective("resnet_cifar10")
+    assert found.tried_first() == found.tried_first(["MODERN", "NOTEBOOK"])
+    assert found.tried_first(["NOTEBOOK"]) == [found.points["NOTEBOOK"]]
+    with pytest.raises(
+        SearchError, match=r"no point is called 'modern': there are MODERN, NOTEBOOK\. Give one of them"
+    ):
+        found.tried_first(["modern"])
+    with pytest.raises(SearchError, match="this objective names none"):
+        objective("cnn_digits").tried_first(["NOTEBOOK"])
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -48,14 +67,16 @@ def test_sizes_can_be_run_as_they_are_declared(name: str) -> None:
         assert size.budget > len(found.first)
         assert size.images_per_second
     assert found.metric == "val_accuracy"
-    json.dumps({**found.shown.references, **found.without_source, "first": list(found.first)})
+    json.dumps(
+        {**found.shown.references, **found.without_source, "first": found.tried_first(), "points": dict(found.points)}
+    )
 
 
 def test_those_with_a_source_try_from_scratch_at_equal_budget() -> None:
     for name in ("cnn_cifar100", "resnet_cifar100"):
         found = objective(name)
         assert found.source == name.replace("100", "10")
-        assert [first["init"] for first in found.first] == ["source", "scratch"]
+        assert [first["init"] for first in found.tried_first()] == ["source", "scratch"]
         assert found.without_source == {"init": "scratch"}
 
 

@@ -16,8 +16,18 @@ from tests.contexts import start
 
 SIZE = {"epochs": 4, "train_images": 320, "validation_images": 80, "width": 4, "batch": 32, "rungs": ()}
 BATCHES = 10
-# Everything that draws or counts is on: dropout, augmentation, warm-up.
-HP = {"dropout_scale": 0.5, "augmentation": 0.8}
+# Everything that draws or counts is on: dropout, augmentation, warm-up, a plateau, images mirrored by turns.
+HP: dict[str, dict[str, Any]] = {
+    "cnn": {"batch": 32, "dropout_scale": 0.5, "affine": 1.0, "brightness": 0.1, "schedule": "plateau"},
+    "resnet": {
+        "batch": 32,
+        "dropout_scale": 0.5,
+        "schedule": "linear",
+        "stem": "whitened",
+        "flip": "alternating",
+        "cutout": 0.25,
+    },
+}
 
 
 NETWORKS = ("cnn", "resnet")
@@ -37,7 +47,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All trials of this module, as few processes as may be: two that are killed, then two others."""
     folder = tmp_path_factory.mktemp("resume")
     data = write_cifar100(write_cifar10(folder / "data", train=400, test=50), train=400, test=100)
-    common = {network: _common(f"{network}_cifar10", HP, data) for network in NETWORKS}
+    common = {network: _common(f"{network}_cifar10", HP[network], data) for network in NETWORKS}
     deaths = {network: _random_batch() for network in NETWORKS}
     victims = {
         network: start([_named(folder, f"{network} killed", **common[network], kill_at=deaths[network])])
@@ -76,7 +86,7 @@ def _newest(workdir: Path) -> Path:
 
 def _fine_tuning(folder: Path, data: Path) -> list[dict[str, Any]]:
     """Two optimizers, a head that learns alone at first, a frozen block; and a hand-over between two batches."""
-    hp = {"init": "source", "freeze": 1, "head_warm_epochs": 2, "dropout_scale": 0.5}
+    hp = {"init": "source", "freeze": 1, "head_warm_epochs": 2, "dropout_scale": 0.5, "batch": 32}
     common = {**_common("resnet_cifar100", hp, data), "source": folder / "resnet whole" / "model"}
     stop_at = _random_batch()
     checkpoint = folder / "tuning stopped" / f"checkpoint-{_finished(stop_at)}.npz"

@@ -14,13 +14,13 @@ Architecture = Mapping[str, Any]
 """``builder``, the name of a file of this folder that has ``build``, and the keywords of that function as JSON."""
 
 
-def network(architecture: Architecture, shape: tuple[int, int, int], classes: int, *, l2: float = 0.0) -> keras.Model:
-    """The network for images of ``shape`` (h, w, c) and so many classes; ``l2`` as the builders take it.
+def network(architecture: Architecture, shape: tuple[int, int, int], classes: int) -> keras.Model:
+    """The network for images of ``shape`` (h, w, c) and so many classes.
 
     Raises ValueError where no file has that name, or the file no ``build``.
     """
     keywords = dict(architecture)
-    return _builder(keywords.pop("builder"))(shape, classes, l2=l2, **keywords)
+    return _builder(keywords.pop("builder"))(shape, classes, **keywords)
 
 
 def _builder(name: str) -> Callable[..., keras.Model]:

@@ -9,6 +9,9 @@ from typing import Any
 import keras
 from keras import ops
 
+GREY = 0.5
+"""What a square that is cut out shows: near the mean of natural images."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Ranges:
@@ -17,7 +20,9 @@ class Ranges:
     ``rotation`` and ``shear`` are degrees about the image's centre; ``shift`` is a fraction of height and of width;
     ``zoom`` z scales height and width by 1-z to 1+z, each on its own; ``brightness`` b multiplies by 1-b to 1+b.
     ``flip``: half of the images are mirrored left to right, at any magnitude above 0. ``whole_pixels`` rounds shifts,
-    so that shifts and flips alone never blur; all whole shifts of the range are equally likely.
+    so that shifts and flips alone never blur; all whole shifts of the range are equally likely. ``alternating``: the
+    flips are not drawn here, but each image is mirrored in every second epoch, by ``Batches``. ``cutout`` is the side
+    of a grey square somewhere in the image, as a fraction of its height.
 
     The defaults are the ranges of the project's original notebooks, with a shear that can be seen: theirs was 0.05
     degrees, a fiftieth of a pixel.
@@ -29,24 +34,13 @@ class Ranges:
     shear: float = 10.0
     brightness: float = 0.1
     flip: bool = True
+    alternating: bool = False
     whole_pixels: bool = False
+    cutout: float = 0.0
 
 
-def by_magnitude(magnitude: float) -> Ranges:
-    """All transforms under one magnitude of 0..1: flips, then shifts alone, then the others too.
-
-    Up to a half only whole pixels are shifted, so that nothing is blurred: .5 is the usual 2 pixels and flips. From
-    there on rotation, zoom, shear and brightness grow to what the notebooks had at 1 (their shear could not be seen).
-    """
-    beyond = max(0.0, 2.0 * magnitude - 1.0)
-    return Ranges(
-        rotation=10.0 * beyond,
-        shift=magnitude / 8,
-        zoom=0.1 * beyond,
-        shear=5.0 * beyond,
-        brightness=0.1 * beyond,
-        whole_pixels=beyond == 0.0,
-    )
+SHIFT_AND_FLIP = Ranges(rotation=0.0, shift=1 / 16, zoom=0.0, shear=0.0, brightness=0.0, whole_pixels=True)
+"""What CIFAR's images are usually trained with: two pixels, nothing blurred."""
 
 
 @keras.saving.register_keras_serializable(package="objectives")
@@ -84,11 +78,14 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
             return images
         batch, height, width = ops.shape(images)[0], images.shape[1], images.shape[2]
         draws = keras.random.uniform((batch, 8), -1.0, 1.0, seed=self.seed_generator)
-        moved = self._resample(images, transforms(draws, self.ranges, self.magnitude, height, width))
-        if self.ranges.brightness == 0:
-            return moved
-        factor = 1 + draws[:, 7] * (self.ranges.brightness * self.magnitude)
-        return ops.clip(moved * ops.reshape(factor, (-1, 1, 1, 1)), 0.0, 1.0)
+        x = self._resample(images, transforms(draws, self.ranges, self.magnitude, height, width))
+        if self.ranges.brightness > 0:
+            factor = 1 + draws[:, 7] * (self.ranges.brightness * self.magnitude)
+            x = ops.clip(x * ops.reshape(factor, (-1, 1, 1, 1)), 0.0, 1.0)
+        if self.ranges.cutout > 0:
+            centres = keras.random.uniform((batch, 2), seed=self.seed_generator)
+            x = ops.where(squares(centres, self.ranges.cutout * self.magnitude, height, width), GREY, x)
+        return x
 
     def _resample(self, images: Any, transform: Any) -> Any:
         if not self._native:
@@ -115,7 +112,7 @@ def transforms(draws: Any, ranges: Ranges, magnitude: float, height: int, width:
     radians = magnitude * 3.141592653589793 / 180
     angle, shear = draws[:, 0] * (ranges.rotation * radians), draws[:, 1] * (ranges.shear * radians)
     zoom_x, zoom_y = (1 + draws[:, i] * (ranges.zoom * magnitude) for i in (2, 3))
-    if ranges.flip:
+    if ranges.flip and not ranges.alternating:
         zoom_x = ops.where(draws[:, 6] < 0, -zoom_x, zoom_x)
     shift_x = _shift(draws[:, 4], ranges.shift * magnitude * width, ranges.whole_pixels)
     shift_y = _shift(draws[:, 5], ranges.shift * magnitude * height, ranges.whole_pixels)
@@ -128,6 +125,16 @@ def transforms(draws: Any, ranges: Ranges, magnitude: float, height: int, width:
     b2 = centre_y + shift_y - b0 * centre_x - b1 * centre_y
     zero = ops.zeros_like(a0)
     return ops.stack([a0, a1, a2, b0, b1, b2, zero, zero], axis=1)
+
+
+def squares(centres: Any, side: float, height: int, width: int) -> Any:
+    """Centres in 0..1 (b, 2) -> which pixels (b, h, w, 1) lie in the square of this side around them."""
+    rows = ops.reshape(ops.arange(height, dtype="float32"), (1, -1, 1))
+    columns = ops.reshape(ops.arange(width, dtype="float32"), (1, 1, -1))
+    half = side * height / 2
+    y, x = (ops.reshape(centres[:, i], (-1, 1, 1)) for i in (0, 1))
+    inside = (ops.abs(rows + 0.5 - y * height) < half) & (ops.abs(columns + 0.5 - x * width) < half)
+    return ops.expand_dims(inside, -1)
 
 
 def gather(images: Any, transform: Any) -> Any:

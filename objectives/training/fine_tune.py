@@ -5,33 +5,38 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from objectives.models.architecture import Architecture
-from objectives.training.augmentation import by_magnitude
+from objectives.training import space
 from objectives.training.model_folder import read_training
 from objectives.training.plan import Plan
-from objectives.training.recipe import Recipe
 from search.contract import TrialContext, Unusable
 
-AUGMENTATION = 0.5
+
+@dataclass(frozen=True, kw_only=True)
+class Hyperparameters(space.Training):
+    """How to train, and how much to take over. From scratch the last three do nothing, and are not asked for."""
+
+    init: str = "source"  # or "scratch"
+    freeze: int = 0  # so many blocks from the input keep the source's weights
+    head_learning_rate: float  # the new head's, as ``learning_rate`` is the backbone's
+    head_warm_epochs: int = 0  # the head learns alone
 
 
-@dataclass(frozen=True)
-class Hyperparameters:
-    """What objectives with a source search, each in its own ranges.
-
-    From scratch ``freeze`` and the head's two do nothing.
-    """
-
-    init: str  # "source" or "scratch"
-    freeze: int  # so many blocks from the input keep the source's weights
-    learning_rate: float  # the backbone's peak, in multiples of SGD's reference rate of .1
-    head_learning_rate: float  # the new head's
-    head_warm_epochs: int  # the head learns alone
-    weight_decay: float  # in PyTorch's units
-    label_smoothing: float
-    dropout_scale: float  # 1 is the notebook's dropout
+def suggest(trial: space.Suggests) -> Hyperparameters:
+    """The space of ``space.training``, and the fields above."""
+    init = trial.suggest_categorical("init", ["source", "scratch"])
+    transferred = init == "source"
+    return Hyperparameters(
+        **space.training(trial),
+        init=init,
+        freeze=trial.suggest_int("freeze", 0, 3) if transferred else 0,
+        head_learning_rate=trial.suggest_float("head_learning_rate", 0.05, 8.0, log=True) if transferred else 1.0,
+        head_warm_epochs=trial.suggest_int("head_warm_epochs", 0, 2) if transferred else 0,
+    )
 
 
-def plan(hp: Hyperparameters, context: TrialContext, *, data: str, without_source: Architecture) -> Plan:
+def plan(
+    hp: Hyperparameters, context: TrialContext, original: space.Original, *, data: str, without_source: Architecture
+) -> Plan:
     """The source's architecture with a new head, its weights where ``init`` is ``source``.
 
     From scratch the same architecture is trained at one rate from random weights: the control at equal budget.
@@ -41,18 +46,13 @@ def plan(hp: Hyperparameters, context: TrialContext, *, data: str, without_sourc
     if transferred and context.source is None:
         raise Unusable("init is 'source', but this study has none")
     architecture = without_source if context.source is None else read_training(context.source)["architecture"]
-    recipe = Recipe(
-        learning_rate=hp.learning_rate,
-        head_learning_rate=hp.head_learning_rate if transferred else None,
-        head_warm_epochs=hp.head_warm_epochs if transferred else 0,
-        weight_decay=hp.weight_decay,
-        label_smoothing=hp.label_smoothing,
-    )
+    more = {"head_learning_rate": hp.head_learning_rate, "head_warm_epochs": hp.head_warm_epochs}
     return Plan(
         data=data,
         architecture={**architecture, "dropout_scale": hp.dropout_scale},
-        recipe=recipe,
-        augmentation=by_magnitude(AUGMENTATION),
+        recipe=space.recipe(hp, original, **(more if transferred else {})),
+        augmentation=space.ranges(hp, original),
+        batch=hp.batch,
         source=context.source if transferred else None,
         freeze=hp.freeze if transferred else 0,
     )

@@ -19,6 +19,8 @@ class Plan:
     architecture: Architecture
     recipe: Recipe
     augmentation: Ranges
+    batch: int | None = None
+    """Images; None: the size's."""
     source: Path | None = None
     """A folder that an earlier training left, whose weights (all but the head's) this one begins with."""
     freeze: int = 0

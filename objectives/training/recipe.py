@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import keras
 
 from objectives.models import transfer
-from objectives.training.schedule import Group, LearningRate, Plateau
+from objectives.training.schedule import Group, LearningRate, Plateau, Schedule
 
 REFERENCE_BATCH = 128
 REFERENCE_RATES = {"sgd": 0.1, "adamw": 1e-3}
@@ -34,22 +33,28 @@ class Recipe:
     """SGD's; AdamW's first beta."""
     weight_decay: float = 5e-4
     """In PyTorch's units for SGD (lambda of ``lambda/2 * |w|^2``); see ``keras_weight_decay``. Kernels only."""
-    decay_kind: Literal["decoupled", "l2"] = "decoupled"
-    """``l2`` is a penalty in the loss, put there by the network's builder."""
     label_smoothing: float = 0.0
+    schedule: Schedule = "cosine"
+    """How the rate falls after the warm-up."""
     warm_up: float = 0.15
+    norm_bias_rate: float = 1.0
+    """The rate of normalisations' biases, as a multiple of the others'."""
+    average: float = 0.0
+    """Of the weights, for validation and for the model that is kept: over about this share of an epoch. 0: none."""
     plateau_factor: float = 1.0
-    """What the rate is multiplied by where validation accuracy stands still; 1: never."""
-    plateau_patience: int = 3
+    """What the rate is multiplied by where the loss stands still, that of the validation where there is one; 1:
+    never."""
+    plateau_patience: float = 0.1
+    """For this share of the epochs."""
     patience: float = 0.5
-    """Early stopping after this share of the epochs (and no fewer than 3) without a better one. At least a half: under
-    a cosine the best epochs come last, so this is a net for a collapse only."""
+    """Early stopping after this share of the epochs (and no fewer than 3) without a better one. Under a cosine the best
+    epochs come last: less than a third may end a trial that was about to find them."""
 
     def __post_init__(self) -> None:
         if self.optimizer not in REFERENCE_RATES:
             raise ValueError(f"optimizer is one of {', '.join(REFERENCE_RATES)}, not {self.optimizer!r}")
-        if self.patience < 0.5:
-            raise ValueError(f"patience is a share of the epochs and at least 0.5, not {self.patience}")
+        if not 0.0 < self.patience <= 1.0:
+            raise ValueError(f"patience is a share of the epochs, in (0, 1], not {self.patience}")
         if not 0.0 < self.plateau_factor <= 1.0:
             raise ValueError(f"plateau_factor lies in (0, 1], not {self.plateau_factor}")
 
@@ -66,11 +71,6 @@ def keras_weight_decay(recipe: Recipe) -> float:
     return recipe.weight_decay / (1.0 - 0.9) * REFERENCE_RATES["sgd"] / REFERENCE_RATES["adamw"]
 
 
-def keras_l2(recipe: Recipe) -> float:
-    """What the builders take as ``l2``, which adds ``l2 * |w|^2`` to the loss: half of lambda, or 0 if decoupled."""
-    return recipe.weight_decay / 2.0 if recipe.decay_kind == "l2" else 0.0
-
-
 def peak_rate(recipe: Recipe, multiple: float, batch: int) -> float:
     """A multiple of the reference rate as a rate, scaled with the batch up to 512 images."""
     return float(multiple * REFERENCE_RATES[recipe.optimizer] * min(batch, LARGEST_SCALED_BATCH) / REFERENCE_BATCH)
@@ -83,40 +83,38 @@ def compile_model(
 
     The optimizer is built, so that its variables are there to be restored.
     """
-    backbone = _optimizer(recipe, model)
-    groups = [Group("learning_rate", backbone, peak_rate(recipe, recipe.learning_rate, batch))]
-    optimizer = backbone
+    peak = peak_rate(recipe, recipe.learning_rate, batch)
+    rest = min(recipe.head_warm_epochs, epochs - 1) * steps_per_epoch if recipe.head_learning_rate is not None else 0
+    groups = [Group("learning_rate", _optimizer(recipe, model), peak, rest)]
+    chosen: dict[str, Any] = {}
+    if recipe.norm_bias_rate != 1.0:
+        groups.append(Group("norm_bias_rate", _optimizer(recipe, model), peak * recipe.norm_bias_rate, rest))
+        chosen |= {v.path: groups[-1].optimizer for v in network.trainable_variables if v.name == "beta"}
     if recipe.head_learning_rate is not None:
-        head = _optimizer(recipe, model)
-        rest = min(recipe.head_warm_epochs, epochs - 1) * steps_per_epoch
-        groups = [
-            Group("learning_rate", backbone, groups[0].peak, rest),
-            Group("head_learning_rate", head, peak_rate(recipe, recipe.head_learning_rate, batch)),
-        ]
-        optimizer = keras.optimizers.MultiOptimizer(_chooser(network, backbone, head))
+        head = peak_rate(recipe, recipe.head_learning_rate, batch)
+        groups.append(Group("head_learning_rate", _optimizer(recipe, model), head))
+        chosen |= {v.path: groups[-1].optimizer for v in network.get_layer(transfer.HEAD).trainable_variables}
+    # By the variable itself, not by a pattern over its path: a pattern that matches nothing would go unnoticed.
+    backbone = groups[0].optimizer
+    optimizer = keras.optimizers.MultiOptimizer(lambda v: chosen.get(v.path, backbone)) if chosen else backbone
     loss = keras.losses.CategoricalCrossentropy(label_smoothing=float(recipe.label_smoothing))
     model.compile(optimizer=optimizer, loss=loss, metrics=["accuracy"])
     model.optimizer.build(model.trainable_variables)
     return LearningRate(
         groups,
+        schedule=recipe.schedule,
         steps=epochs * steps_per_epoch,
         warm_up=recipe.warm_up,
-        plateau=Plateau(recipe.plateau_factor, recipe.plateau_patience),
+        plateau=Plateau(recipe.plateau_factor, max(1, round(recipe.plateau_patience * epochs))),
     )
 
 
 def _optimizer(recipe: Recipe, model: keras.Model) -> Any:
     """One optimizer; its rate is set before each update by the owner, so that the 0 here is never used."""
-    decay = keras_weight_decay(recipe) if recipe.decay_kind == "decoupled" and recipe.weight_decay else None
+    decay = keras_weight_decay(recipe) if recipe.weight_decay else None
     if recipe.optimizer == "sgd":
         optimizer = keras.optimizers.SGD(0.0, momentum=float(recipe.momentum), nesterov=True, weight_decay=decay)
     else:
         optimizer = keras.optimizers.AdamW(0.0, beta_1=float(recipe.momentum), weight_decay=decay or 0.0)
     optimizer.exclude_from_weight_decay(var_list=[v for v in model.trainable_variables if v.name != "kernel"])
     return optimizer
-
-
-def _chooser(network: keras.Model, backbone: Any, head: Any) -> Callable[[Any], Any]:
-    """By the variable itself, not by a pattern over its path: a pattern that matches nothing would go unnoticed."""
-    chosen = {variable.path for variable in network.get_layer(transfer.HEAD).trainable_variables}
-    return lambda variable: head if variable.path in chosen else backbone

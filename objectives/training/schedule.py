@@ -10,35 +10,43 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
+
+Schedule = Literal["cosine", "linear", "constant"]
 
 
-def shape(step: int, steps: int, warm_up: float) -> float:
+def shape(schedule: Schedule, step: int, steps: int, warm_up: float) -> float:
     """The fraction of the peak rate in update ``step`` (from 0) of ``steps``.
 
-    Rises linearly over the share ``warm_up`` of all updates, then falls along a half cosine. The first update already
-    learns, and so does the last: neither is ever 0.
+    Rises linearly over the share ``warm_up`` of all updates, then falls along a half cosine or a line, or stays. The
+    first update already learns, and so does the last: neither is ever 0.
     """
     warm = min(round(warm_up * steps), steps - 1)
     if step < warm:
         return (step + 1) / (warm + 1)
-    return 0.5 * (1.0 + math.cos(math.pi * (step - warm) / (steps - warm)))
+    gone = (step - warm) / (steps - warm)
+    if schedule == "constant":
+        return 1.0
+    return 1.0 - gone if schedule == "linear" else 0.5 * (1.0 + math.cos(math.pi * gone))
 
 
 class Plateau:
-    """Cuts ``scale`` by ``factor`` where the monitored value has not risen for ``patience`` epochs; factor 1: never."""
+    """Cuts ``scale`` by ``factor`` where the loss has not fallen for ``patience`` epochs; factor 1: never."""
+
+    SMALLEST = 1e-3
+    """The scale falls no further: from a rate of .001 to Keras's 1e-6."""
 
     def __init__(self, factor: float, patience: int) -> None:
         self.factor, self.patience = factor, patience
-        self.scale, self.best, self.wait = 1.0, -math.inf, 0
+        self.scale, self.best, self.wait = 1.0, math.inf, 0
 
-    def epoch(self, value: float) -> None:
-        if value > self.best:
-            self.best, self.wait = value, 0
+    def epoch(self, loss: float) -> None:
+        if loss < self.best:
+            self.best, self.wait = loss, 0
             return
         self.wait += 1
         if self.wait >= self.patience:
-            self.scale, self.wait = self.scale * self.factor, 0
+            self.scale, self.wait = max(self.scale * self.factor, self.SMALLEST), 0
 
     def state(self) -> dict[str, Any]:
         return {"scale": self.scale, "best": self.best, "wait": self.wait}
@@ -69,8 +77,11 @@ class LearningRate:
     ``steps`` is the trial's whole length in updates, so that the cosine ends where the trial does.
     """
 
-    def __init__(self, groups: Sequence[Group], *, steps: int, warm_up: float, plateau: Plateau) -> None:
-        self.groups, self.steps, self.warm_up, self.plateau = tuple(groups), steps, warm_up, plateau
+    def __init__(
+        self, groups: Sequence[Group], *, schedule: Schedule, steps: int, warm_up: float, plateau: Plateau
+    ) -> None:
+        self.groups, self.schedule, self.steps = tuple(groups), schedule, steps
+        self.warm_up, self.plateau = warm_up, plateau
         self.step = 0
 
     def rate(self, group: Group) -> float:
@@ -78,7 +89,7 @@ class LearningRate:
         if self.step < group.rest:
             return 0.0
         left = self.steps - group.rest
-        return group.peak * shape(self.step - group.rest, left, self.warm_up) * self.plateau.scale
+        return group.peak * shape(self.schedule, self.step - group.rest, left, self.warm_up) * self.plateau.scale
 
     def before_update(self) -> None:
         for group in self.groups:

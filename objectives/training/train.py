@@ -9,15 +9,14 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from objectives.data import Cut, Dataset, cut, load, statistics
+from objectives.data import Cut, Dataset, components, cut, load, normalised, statistics
 from objectives.data.batches import Batches
-from objectives.models import architecture, deploy, transfer
+from objectives.models import architecture, deploy, transfer, whitening
 from objectives.training import model_folder
 from objectives.training.augmentation import Augment
 from objectives.training.devices import prepare
 from objectives.training.fit import Fitted, fit
 from objectives.training.plan import Plan
-from objectives.training.recipe import keras_l2
 from search.contract import Size, TrialContext, parameters
 
 Indices = npt.NDArray[np.int64]
@@ -37,14 +36,25 @@ def train_plan(plan: Plan, hyperparameters: Any, context: TrialContext) -> float
     images = _refit_images(dataset, parts, context.size) if context.refit else parts.train
     mean, std = statistics(dataset, images)
     network = _network(plan, dataset)
+    if plan.source is None and whitening.is_whitened(network):
+        some = dataset.images[images[: components.IMAGES]]
+        whitening.set_kernel(network, components.whitening_kernel(normalised(some, mean, std)))
     fitted = fit(
         deploy.trained(network, mean, std, Augment(1.0, plan.augmentation, seed=context.seed)),
         network,
         plan.recipe,
-        Batches(dataset, images, batch=context.size.batch, seed=context.seed, shuffle=True, drop_last=True),
+        Batches(
+            dataset,
+            images,
+            batch=plan.batch or context.size.batch,
+            seed=context.seed,
+            shuffle=True,
+            drop_last=True,
+            alternating=plan.augmentation.flip and plan.augmentation.alternating,
+        ),
         None if context.refit else _in_order(dataset, parts.validation),
         context=context,
-        batch=min(context.size.batch, len(images)),
+        batch=min(plan.batch or context.size.batch, len(images)),
         epochs=context.size.refit_epochs if context.refit else context.size.epochs,
     )
     if fitted.outcome not in ("pruned", "stopped"):
@@ -62,7 +72,7 @@ def train_plan(plan: Plan, hyperparameters: Any, context: TrialContext) -> float
 
 def _network(plan: Plan, dataset: Dataset) -> keras.Model:
     shape, classes = dataset.images.shape[1:], len(dataset.class_names)
-    network = architecture.network(plan.architecture, shape, classes, l2=keras_l2(plan.recipe))  # type: ignore[arg-type]
+    network = architecture.network(plan.architecture, shape, classes)  # type: ignore[arg-type]
     if plan.source is not None:
         transfer.load(network, plan.source / model_folder.MODEL)
         transfer.freeze(network, ("none", *transfer.groups(network))[plan.freeze])

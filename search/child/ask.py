@@ -8,7 +8,7 @@ import secrets
 import select
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -65,13 +65,15 @@ class Asker:
         size_name: str | None = None,
         changes: Mapping[str, int] | None = None,
         direction: str | None = None,
+        first: Sequence[str] = (),
     ) -> dict[str, Any]:
         """What the objective's file declares: the part of a study's definition that only it knows, as JSON.
 
-        Give a study's own ``size``, or the name of one and changes to it. SearchError with the one line where it fails.
+        Give a study's own ``size``, or the name of one and changes to it; ``first``: points by name.
+        SearchError with the one line where it fails.
         """
         log = self._new_log("describe")
-        order = Describe(str(log), str(self._data_dir), size, size_name, changes or {}, direction or DIRECTION)
+        order = Describe(str(log), str(self._data_dir), size, size_name, changes or {}, direction or DIRECTION, first)
         return dict(self._ask(reference, order, log, Definition).definition)
 
     def evaluate(

@@ -49,6 +49,8 @@ class Describe(Message):
     changes: Mapping[str, int]
     direction: str
     """Of a plain function."""
+    first: Sequence[str] = ()
+    """Points to be tried first, by name; none: those that the objective says."""
 
 
 @dataclass

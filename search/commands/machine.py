@@ -50,7 +50,10 @@ class Machine:
         here on. A study from before ``shown`` was stored comes back with what the file declares now.
         """
         declared = self.asker.describe(
-            study.objective, size=study.definition["size"], direction=study.definition["direction"]
+            study.objective,
+            size=study.definition["size"],
+            direction=study.definition["direction"],
+            first=study.definition.get("first_named") or (),
         )
         refuse_difference(study, declared)
         if changed:

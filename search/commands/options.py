@@ -32,6 +32,8 @@ class Options:
     """Seconds."""
     source: str | None = None
     direction: str | None = None
+    first: tuple[str, ...] | None = None
+    """Points of the objective, by name."""
     changed: bool = False
     """Yes to another content of the objective's own file."""
     settings: Settings = DEFAULTS
@@ -44,11 +46,11 @@ class Options:
 
     def for_source(self, objective: str) -> Options:
         """What the search for a missing source takes over from the one that needs it: size, machine and time."""
-        nothing = dict.fromkeys(("trials", "epochs", "train_size", "source", "direction"))
+        nothing = dict.fromkeys(("trials", "epochs", "train_size", "source", "direction", "first"))
         return dataclasses.replace(self, objective=objective, **nothing)  # type: ignore[arg-type]
 
 
-_ASKED = ("objective", "size", "trials", "epochs", "train_size", "children", "timeout", "source", "direction")
+_ASKED = ("objective", "size", "trials", "epochs", "train_size", "children", "timeout", "source", "direction", "first")
 
 
 def read(parsed: argparse.Namespace) -> Options:
@@ -96,6 +98,13 @@ def _count(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"needs a whole number of at least 1, {text!r} was given")
     return value
+
+
+def _names(text: str) -> tuple[str, ...]:
+    names = tuple(part.strip() for part in text.split(","))
+    if not all(names):
+        raise argparse.ArgumentTypeError(f"needs names such as NOTEBOOK or MODERN,NOTEBOOK, {text!r} was given")
+    return names
 
 
 def _seconds(text: str) -> float:
@@ -176,6 +185,7 @@ def _searching(parser: argparse.ArgumentParser, *, objective: bool = True) -> No
     parser.add_argument("--size", help=f"quick or full; default {SIZE}")
     parser.add_argument("--epochs", type=_count, metavar="N", help="of a whole trial and of the refit")
     parser.add_argument("--train-size", type=_count, metavar="N", help="training images of a trial")
+    parser.add_argument("--first", type=_names, metavar="NAMES", help="points of the objective to try first: A or A,B")
     parser.add_argument("--source", metavar="STUDY", help="where transfer begins; none: from scratch")
     parser.add_argument(
         "--direction", choices=("maximize", "minimize"), help=f"for a plain function; default {DIRECTION}"

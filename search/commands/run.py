@@ -97,6 +97,7 @@ def go_on(machine: Machine, name: str, options: Options) -> Study | None:
         train_size=options.train_size,
         source=options.source,
         direction=options.direction,
+        first=options.first,
     )
     # What stopped it is meant to be mended.
     mended = bool(last_stop(machine.storage.engine, study).get("why"))
@@ -107,7 +108,11 @@ def declare(machine: Machine, objective: str, options: Options) -> dict[str, Any
     """What the objective's file says, for the size that was asked for."""
     reference = objective_reference(objective)
     declared = machine.asker.describe(
-        reference, size_name=options.size or SIZE, changes=options.changes, direction=options.direction
+        reference,
+        size_name=options.size or SIZE,
+        changes=options.changes,
+        direction=options.direction,
+        first=options.first or (),
     )
     if options.direction and declared["direction"] != options.direction:
         raise SearchError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from search.errors import SearchError
@@ -62,6 +62,7 @@ def refuse_other_flags(
     train_size: int | None = None,
     source: str | None = None,
     direction: str | None = None,
+    first: Sequence[str] | None = None,
 ) -> None:
     """SearchError with both values where a flag that was given contradicts the study; None: it was not given."""
     for flag, asked, there in (
@@ -71,6 +72,7 @@ def refuse_other_flags(
         ("TRAIN_SIZE", train_size, study.size.train_images),
         ("SOURCE", source, (study.definition.get("source") or {}).get("study", "none")),
         ("DIRECTION", direction, study.definition["direction"]),
+        ("FIRST", first and ",".join(first), ",".join(study.definition.get("first_named") or ["the objective's own"])),
     ):
         if asked is not None and asked != there:
             raise SearchError(

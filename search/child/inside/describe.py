@@ -13,9 +13,11 @@ from optuna.distributions import distribution_to_json, json_to_distribution
 
 from search.child.inside.load import Function
 from search.child.protocol import Describe
-from search.contract import Objective, SearchError, Size, parameters, size_from_json
+from search.contract import Objective, SearchError, Size, size_from_json
 from search.rules.optuna_by_name import make_pruner, make_sampler
 from search.settings import PLAIN_TRIALS
+
+_POINTS = 100
 
 
 def describe(objective: Objective | Function, order: Describe) -> dict[str, Any]:
@@ -25,6 +27,8 @@ def describe(objective: Objective | Function, order: Describe) -> dict[str, Any]
             raise SearchError(
                 f"a plain function knows no {' or '.join(sorted(unknown))}. Leave EPOCHS and TRAIN_SIZE out."
             )
+        if order.first:
+            raise SearchError("a plain function knows no points by name. Leave FIRST out.")
         size = (
             size_from_json(order.size) if order.size else _changed(Size(budget=PLAIN_TRIALS, epochs=0), order.changes)
         )
@@ -44,7 +48,8 @@ def describe(objective: Objective | Function, order: Describe) -> dict[str, Any]
         "direction": objective.direction,
         "size": as_json(size),
         "space": space,
-        "first": [_checked(parameters(hp), space) for hp in objective.first],
+        "first": [_checked(hp, space) for hp in objective.tried_first(order.first)],
+        "first_named": list(order.first),
         "sampler": as_json(objective.sampler),
         "pruner": as_json(objective.pruner),
         "data": as_json(objective.data(Path(order.data_dir), size)),
@@ -83,9 +88,14 @@ def _can_be_made(objective: Objective, size: Size) -> None:
 
 
 def _space(objective: Objective) -> dict[str, Any]:
-    trial = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)).ask()
-    objective.suggest(trial)
-    return {name: json.loads(distribution_to_json(value)) for name, value in trial.distributions.items()}
+    """Of so many points at random, since some parameters are asked for beside certain others only."""
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    found: dict[str, Any] = {}
+    for _ in range(_POINTS):
+        trial = study.ask()
+        objective.suggest(trial)
+        found |= {name: json.loads(distribution_to_json(value)) for name, value in trial.distributions.items()}
+    return found
 
 
 def _checked(first: dict[str, Any], space: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,203 @@
+"""Which levers of fast training pay for this residual network: a two-level factorial on validation images.
+
+    python -m benchmarks.levers [--epochs 10] [--train-images 45000] [--children 2]   or: make bench-levers
+
+Sixteen trainings, of the same 45,000 images, each lever on in half of them (a design of resolution IV: no lever's
+effect is mixed with another's), so that each effect rests on all sixteen. Each is scored on the same 5,000 other
+images, after its last epoch; the test part is not opened. Whatever costs no training is compared within each run:
+weights averaged over the last updates or not, images looked at in both directions or in one. Results are appended to
+``benchmarks/levers.csv``, and what stands there is not trained again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+TABLE = Path(__file__).with_name("levers.csv")
+LEVERS = ("whitening", "silu", "no_scale", "batch_256", "alternating", "smoothing", "linear", "cutout")
+"""Off: a learned first layer, ReLU, scales in normalisation, 128 images, flips at random, label smoothing .1, a cosine,
+nothing cut out. On: a whitened first layer and biases of normalisation at 64 times the rate, SiLU, none, 256, every
+second epoch, .2, a line, squares of 8 pixels."""
+SCORES = ("plain", "average", "flip", "average_flip")
+FIELDS = ("date", "revision", "epochs", "train_images", "run", *LEVERS, *SCORES, "images_per_second")
+
+
+def design() -> list[dict[str, bool]]:
+    """2^(8-4): four levers in all combinations, each of the others a product of three of them."""
+    rows = []
+    for number in range(16):
+        a, b, c, d = (1 if number & (1 << bit) else -1 for bit in range(4))
+        signs = (a, b, c, d, b * c * d, a * c * d, a * b * c, a * b * d)
+        rows.append({lever: sign > 0 for lever, sign in zip(LEVERS, signs, strict=True)})
+    return rows
+
+
+def train(run: int, levers: Mapping[str, bool], epochs: int, train_images: int, data_dir: Path) -> dict[str, float]:
+    """One training; its scores in per cent."""
+    import keras  # noqa: PLC0415 - in the children alone
+    import numpy as np  # noqa: PLC0415
+
+    from objectives.data import components, cut, load, normalised, statistics  # noqa: PLC0415
+    from objectives.data.batches import Batches  # noqa: PLC0415
+    from objectives.models import architecture, deploy, whitening  # noqa: PLC0415
+    from objectives.training.augmentation import SHIFT_AND_FLIP, Augment  # noqa: PLC0415
+    from objectives.training.average import Average  # noqa: PLC0415
+    from objectives.training.devices import prepare  # noqa: PLC0415
+    from objectives.training.recipe import Recipe, compile_model  # noqa: PLC0415
+    from search.contract import Devices  # noqa: PLC0415
+
+    prepare(Devices(cores=1))
+    keras.utils.set_random_seed(run)
+    dataset = load("cifar10", data_dir, "train")
+    parts = cut(dataset.labels, train=train_images, validation=5_000)
+    mean, std = statistics(dataset, parts.train)
+    network = architecture.network(
+        {
+            "builder": "resnet",
+            "width": 16,
+            "head": 0,
+            "stem_bn_relu": False,
+            "dropout_scale": 0.0,
+            "whiten": levers["whitening"],
+            "activation": "silu" if levers["silu"] else "relu",
+            "norm_scale": not levers["no_scale"],
+        },
+        (32, 32, 3),
+        10,
+    )
+    if levers["whitening"]:
+        some = normalised(dataset.images[parts.train[: components.IMAGES]], mean, std)
+        whitening.set_kernel(network, components.whitening_kernel(some))
+    ranges = replace(SHIFT_AND_FLIP, alternating=levers["alternating"], cutout=0.25 * levers["cutout"])
+    recipe = Recipe(
+        learning_rate=2.0,
+        label_smoothing=0.2 if levers["smoothing"] else 0.1,
+        schedule="linear" if levers["linear"] else "cosine",
+        norm_bias_rate=64.0 if levers["whitening"] else 1.0,
+    )
+    batch = 256 if levers["batch_256"] else 128
+    batches = Batches(
+        dataset, parts.train, batch=batch, seed=run, shuffle=True, drop_last=True, alternating=levers["alternating"]
+    )
+    model = deploy.trained(network, mean, std, Augment(1.0, ranges, seed=run))
+    rate = compile_model(model, network, recipe, epochs=epochs, steps_per_epoch=batches.num_batches, batch=batch)
+    average = Average(network, 0.3 * batches.num_batches)
+
+    class Steps(keras.callbacks.Callback):  # type: ignore[misc]
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
+            batches.epoch = epoch
+
+        def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
+            rate.before_update()
+
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
+            rate.after_update()
+            average.after_update()
+
+    began = time.monotonic()
+    model.fit(batches, epochs=epochs, shuffle=False, callbacks=[Steps()], verbose=0)
+    seconds = time.monotonic() - began
+    scores: dict[str, float] = {}
+    given = deploy.exported(network, mean, std)
+    images, labels = dataset.images[parts.validation], dataset.labels[parts.validation]
+    for name in ("plain", "average"):
+        one = given.predict(images, batch_size=500, verbose=0)
+        both = one + given.predict(images[:, :, ::-1], batch_size=500, verbose=0)
+        scores[name] = 100 * float(np.mean(one.argmax(1) == labels))
+        scores["flip" if name == "plain" else "average_flip"] = 100 * float(np.mean(both.argmax(1) == labels))
+        average.install()
+    return {**scores, "images_per_second": epochs * batches.num_batches * batch / seconds}
+
+
+def _rows(table: Path) -> list[dict[str, str]]:
+    if not table.exists():
+        return []
+    with table.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _append(table: Path, row: Mapping[str, Any]) -> None:
+    new = not table.exists()
+    with table.open("a", newline="") as file:
+        writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
+        if new:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+def effects(rows: Sequence[Mapping[str, str]]) -> list[tuple[str, float, float]]:
+    """(lever, points gained when it is on, half of the 95 % interval); the noise is what eight effects leave of 16."""
+    values = [float(row["average_flip"]) for row in rows]
+    mean = statistics.fmean(values)
+    found = {
+        lever: statistics.fmean(v if row[lever] == "1" else -v for v, row in zip(values, rows, strict=True))
+        for lever in LEVERS
+    }
+    fitted = [mean + sum(found[n] * (1 if row[n] == "1" else -1) for n in LEVERS) for row in rows]
+    freedom = len(rows) - 1 - len(LEVERS)
+    variance = sum((v - f) ** 2 for v, f in zip(values, fitted, strict=True)) / freedom
+    half = 2.365 * 2 * (variance / len(rows)) ** 0.5  # Student's t with 7 degrees of freedom
+    return [(lever, 2 * effect, half) for lever, effect in found.items()]
+
+
+def _say(rows: Sequence[Mapping[str, str]]) -> None:
+    for lever, points, half in effects(rows):
+        print(f"{lever:12} {points:+.2f} ± {half:.2f} points")
+    for name in SCORES[1:]:
+        gains = [float(row[name]) - float(row["plain"]) for row in rows]
+        half = 2.131 * statistics.stdev(gains) / len(gains) ** 0.5
+        print(f"{name:12} {statistics.fmean(gains):+.2f} ± {half:.2f} points over plain")
+
+
+def main() -> None:
+    """Trains what the table does not hold, then says what each lever is worth."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--train-images", type=int, default=45_000)
+    parser.add_argument("--children", type=int, default=2)
+    parser.add_argument("--data-dir", type=Path, default=Path(os.environ.get("SEARCH_DATA_DIR", "data")))
+    parser.add_argument("--table", type=Path, default=TABLE)
+    parser.add_argument("--run", type=int, help="this one alone, to standard output")
+    given = parser.parse_args()
+    plan = design()
+    if given.run is not None:
+        print(json.dumps(train(given.run, plan[given.run], given.epochs, given.train_images, given.data_dir)))
+        return
+    from search.studies.provenance import revision  # noqa: PLC0415
+
+    at = {"revision": (revision() or "unknown")[:12], "epochs": given.epochs, "train_images": given.train_images}
+    size = (str(given.epochs), str(given.train_images))
+
+    def there() -> dict[int, dict[str, str]]:
+        return {int(r["run"]): r for r in _rows(given.table) if (r["epochs"], r["train_images"]) == size}
+
+    def one(run: int) -> None:
+        command = [sys.executable, "-m", "benchmarks.levers", "--run", str(run), "--epochs", size[0]]
+        command += ["--train-images", size[1], "--data-dir", str(given.data_dir)]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "2"}
+        said = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
+        scores = {name: f"{value:.2f}" for name, value in json.loads(said.splitlines()[-1]).items()}
+        levers = {name: int(on) for name, on in plan[run].items()}
+        _append(given.table, {"date": date.today().isoformat(), **at, "run": run, **levers, **scores})
+
+    missing = [run for run in range(len(plan)) if run not in there()]
+    with ThreadPoolExecutor(given.children) as pool:
+        list(pool.map(one, missing))
+    _say([row for _, row in sorted(there().items())])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""What every CIFAR objective searches of a training: one space that holds the original recipes and what came after.
+
+Names and ranges are those of Optuna's ``suggest`` calls below. Rates are multiples of the optimizer's reference (.1 for
+SGD, .001 for AdamW, at 128 images), shares are of the trial's epochs, so that one space serves every size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from objectives.training.augmentation import Ranges
+from objectives.training.recipe import Recipe
+
+ZOOM = 0.1
+"""At ``affine`` 1, as in both notebooks."""
+
+
+@dataclass(frozen=True)
+class Original:
+    """What of a notebook's training is not searched."""
+
+    rotation: float
+    """Degrees, at most, at ``affine`` 1."""
+    shear: float
+    patience: float
+    """Early stopping after this share of the epochs without a better one."""
+
+
+CNN = Original(rotation=15.0, shear=0.0, patience=1 / 3)
+"""10 epochs of 30."""
+RESNET = Original(rotation=10.0, shear=2.9, patience=0.3)
+"""15 epochs of its schedule's 50. Its shear of .05 was meant in radians and read in degrees."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """How a network is trained, and on what it is shown. Networks add what is theirs."""
+
+    optimizer: str = "sgd"  # with Nesterov momentum; or "adamw", which without weight decay is Adam
+    learning_rate: float  # the peak, in multiples of the optimizer's reference rate
+    momentum: float = 0.9  # SGD's
+    weight_decay: float  # in PyTorch's units for SGD; AdamW shrinks the weights as much; 0: none
+    schedule: str = "cosine"  # or "linear" (one cycle), or "plateau": halved where the loss stands still
+    warm_up: float  # share of the epochs; a plateau needs none
+    batch: int = 128
+    label_smoothing: float
+    dropout_scale: float  # 1 is the notebook's dropout
+    shift: float = 1 / 16  # at most so much of the image's height and width: 2 pixels
+    affine: float = 0.0  # 1: the notebook's rotation, zoom and shear, each up to its own range
+    brightness: float = 0.0  # at most so much brighter or darker
+
+
+class Suggests(Protocol):
+    """Optuna's trial, as far as a space asks it."""
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any: ...
+
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
+    ) -> float: ...
+
+    def suggest_int(self, name: str, low: int, high: int) -> int: ...
+
+
+def training(trial: Suggests) -> dict[str, Any]:
+    """The fields of ``Training``; what makes no sense beside another is not asked for."""
+    optimizer = trial.suggest_categorical("optimizer", ["sgd", "adamw"])
+    schedule = trial.suggest_categorical("schedule", ["cosine", "linear", "plateau"])
+    return {
+        "optimizer": optimizer,
+        "learning_rate": trial.suggest_float("learning_rate", 0.05, 8.0, log=True),
+        "momentum": trial.suggest_float("momentum", 0.8, 0.98) if optimizer == "sgd" else 0.9,
+        "weight_decay": trial.suggest_float("weight_decay", 0.0, 1e-3),
+        "schedule": schedule,
+        "warm_up": 0.0 if schedule == "plateau" else trial.suggest_float("warm_up", 0.0, 0.3),
+        "batch": trial.suggest_categorical("batch", [64, 128, 256, 512]),
+        "label_smoothing": trial.suggest_float("label_smoothing", 0.0, 0.2),
+        "dropout_scale": trial.suggest_float("dropout_scale", 0.0, 1.0),
+        "shift": trial.suggest_float("shift", 0.0, 0.125),
+        "affine": trial.suggest_float("affine", 0.0, 1.0, step=0.25),
+        "brightness": trial.suggest_float("brightness", 0.0, 0.2, step=0.05),
+    }
+
+
+def recipe(hp: Training, original: Original, **more: Any) -> Recipe:
+    """``more``: fields of Recipe."""
+    plateau = hp.schedule == "plateau"
+    return Recipe(
+        optimizer=hp.optimizer,
+        learning_rate=hp.learning_rate,
+        momentum=hp.momentum,
+        weight_decay=hp.weight_decay,
+        label_smoothing=hp.label_smoothing,
+        schedule="constant" if plateau else hp.schedule,  # type: ignore[arg-type]
+        warm_up=hp.warm_up,
+        plateau_factor=0.5 if plateau else 1.0,
+        patience=original.patience,
+        **more,
+    )
+
+
+def ranges(hp: Training, original: Original, **more: Any) -> Ranges:
+    """Where ``affine`` is 0, whole pixels are shifted: nothing blurs. ``more``: fields of Ranges."""
+    return Ranges(
+        rotation=original.rotation * hp.affine,
+        shift=hp.shift,
+        zoom=ZOOM * hp.affine,
+        shear=original.shear * hp.affine,
+        brightness=hp.brightness,
+        whole_pixels=hp.affine == 0,
+        **more,
+    )
