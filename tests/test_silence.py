@@ -107,7 +107,7 @@ def goes_on(url: str, study: Study, folder: Path, monkeypatch: pytest.MonkeyPatc
 def test_a_network_that_swallows_everything(postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Training goes on and renewals with it once it heals; told to end in the silence the worker does."""
     study = new_study(postgres_url, epochs=100)
-    monkeypatch.setenv("LIGHT_PAUSE", "0.1")
+    monkeypatch.setenv("LIGHT_PAUSE", "0.3")
     with proxy_to(postgres_url) as proxy, started(proxy.url(postgres_url), study, tmp_path) as worker:
         until("an epoch is recorded", lambda: rows(postgres_url, study)[0]["epoch"] >= 1)
         proxy.tell("silence")
@@ -130,7 +130,7 @@ def test_told_to_end_before_the_silence_is_noticed(
     postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = new_study(postgres_url, epochs=100)
-    monkeypatch.setenv("LIGHT_PAUSE", "0.1")
+    monkeypatch.setenv("LIGHT_PAUSE", "0.3")
     with proxy_to(postgres_url) as proxy, started(proxy.url(postgres_url), study, tmp_path) as worker:
         until("an epoch is recorded", lambda: rows(postgres_url, study)[0]["epoch"] >= 1)
         proxy.tell("silence")
@@ -142,7 +142,7 @@ def test_told_to_end_before_the_silence_is_noticed(
 def test_a_lock_held_for_ever(postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lock: str) -> None:
     """Of the lease's row or of the whole table, by a session that is idle in its transaction."""
     study = new_study(postgres_url, epochs=100)
-    monkeypatch.setenv("LIGHT_PAUSE", "0.1")
+    monkeypatch.setenv("LIGHT_PAUSE", "0.3")
     with started(postgres_url, study, tmp_path) as worker, psycopg.connect(postgres_url) as other:
         until("an epoch is recorded", lambda: rows(postgres_url, study)[0]["epoch"] >= 1)
         other.execute(lock)
