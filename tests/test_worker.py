@@ -144,7 +144,7 @@ def test_broken_workers_beside_a_healthy_one_use_up_nothing(
     What raised on one broken machine and then on another has not failed.
     """
     study = new_study(storage_url, budget=8, epochs=4)
-    monkeypatch.setenv("LIGHT_PAUSE", "0.1")
+    monkeypatch.setenv("LIGHT_PAUSE", "0.3")
 
     def broken(number: int) -> None:
         os.environ["LIGHT_MOOD"] = "raises"
