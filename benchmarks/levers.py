@@ -12,7 +12,6 @@ weights averaged over the last updates or not, images looked at in both directio
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import os
 import statistics
@@ -25,6 +24,8 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
+
+from benchmarks.table import append, read
 
 TABLE = Path(__file__).with_name("levers.csv")
 LEVERS = ("whitening", "silu", "no_scale", "batch_256", "alternating", "smoothing", "linear", "cutout")
@@ -50,8 +51,9 @@ def train(run: int, levers: Mapping[str, bool], epochs: int, train_images: int, 
     import keras  # noqa: PLC0415 - in the children alone
     import numpy as np  # noqa: PLC0415
 
-    from objectives.data import components, cut, load, normalised, statistics  # noqa: PLC0415
+    from objectives.data import cut, load, statistics  # noqa: PLC0415
     from objectives.data.batches import Batches  # noqa: PLC0415
+    from objectives.data.components import kernel_for  # noqa: PLC0415
     from objectives.models import architecture, deploy, whitening  # noqa: PLC0415
     from objectives.training.augmentation import SHIFT_AND_FLIP, Augment  # noqa: PLC0415
     from objectives.training.average import Average  # noqa: PLC0415
@@ -79,8 +81,7 @@ def train(run: int, levers: Mapping[str, bool], epochs: int, train_images: int, 
         10,
     )
     if levers["whitening"]:
-        some = normalised(dataset.images[parts.train[: components.IMAGES]], mean, std)
-        whitening.set_kernel(network, components.whitening_kernel(some))
+        whitening.set_kernel(network, kernel_for(dataset, parts.train, mean, std))
     ranges = replace(SHIFT_AND_FLIP, alternating=levers["alternating"], cutout=0.25 * levers["cutout"])
     recipe = Recipe(
         learning_rate=2.0,
@@ -122,42 +123,26 @@ def train(run: int, levers: Mapping[str, bool], epochs: int, train_images: int, 
     return {**scores, "images_per_second": epochs * batches.num_batches * batch / seconds}
 
 
-def _rows(table: Path) -> list[dict[str, str]]:
-    if not table.exists():
-        return []
-    with table.open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def _append(table: Path, row: Mapping[str, Any]) -> None:
-    new = not table.exists()
-    with table.open("a", newline="") as file:
-        writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
-
-
-def effects(rows: Sequence[Mapping[str, str]]) -> list[tuple[str, float, float]]:
+def effects(results: Sequence[Mapping[str, str]]) -> list[tuple[str, float, float]]:
     """(lever, points gained when it is on, half of the 95 % interval); the noise is what eight effects leave of 16."""
-    values = [float(row["average_flip"]) for row in rows]
+    values = [float(row["average_flip"]) for row in results]
     mean = statistics.fmean(values)
     found = {
-        lever: statistics.fmean(v if row[lever] == "1" else -v for v, row in zip(values, rows, strict=True))
+        lever: statistics.fmean(v if row[lever] == "1" else -v for v, row in zip(values, results, strict=True))
         for lever in LEVERS
     }
-    fitted = [mean + sum(found[n] * (1 if row[n] == "1" else -1) for n in LEVERS) for row in rows]
-    freedom = len(rows) - 1 - len(LEVERS)
+    fitted = [mean + sum(found[n] * (1 if row[n] == "1" else -1) for n in LEVERS) for row in results]
+    freedom = len(results) - 1 - len(LEVERS)
     variance = sum((v - f) ** 2 for v, f in zip(values, fitted, strict=True)) / freedom
-    half = 2.365 * 2 * (variance / len(rows)) ** 0.5  # Student's t with 7 degrees of freedom
+    half = 2.365 * 2 * (variance / len(results)) ** 0.5  # Student's t with 7 degrees of freedom
     return [(lever, 2 * effect, half) for lever, effect in found.items()]
 
 
-def _say(rows: Sequence[Mapping[str, str]]) -> None:
-    for lever, points, half in effects(rows):
+def _say(results: Sequence[Mapping[str, str]]) -> None:
+    for lever, points, half in effects(results):
         print(f"{lever:12} {points:+.2f} ± {half:.2f} points")
     for name in SCORES[1:]:
-        gains = [float(row[name]) - float(row["plain"]) for row in rows]
+        gains = [float(row[name]) - float(row["plain"]) for row in results]
         half = 2.131 * statistics.stdev(gains) / len(gains) ** 0.5
         print(f"{name:12} {statistics.fmean(gains):+.2f} ± {half:.2f} points over plain")
 
@@ -182,7 +167,7 @@ def main() -> None:
     size = (str(given.epochs), str(given.train_images))
 
     def there() -> dict[int, dict[str, str]]:
-        return {int(r["run"]): r for r in _rows(given.table) if (r["epochs"], r["train_images"]) == size}
+        return {int(r["run"]): r for r in read(given.table) if (r["epochs"], r["train_images"]) == size}
 
     def one(run: int) -> None:
         command = [sys.executable, "-m", "benchmarks.levers", "--run", str(run), "--epochs", size[0]]
@@ -191,7 +176,8 @@ def main() -> None:
         said = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
         scores = {name: f"{value:.2f}" for name, value in json.loads(said.splitlines()[-1]).items()}
         levers = {name: int(on) for name, on in plan[run].items()}
-        _append(given.table, {"date": date.today().isoformat(), **at, "run": run, **levers, **scores})
+        result = {"date": date.today().isoformat(), **at, "run": run, **levers, **scores}
+        append(given.table, FIELDS, [result])
 
     missing = [run for run in range(len(plan)) if run not in there()]
     with ThreadPoolExecutor(given.children) as pool:

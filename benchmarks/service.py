@@ -12,7 +12,6 @@ are milliseconds, on a machine whose two cores the simulated workers share with 
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import os
 import random
@@ -35,6 +34,7 @@ from optuna.distributions import FloatDistribution, distribution_to_json
 from optuna.storages._rdb import models as optunas
 from optuna.trial import TrialState
 
+from benchmarks.table import append, read
 from search.child.protocol import Suggest
 from search.database.fence import FencedStorage
 from search.database.leases import Lease
@@ -303,19 +303,7 @@ def _percentile(times: list[float], share: float) -> float:
 
 
 def _there(table: Path) -> set[tuple[str, ...]]:
-    if not table.exists():
-        return set()
-    with table.open(newline="") as file:
-        return {tuple(row[name] for name in FIELDS[1:6]) for row in csv.DictReader(file)}
-
-
-def _append(table: Path, rows: list[dict[str, Any]]) -> None:
-    new = not table.exists()
-    with table.open("a", newline="") as file:
-        writer = csv.DictWriter(file, FIELDS)
-        if new:
-            writer.writeheader()
-        writer.writerows(rows)
+    return {tuple(row[name] for name in FIELDS[1:6]) for row in read(table)}
 
 
 def main() -> None:
@@ -348,7 +336,7 @@ def main() -> None:
                         }
                         for what, times in found.items()
                     ]
-                    _append(given.table, rows)
+                    append(given.table, FIELDS, rows)
                     for row in rows:
                         print(*(f"{row[name]}" for name in FIELDS[2:]), sep="\t", flush=True)
 

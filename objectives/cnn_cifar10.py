@@ -66,18 +66,7 @@ def train(hp: Hyperparameters, context: TrialContext) -> float:
 
 
 MODERN = Hyperparameters(learning_rate=1.0, weight_decay=5e-4, warm_up=0.15, label_smoothing=0.1, dropout_scale=0.0)
-NOTEBOOK = Hyperparameters(
-    optimizer="adamw",  # Adam, as nothing decays
-    learning_rate=1.0,
-    weight_decay=0.0,
-    schedule="plateau",
-    warm_up=0.0,
-    label_smoothing=0.0,
-    dropout_scale=1.0,
-    shift=0.1,
-    affine=1.0,
-    head="dense",
-)
+NOTEBOOK = Hyperparameters(**space.CNN.searched, head="dense")
 """The project's original recipe: Adam at .001, halved where the validation loss stood still for 3 epochs of 30, early
 stopping after 10, dropout, rotation of 15 degrees, shifts and zoom of .1, flips.
 

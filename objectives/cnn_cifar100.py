@@ -36,18 +36,7 @@ TRANSFER = Hyperparameters(
     dropout_scale=0.0,
 )
 SCRATCH = replace(TRANSFER, init="scratch", learning_rate=1.0, head_learning_rate=1.0, head_warm_epochs=0)
-NOTEBOOK = Hyperparameters(
-    optimizer="adamw",
-    learning_rate=1.0,
-    head_learning_rate=1.0,
-    weight_decay=0.0,
-    schedule="plateau",
-    warm_up=0.0,
-    label_smoothing=0.0,
-    dropout_scale=1.0,
-    shift=0.1,
-    affine=1.0,
-)
+NOTEBOOK = Hyperparameters(**space.CNN.searched, head_learning_rate=space.CNN.searched["learning_rate"])
 """The project's original: as on CIFAR-10 (see ``cnn_cifar10.NOTEBOOK``), nothing frozen, one rate for all layers. Its
 source was the network of that recipe."""
 

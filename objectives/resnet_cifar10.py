@@ -81,17 +81,7 @@ def train(hp: Hyperparameters, context: TrialContext) -> float:
 
 
 MODERN = Hyperparameters(learning_rate=2.0, weight_decay=5e-4, warm_up=0.15, label_smoothing=0.1, dropout_scale=0.0)
-NOTEBOOK = Hyperparameters(
-    learning_rate=0.1,
-    weight_decay=0.0,
-    warm_up=0.1,
-    label_smoothing=0.1,
-    dropout_scale=1.0,
-    shift=0.1,
-    affine=1.0,
-    brightness=0.1,
-    head="notebook",
-)
+NOTEBOOK = Hyperparameters(**space.RESNET.searched, head="notebook")
 """The project's original recipe: SGD with Nesterov momentum at .01, five epochs of warm-up and a cosine of 50, label
 smoothing, dropout, early stopping after 15 epochs, rotation of 10 degrees, shifts and zoom of .1, shear, brightness,
 flips.

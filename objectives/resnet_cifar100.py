@@ -36,17 +36,7 @@ TRANSFER = Hyperparameters(
     dropout_scale=0.0,
 )
 SCRATCH = replace(TRANSFER, init="scratch", learning_rate=2.0, head_learning_rate=1.0, head_warm_epochs=0)
-NOTEBOOK = Hyperparameters(
-    learning_rate=0.1,
-    head_learning_rate=0.1,
-    weight_decay=0.0,
-    warm_up=0.1,
-    label_smoothing=0.1,
-    dropout_scale=1.0,
-    shift=0.1,
-    affine=1.0,
-    brightness=0.1,
-)
+NOTEBOOK = Hyperparameters(**space.RESNET.searched, head_learning_rate=space.RESNET.searched["learning_rate"])
 """The project's original: as on CIFAR-10 (see ``resnet_cifar10.NOTEBOOK``), nothing frozen, one rate for all layers.
 Its source was the network of that recipe."""
 

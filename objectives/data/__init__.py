@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from objectives.data.dataset import Dataset, load
 from objectives.data.identity import identity, test_checksum
-from objectives.data.normalise import normalised, statistics
+from objectives.data.normalise import statistics
 from objectives.data.split import Cut, cut
 
-__all__ = ["Cut", "Dataset", "cut", "identity", "load", "normalised", "statistics", "test_checksum"]
+__all__ = ["Cut", "Dataset", "cut", "identity", "load", "statistics", "test_checksum"]

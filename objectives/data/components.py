@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
+
+from objectives.data.dataset import Dataset
+from objectives.data.normalise import normalised
 
 IMAGES = 1_000
 """So many are enough: CIFAR's have 900,000 patches."""
 _FLOOR = 5e-4
 """Added to each variance: components that hardly vary are noise, which is not to be blown up."""
+
+
+def kernel_for(
+    dataset: Dataset, indices: npt.NDArray[np.int64], mean: Sequence[float], std: Sequence[float]
+) -> npt.NDArray[np.float32]:
+    """``whitening_kernel`` of the first of these images, normalised by ``mean`` and ``std``."""
+    return whitening_kernel(normalised(dataset.images[indices[:IMAGES]], mean, std))
 
 
 def whitening_kernel(images: npt.NDArray[np.float32], patch: int = 3) -> npt.NDArray[np.float32]:

@@ -6,7 +6,7 @@ SGD, .001 for AdamW, at 128 images), shares are of the trial's epochs, so that o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -19,8 +19,9 @@ ZOOM = 0.1
 
 @dataclass(frozen=True)
 class Original:
-    """What of a notebook's training is not searched."""
+    """A notebook's training: the fields of ``Training``, and what is not searched."""
 
+    searched: Mapping[str, Any]
     rotation: float
     """Degrees, at most, at ``affine`` 1."""
     shear: float
@@ -28,10 +29,39 @@ class Original:
     """Early stopping after this share of the epochs without a better one."""
 
 
-CNN = Original(rotation=15.0, shear=0.0, patience=1 / 3)
-"""10 epochs of 30."""
-RESNET = Original(rotation=10.0, shear=2.9, patience=0.3)
-"""15 epochs of its schedule's 50. Its shear of .05 was meant in radians and read in degrees."""
+CNN = Original(
+    searched={
+        "optimizer": "adamw",  # Adam, as nothing decays
+        "learning_rate": 1.0,
+        "weight_decay": 0.0,
+        "schedule": "plateau",
+        "warm_up": 0.0,
+        "label_smoothing": 0.0,
+        "dropout_scale": 1.0,
+        "shift": 0.1,
+        "affine": 1.0,
+    },
+    rotation=15.0,
+    shear=0.0,
+    patience=1 / 3,
+)
+"""Its patience was 10 epochs of 30."""
+RESNET = Original(
+    searched={
+        "learning_rate": 0.1,
+        "weight_decay": 0.0,
+        "warm_up": 0.1,
+        "label_smoothing": 0.1,
+        "dropout_scale": 1.0,
+        "shift": 0.1,
+        "affine": 1.0,
+        "brightness": 0.1,
+    },
+    rotation=10.0,
+    shear=2.9,
+    patience=0.3,
+)
+"""Its patience was 15 epochs of its schedule's 50. Its shear of .05 was meant in radians and read in degrees."""
 
 
 @dataclass(frozen=True, kw_only=True)

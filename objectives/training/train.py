@@ -9,8 +9,9 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from objectives.data import Cut, Dataset, components, cut, load, normalised, statistics
+from objectives.data import Cut, Dataset, cut, load, statistics
 from objectives.data.batches import Batches
+from objectives.data.components import kernel_for
 from objectives.models import architecture, deploy, transfer, whitening
 from objectives.training import model_folder
 from objectives.training.augmentation import Augment
@@ -37,8 +38,8 @@ def train_plan(plan: Plan, hyperparameters: Any, context: TrialContext) -> float
     mean, std = statistics(dataset, images)
     network = _network(plan, dataset)
     if plan.source is None and whitening.is_whitened(network):
-        some = dataset.images[images[: components.IMAGES]]
-        whitening.set_kernel(network, components.whitening_kernel(normalised(some, mean, std)))
+        whitening.set_kernel(network, kernel_for(dataset, images, mean, std))
+    batch = plan.batch or context.size.batch
     fitted = fit(
         deploy.trained(network, mean, std, Augment(1.0, plan.augmentation, seed=context.seed)),
         network,
@@ -46,7 +47,7 @@ def train_plan(plan: Plan, hyperparameters: Any, context: TrialContext) -> float
         Batches(
             dataset,
             images,
-            batch=plan.batch or context.size.batch,
+            batch=batch,
             seed=context.seed,
             shuffle=True,
             drop_last=True,
@@ -54,7 +55,7 @@ def train_plan(plan: Plan, hyperparameters: Any, context: TrialContext) -> float
         ),
         None if context.refit else _in_order(dataset, parts.validation),
         context=context,
-        batch=min(plan.batch or context.size.batch, len(images)),
+        batch=min(batch, len(images)),
         epochs=context.size.refit_epochs if context.refit else context.size.epochs,
     )
     if fitted.outcome not in ("pruned", "stopped"):

@@ -74,9 +74,7 @@ class Claims:
 
     def _is_alone(self, joined: JoinedStudy) -> bool:
         """What failed here was left to others: where there are none, it is tried here again."""
-        if not joined.left_to_others:
-            return False
-        return not self._storage.workers.others(joined.study.key, self._holder, self._settings.lease)
+        return joined.left_to_others and not joined.has_others()
 
     def _is_something_free(self, keys: Sequence[str], joined: Mapping[str, JoinedStudy]) -> bool:
         """One statement, however many studies and seats."""

@@ -47,6 +47,10 @@ class JoinedStudy:
     checkpoints_taken: int = 0
     """So many were handed over by trials here."""
 
+    def has_others(self) -> bool:
+        """Whether other workers are there that have not given the study up."""
+        return bool(self.storage.workers.others(self.study.key, self.holder, self.settings.lease))
+
 
 def join(
     study: Study,

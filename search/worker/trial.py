@@ -302,10 +302,7 @@ class LeasedTrial:
 
     def _may_be_the_machine(self) -> bool:
         """Two broken machines together would otherwise use up what a third could run."""
-        joined = self.joined
-        if joined.proven:
-            return False
-        return bool(joined.storage.workers.others(joined.study.key, joined.holder, joined.settings.lease))
+        return not self.joined.proven and self.joined.has_others()
 
     def _died(self, message: Died) -> None:
         for_memory = pruning.was_killed_for_memory(
