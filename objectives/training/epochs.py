@@ -96,6 +96,7 @@ class Epochs(keras.callbacks.Callback):  # type: ignore[misc]
             raise RuntimeError(f"epoch {step} had {self._clock.batches} of {self.batches.num_batches} batches")
         values = {**dict(logs or {}), **self.learning_rate.rates()}
         values["images_per_second"] = self._clock.rate(self.batch)
+        values["training_seconds"] = self._clock.batches * self.batch / values["images_per_second"]
         for name in ("loss", "val_loss"):
             if not math.isfinite(values.get(name, 0.0)):
                 self._diverged(name, values, step, None)

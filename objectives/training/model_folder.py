@@ -90,9 +90,11 @@ def record_predictions(folder: Path, model: keras.Model, dataset: Dataset, indic
     float32 ``probabilities`` (n, classes).
     """
     images = dataset.images[indices]
+    # Called, not by predict: for one batch, building a graph takes ten times as long.
+    probabilities = keras.ops.convert_to_numpy(model(images, training=False))
     part = folder / f".{PREDICTIONS}"
     with part.open("wb") as file:
-        np.savez(file, indices=indices, images=images, probabilities=predict(model, images))
+        np.savez(file, indices=indices, images=images, probabilities=probabilities)
     part.replace(folder / PREDICTIONS)
 
 

@@ -98,7 +98,9 @@ def compile_model(
     backbone = groups[0].optimizer
     optimizer = keras.optimizers.MultiOptimizer(lambda v: chosen.get(v.path, backbone)) if chosen else backbone
     loss = keras.losses.CategoricalCrossentropy(label_smoothing=float(recipe.label_smoothing))
-    model.compile(optimizer=optimizer, loss=loss, metrics=["accuracy"])
+    # An object, not its name: that would create its variables in the first step, which is then traced twice.
+    accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
+    model.compile(optimizer=optimizer, loss=loss, metrics=[accuracy])
     model.optimizer.build(model.trainable_variables)
     return LearningRate(
         groups,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any
 
 import keras
@@ -22,6 +23,9 @@ from search.contract import Size, TrialContext, parameters
 
 Indices = npt.NDArray[np.int64]
 
+_load = functools.lru_cache(maxsize=1)(load)
+"""The trials of one process share what they train on."""
+
 
 def train_plan(plan: Plan, hyperparameters: Any, context: TrialContext) -> float:
     """Trains, reports and, where the trial ends by itself, leaves its model in ``context.workdir / "model"``.
@@ -32,7 +36,7 @@ def train_plan(plan: Plan, hyperparameters: Any, context: TrialContext) -> float
     prepare(context.devices)
     keras.utils.clear_session()
     keras.utils.set_random_seed(context.seed)
-    dataset = load(plan.data, context.data_dir, "train")
+    dataset = _load(plan.data, context.data_dir, "train")
     parts = cut(dataset.labels, train=context.size.train_images, validation=context.size.validation_images)
     images = _refit_images(dataset, parts, context.size) if context.refit else parts.train
     mean, std = statistics(dataset, images)

@@ -27,7 +27,12 @@ def within_quota(count: int, quota: float) -> int:
 def cpu_quota(cgroups: Path = _CGROUPS, own: Path = _OWN) -> float:
     """So many cores' time may this process's control group use, or one of those that it lies in; else infinite."""
     return min(
-        [_quota(folder) for path in _groups(own, "cpu") for folder in _up_to_the_root(cgroups, path)], default=math.inf
+        [
+            _quota(folder)
+            for path in _groups(own, "cpu")
+            for folder in _up_to_the_root(cgroups, path, "cpu", "cpu,cpuacct")
+        ],
+        default=math.inf,
     )
 
 
@@ -43,10 +48,10 @@ def _groups(own: Path, controller: str) -> list[str]:
     return [*(path.lstrip("/") for _, names, path in lines if not names or controller in names.split(",")), ""]
 
 
-def _up_to_the_root(cgroups: Path, path: str) -> list[Path]:
-    """The group's folder and those that it lies in, wherever its controllers are mounted."""
+def _up_to_the_root(cgroups: Path, path: str, *mounts: str) -> list[Path]:
+    """The group's folder and those that it lies in, wherever its controller is mounted."""
     groups = [Path(path), *Path(path).parents]
-    return [cgroups / mount / group for mount in ("", "unified", "cpu", "cpu,cpuacct") for group in groups]
+    return [cgroups / mount / group for mount in ("", "unified", *mounts) for group in groups]
 
 
 def _quota(group: Path) -> float:
@@ -72,6 +77,37 @@ def visible_gpus() -> tuple[str, ...]:
     except (OSError, subprocess.TimeoutExpired):
         return ()
     return tuple(str(index) for index, line in enumerate(listed.stdout.splitlines()) if line.startswith("GPU "))
+
+
+def memory(cgroups: Path = _CGROUPS, own: Path = _OWN) -> float:
+    """Bytes that this process may use: the machine's, or what its control groups allow. Infinite: nobody tells."""
+    try:
+        installed: float = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):  # not on Windows
+        installed = math.inf
+    allowed = [
+        _limit(folder / name)
+        for path in _groups(own, "memory")
+        for folder in _up_to_the_root(cgroups, path, "memory")
+        for name in ("memory.max", "memory.limit_in_bytes")
+    ]
+    return min([installed, *allowed])
+
+
+def _limit(file: Path) -> float:
+    try:
+        return float(file.read_text())
+    except (OSError, ValueError):  # not there, or "max"
+        return math.inf
+
+
+def peak_memory(pid: int | str = "self") -> int:
+    """Bytes that a process had in memory at most, pages shared with others included. 0: gone, or not on Linux."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), 0)
 
 
 def out_of_memory_kills(cgroups: Path = _CGROUPS, own: Path = _OWN) -> int:

@@ -38,6 +38,11 @@ class Unreadable(Message):
 
 
 @dataclass
+class Load(Message):
+    """Get ready for this objective's tasks. Not answered: what fails now fails again at a task, which says so."""
+
+
+@dataclass
 class Describe(Message):
     """What does the objective's file declare? Answered by ``Definition`` or ``Failed``."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from search.child.process import Child, Launch
+from search.child.protocol import Load
 from search.contract import Devices
 from search.settings import DEFAULTS
 
@@ -14,24 +15,33 @@ class Seat:
         self.devices = devices
         self.child: Child | None = None
         self._launch, self._trials_per_child = launch, trials_per_child
-        self._reference = ""
+        self._reference, self._has = "", devices
         self._trials = 0
 
     def child_for(self, reference: str) -> Child:
         """The warm one if it has this objective, else a new one."""
-        if self.child is not None and self._reference != reference:
-            self.dismiss()
-        if self.child is None:
-            self.child, self._reference, self._trials = self._launch(reference, self.devices), reference, 0
-        return self.child
+        return self._child(reference, self.devices if self.child is None else self._has)
 
-    def child_for_trial(self, reference: str) -> Child:
-        """The same, and one that is worn out makes way."""
+    def child_for_trial(self, reference: str, devices: Devices) -> Child:
+        """The same with these devices; one that has others, or is worn out, makes way."""
         if self._trials >= self._trials_per_child:
             self.dismiss()
-        child = self.child_for(reference)
+        child = self._child(reference, devices)
         self._trials += 1
         return child
+
+    def warm(self, reference: str) -> None:
+        """An empty seat's child begins to load this objective, so that its first trial need not wait for that."""
+        if self.child is None:
+            self.child_for(reference).send(Load())
+
+    def _child(self, reference: str, devices: Devices) -> Child:
+        if (self._reference, self._has) != (reference, devices):
+            self.dismiss()
+        if self.child is None:
+            self.child, self._trials = self._launch(reference, devices), 0
+            self._reference, self._has = reference, devices
+        return self.child
 
     def give_up(self) -> Child | None:
         """The child, which is gone or must go; the seat is empty."""

@@ -20,7 +20,7 @@ from search.commands.options import Options
 from search.database.fence import FencedStorage
 from search.database.storage import open_readonly_storage, open_storage
 from search.rules.content import stored_hash
-from search.rules.devices import share
+from search.rules.devices import children_by_default, share
 from search.settings import WORK
 from search.show.screen import Terminal
 from search.show.unfailing import Unfailing
@@ -61,6 +61,11 @@ class Machine:
         refuse_changed_file(study, declared)
         return dataclasses.replace(study, definition={"shown": declared.get("shown"), **study.definition})
 
+    def warm(self, objective: str) -> None:
+        """The children that are not asked load it meanwhile, for the trials to come."""
+        for seat in self.seats[1:]:
+            seat.warm(objective)
+
     @contextmanager
     def asking_beside(self) -> Iterator[Machine]:
         """The same, with a child of its own for questions: those in the seats are at work, and keep their leases."""
@@ -100,8 +105,9 @@ def opened(options: Options, *, readonly: bool = False) -> Iterator[Machine]:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     screen = Terminal(Console(file=cast(IO[str], Unfailing(sys.stdout))))
     storage = open_readonly_storage(options.storage) if readonly else open_storage(options.storage)
-    devices = share(options.children, hardware.visible_gpus(), hardware.cores())
-    seats = [Seat(one, launch, options.settings.trials_per_child) for one in devices]
+    gpus, cores = hardware.visible_gpus(), hardware.cores()
+    children = options.children or children_by_default(gpus, cores, hardware.memory())
+    seats = [Seat(one, launch, options.settings.trials_per_child) for one in share(children, gpus, cores)]
     workroot, data_dir = WORK.resolve(), options.data_dir.resolve()
     worker = Worker(
         storage,

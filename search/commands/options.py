@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from search.errors import SearchError
 from search.settings import DATA, DEFAULTS, DIRECTION, EXPORTS, HOST, PORT, SIZE, STORAGE, Settings
 
 
@@ -50,7 +51,7 @@ class Options:
         return dataclasses.replace(self, objective=objective, **nothing)  # type: ignore[arg-type]
 
 
-_ASKED = ("objective", "size", "trials", "epochs", "train_size", "children", "timeout", "source", "direction", "first")
+_ASKED = ("objective", "size", "trials", "epochs", "train_size", "timeout", "source", "direction", "first")
 
 
 def read(parsed: argparse.Namespace) -> Options:
@@ -63,8 +64,17 @@ def read(parsed: argparse.Namespace) -> Options:
         files=files(parsed),
         changed=bool(getattr(parsed, "changed", False)),
         settings=dataclasses.replace(DEFAULTS, **{name: value for name, value in times.items() if value is not None}),
+        children=getattr(parsed, "children", None) or _children_of_environment(),
         **{name: getattr(parsed, name, None) for name in _ASKED},
     )
+
+
+def _children_of_environment() -> int | None:
+    text = os.environ.get("SEARCH_CHILDREN")
+    try:
+        return _count(text) if text else None
+    except argparse.ArgumentTypeError as error:
+        raise SearchError(f"SEARCH_CHILDREN {error}") from None
 
 
 def storage(parsed: argparse.Namespace) -> str:
@@ -194,7 +204,12 @@ def _searching(parser: argparse.ArgumentParser, *, objective: bool = True) -> No
 
 
 def _machine(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--children", type=_count, metavar="N", help="training processes; default one a GPU, else one")
+    parser.add_argument(
+        "--children",
+        type=_count,
+        metavar="N",
+        help="training processes (or SEARCH_CHILDREN); default one a GPU, else one a core",
+    )
     parser.add_argument(
         "--lease", type=_seconds, metavar="TIME", help=f"how long a silent worker keeps a trial; {DEFAULTS.lease:.0f}s"
     )

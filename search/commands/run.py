@@ -56,6 +56,7 @@ def search(machine: Machine, name: str, options: Options, left: TimeLeft, *, ref
     """From the study to the export. False where it was interrupted or its time was up."""
     study = go_on(machine, name, options)
     if study is None:
+        machine.warm(objective_reference(options.objective or name))
         declared = declare(machine, options.objective or name, options)
         source = wanted_source(declared, options.source)
         winner = _source(machine, source, declared, options, left) if source else None
@@ -99,6 +100,7 @@ def go_on(machine: Machine, name: str, options: Options) -> Study | None:
         direction=options.direction,
         first=options.first,
     )
+    machine.warm(study.objective)
     # What stopped it is meant to be mended.
     mended = bool(last_stop(machine.storage.engine, study).get("why"))
     return machine.checked(study, changed=options.changed or mended)

@@ -64,6 +64,8 @@ def _join(machine: Machine, wanted: Sequence[Study], *, strict: bool, trust: boo
             if not trust:
                 refuse_untrusted(study)
             objective_reference(study.objective)
+            if not study.refit:  # which runs in one
+                machine.warm(study.objective)
             checked = machine.checked(existing(machine.storage.engine, study.name), changed=changed)
             machine.worker.join(checked)
             joined.append(checked)

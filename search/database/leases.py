@@ -14,7 +14,7 @@ from typing import Any, TypedDict, Unpack
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from search.database.tables import LEASES, clock
+from search.database.tables import LEASES, SCHEMA, clock
 from search.settings import DEFAULTS
 
 _SHOWN = [
@@ -96,6 +96,33 @@ class Openings:
     left: int
 
 
+@dataclass(frozen=True)
+class Spent:
+    """What a study's leases took: seconds, those of them in training steps, and memory at its peaks, in bytes.
+
+    0 where nobody said: the objective does not report its seconds, the system tells of no memory.
+    """
+
+    seconds: float = 0.0
+    trained: float = 0.0
+    memory: int = 0
+    worker_memory: int = 0
+
+    def and_also(self, other: Spent) -> Spent:
+        """Both together."""
+        return Spent(
+            self.seconds + other.seconds,
+            self.trained + other.trained,
+            max(self.memory, other.memory),
+            max(self.worker_memory, other.worker_memory),
+        )
+
+    @property
+    def training_share(self) -> float | None:
+        """Of the time; None where the objective does not report it."""
+        return self.trained / self.seconds if self.trained and self.seconds else None
+
+
 class Entry(TypedDict, total=False):
     """What the holder of a lease writes into its row."""
 
@@ -105,8 +132,14 @@ class Entry(TypedDict, total=False):
     resumed_from: Sequence[int]
     seconds: float
     """Added to those that are there."""
+    trained: float
+    """Seconds of these that were training steps, added likewise."""
     repeated: int
     """Epochs, added likewise."""
+    memory: int
+    """Bytes, of its training process at most; the largest is kept."""
+    worker_memory: int
+    """Likewise."""
     attempts: int
     judged: int
     state: str
@@ -184,12 +217,19 @@ class Leases:
         if connection.execute(statement).rowcount != 1:
             raise LeaseLost(f"lease {lease.number}, token {lease.token}")
 
-    def give_back(self, lease: Lease, *, counted: bool, seconds: float = 0.0) -> bool:
+    def give_back(self, lease: Lease, *, counted: bool, **entry: Unpack[Entry]) -> bool:
         """Anybody may claim it at once. ``counted``: an attempt (its child died), not a hand-over. False: lost."""
-        return self._release(lease, counted=counted, seconds=seconds)
+        return self._release(lease, entry, counted=counted)
 
     def leave_to_others(
-        self, lease: Lease, *, counted: bool, seconds: float, pause: float, error: bool = False, alone: bool = False
+        self,
+        lease: Lease,
+        *,
+        counted: bool,
+        pause: float,
+        error: bool = False,
+        alone: bool = False,
+        **entry: Unpack[Entry],
     ) -> bool:
         """The same, but its last holder may claim it only after a pause. False: lost.
 
@@ -200,10 +240,10 @@ class Leases:
             more["errors"] = LEASES.c.errors + 1
         if alone:
             more["alone"] = 1
-        return self._release(lease, counted=counted, seconds=seconds, **more)
+        return self._release(lease, entry, counted=counted, **more)
 
-    def _release(self, lease: Lease, *, counted: bool, seconds: float, **more: Any) -> bool:
-        values: dict[str, Any] = {"expires": 0.0, "holder": None, **_columns({"seconds": seconds}), **more}
+    def _release(self, lease: Lease, entry: Entry, *, counted: bool, **more: Any) -> bool:
+        values: dict[str, Any] = {"expires": 0.0, "holder": None, **_columns(entry), **more}
         if not counted:
             values["attempts"] = sa.case((LEASES.c.attempts > 0, LEASES.c.attempts - 1), else_=0)
         with self._engine.begin() as connection:
@@ -282,6 +322,20 @@ class Leases:
         with self._engine.connect() as connection:
             return [dict(row._mapping) for row in connection.execute(query)]
 
+    def spent(self, study_key: str) -> Spent:
+        """By all leases of a study; nothing, where tables from before schema 3 are only read."""
+        columns = (
+            sa.func.sum(LEASES.c.seconds),
+            sa.func.sum(LEASES.c.trained),
+            sa.func.max(LEASES.c.memory),
+            sa.func.max(LEASES.c.worker_memory),
+        )
+        with self._engine.connect() as connection:
+            if connection.execute(sa.select(SCHEMA.c.number)).scalar_one() < 3:
+                return Spent()
+            row = connection.execute(sa.select(*columns).where(LEASES.c.study_key == study_key)).one()
+        return Spent(*(value or 0 for value in row))
+
     def tokens(self, study_key: str) -> dict[int, tuple[int, bool]]:
         """Token of each lease, and whether it is open."""
         query = sa.select(LEASES.c.number, LEASES.c.token, LEASES.c.state).where(LEASES.c.study_key == study_key)
@@ -334,9 +388,12 @@ def _columns(entry: Entry) -> dict[str, Any]:
     columns: dict[str, Any] = dict(entry)
     if "born" in columns:
         columns["trial_id"] = columns.pop("born")
-    for name in ("seconds", "repeated"):
+    for name in ("seconds", "trained", "repeated"):
         if name in columns:
             columns[name] = LEASES.c[name] + columns[name]
+    for name in ("memory", "worker_memory"):
+        if name in columns:
+            columns[name] = sa.case((LEASES.c[name] > columns[name], LEASES.c[name]), else_=columns[name])
     if "resumed_from" in columns:
         columns["resumed_from"] = json.dumps(list(columns["resumed_from"]))
     if "state" in columns:

@@ -49,6 +49,11 @@ def plain(value: float, decimals: int = 4) -> str:
     return f"{value}" if isinstance(value, int) else f"{value:.{decimals}f}"
 
 
+def gibibytes(count: int) -> str:
+    """Of bytes: ``1.2 GiB``."""
+    return f"{count / 2**30:.1f} GiB"
+
+
 def headline_number(metrics: Metrics, shown: Shown) -> Number:
     return next(iter(numbers_of(metrics, shown)), Number(key="", title="score"))
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from search.database.leases import Leases
+from search.database.leases import Leases, Spent
 from search.export.scores import Scores
 from search.studies.attributes import own
 from search.studies.provenance import revision
@@ -25,6 +25,7 @@ def report(engine: sa.Engine, winner: Winner, scores: Scores, looks: Mapping[str
     """As JSON. ``looks``: how often each study looked at the test set."""
     study, best, refit = winner.study, winner.trial, winner.refit
     leases = Leases(engine).rows(study.key) + (Leases(engine).rows(refit.key) if refit else [])
+    spent = Leases(engine).spent(study.key).and_also(Leases(engine).spent(refit.key) if refit else Spent())
     return {
         "study": study.name,
         "objective": study.objective,
@@ -47,7 +48,12 @@ def report(engine: sa.Engine, winner: Winner, scores: Scores, looks: Mapping[str
         "curves": {"search": _curve(engine, study, best), "refit": _refit_curve(engine, refit)},
         "seeds": {"study": study.seed, "trial": study.trial_seed(best.number)}
         | ({"refit": refit.trial_seed(0)} if refit else {}),
-        "cost": _cost(leases),
+        "cost": _cost(leases)
+        | {
+            "training_share": spent.training_share,
+            "memory": spent.memory or None,
+            "worker_memory": spent.worker_memory or None,
+        },
         "training": scores.training,
         "environment": environment(),
     }

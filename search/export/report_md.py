@@ -14,6 +14,7 @@ from search.export.numbers import (
     as_headline,
     at,
     formatted,
+    gibibytes,
     headline,
     headline_number,
     headline_title,
@@ -178,6 +179,7 @@ def _origin(report: Report) -> str:
         f"- seeds: {', '.join(f'{name} {seed}' for name, seed in report['seeds'].items())}",
         f"- trained {cost['seconds']:.0f} s in {cost['epochs']} epochs; {cost['epochs_repeated']} of them "
         f"({cost['seconds_lost']:.0f} s) were repeated after {cost['interruptions']} interruptions",
+        *_shares(cost),
         *[f"- data {name}: {value}" for name, value in data.items()],
     ]
     if model:
@@ -189,6 +191,17 @@ def _origin(report: Report) -> str:
         f"- {environment['platform']}, {environment['cores']} cores, revision {environment['revision'] or 'unknown'}",
     ]
     return "## Where it comes from\n\n" + "\n".join(lines)
+
+
+def _shares(cost: Mapping[str, Any]) -> list[str]:
+    """What nobody measured is not said."""
+    lines = []
+    if cost["training_share"] is not None:
+        lines.append(f"- {cost['training_share']:.0%} of that time was training steps")
+    if cost["memory"]:
+        worker = f", the worker {gibibytes(cost['worker_memory'])}" if cost["worker_memory"] else ""
+        lines.append(f"- memory at most: a training process {gibibytes(cost['memory'])}{worker}")
+    return lines
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

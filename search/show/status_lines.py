@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from search.export.numbers import gibibytes
 from search.settings import FIRST_SEARCH
 
 
@@ -27,6 +28,7 @@ def study(found: Mapping[str, Any]) -> list[str]:
         f"{found['study']}: {found['state']}, objective {found['objective']}, size {found['size']}",
         f"trials: {_counts(found)}",
         f"epochs: {epochs['run']} run, {epochs['saved_by_pruning']} saved by pruning, {epochs['repeated']} repeated",
+        *_spent(found),
         f"best: {_best(found)}",
     ]
     if found["unused"]:
@@ -52,6 +54,16 @@ def trial(found: dict[str, Any]) -> list[str]:
     lines += [f"  epoch {step}: {value:.4f}" for step, value in found["reports"].items() if value is not None]
     log: list[str] = found["log"] or ["no log on this machine, and none stored yet"]
     return [*lines, "", "end of the log:", *log]
+
+
+def _spent(found: Mapping[str, Any]) -> list[str]:
+    parts = []
+    if found["training_share"] is not None:
+        parts.append(f"time of trials: {found['seconds']:.0f} s, {found['training_share']:.0%} of it training steps")
+    if found["memory"]:
+        worker = f", the worker {gibibytes(found['worker_memory'])}" if found["worker_memory"] else ""
+        parts.append(f"memory at most: a training process {gibibytes(found['memory'])}{worker}")
+    return ["; ".join(parts)] if parts else []
 
 
 def _counts(found: Mapping[str, Any]) -> str:

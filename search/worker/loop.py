@@ -23,7 +23,9 @@ from search.child.hardware import out_of_memory_kills
 from search.child.protocol import Stopped
 from search.child.seat import Seat
 from search.database.fence import FencedStorage
+from search.database.leases import Lease
 from search.errors import SearchError
+from search.rules.devices import of_the_only_one
 from search.rules.failures import gives_up
 from search.rules.waiting import is_late
 from search.settings import DEFAULTS, Settings
@@ -216,18 +218,23 @@ class Worker:
 
     def _somebody_is_alone(self) -> bool:
         """Whether a trial runs, or waits to run, that nothing is to run beside."""
-        return any(trial.lease.alone for trial in self.trials.values())
+        return any(trial.is_alone for trial in self.trials.values())
+
+    def _is_to_be_alone(self, lease: Lease) -> bool:
+        """What runs out of memory beside others; and a refit, where it can have all cores at once."""
+        return lease.alone or (bool(self.joined[lease.study_key].study.refit) and not self.trials)
 
     def _claim(self, seat: Seat, keys: Sequence[str]) -> None:
         lease = self.claims.claim(seat, self.joined, keys)
         if lease is not None:
-            joined = self.joined[lease.study_key]
+            joined, alone = self.joined[lease.study_key], self._is_to_be_alone(lease)
+            devices = of_the_only_one(seat.devices, [one.devices for one in self.seats]) if alone else seat.devices
             try:
-                child = seat.child_for_trial(joined.study.objective)
+                child = seat.child_for_trial(joined.study.objective, devices)
             except OSError as error:
                 self.storage.leases.give_back(lease, counted=False)
                 raise SearchError(f"no training process can be started here: {error}") from error
-            self.trials[seat] = LeasedTrial(joined, lease, child, seat.devices, self._kernel_kills)
+            self.trials[seat] = LeasedTrial(joined, lease, child, devices, self._kernel_kills, alone=alone)
             self.claims.begun(seat)
 
     # -- listening ----------------------------------------------------------------------------------------------------
@@ -237,12 +244,17 @@ class Worker:
             for seat in self.seats:
                 if seat.child is not None:
                     selector.register(seat.child.pipe, selectors.EVENT_READ, seat)
-            wait = min(self.settings.poll, 0.2)
+            wait = 0.0 if self._is_something_to_begin() else min(self.settings.poll, 0.2)
             if not selector.get_map():
                 time.sleep(wait)
                 return
             for key, _ in selector.select(wait):
                 self._receive(key.data)
+
+    def _is_something_to_begin(self) -> bool:
+        """Whether a trial was claimed that need not wait for anything."""
+        begin = (trial.inbox and not trial.training for trial in self.trials.values())
+        return any(begin) and not self.outage.lasts and not self._somebody_is_alone()
 
     def _receive(self, seat: Seat) -> None:
         if seat.child is None:

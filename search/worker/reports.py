@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from search.child.frozen import to_json
 from search.child.protocol import Answer, AskStudyAttrs, AskTrials, Constraint, Report, Suggest, SystemAttr, UserAttr
-from search.database.leases import Lease, LeaseLost
+from search.database.leases import Entry, Lease, LeaseLost
 from search.rules import pruning
 from search.rules.best import is_feasible
 from search.rules.pruning import PrunedBy
@@ -90,7 +90,7 @@ class Reports:
         return state.name.lower()
 
     def tell(
-        self, state: TrialState, reason: str, value: float | None, seconds: float, pruned_by: PrunedBy | None
+        self, state: TrialState, reason: str, value: float | None, spent: Entry, pruned_by: PrunedBy | None
     ) -> None:
         """The last word; its transaction closes the lease."""
         trial = self.trial()
@@ -98,7 +98,7 @@ class Reports:
             trial.set_user_attr(named(PRUNED_BY), pruned_by)
         if reason:
             trial.set_user_attr(named("reason"), reason)
-        with self._joined.storage.entering(trial._trial_id, seconds=seconds):
+        with self._joined.storage.entering(trial._trial_id, **spent):
             try:
                 self._study.tell(trial, value, state=state)
             except KeyError as error:
@@ -172,7 +172,7 @@ class Reports:
         if message.key not in self.trial().constraints:
             self.trial().set_constraint(message.key, message.value)
 
-    def epoch(self, step: int, values: Mapping[str, float], seconds: float) -> None:
+    def epoch(self, step: int, values: Mapping[str, float], spent: Entry) -> None:
         """A finished epoch: the metric as an intermediate value, all values as a history, the step in the lease."""
         trial, metric = self.trial(), self._joined.study.definition["metric"]
         if metric in values and step not in trial._cached_frozen_trial.intermediate_values:
@@ -183,7 +183,8 @@ class Reports:
             row = history.setdefault(name, [])
             row += [None] * (step - len(row))
             row[step - 1] = value
-        with self._joined.storage.entering(trial._trial_id, epoch=step, seconds=seconds):
+        entry: Entry = {**spent, "epoch": step}
+        with self._joined.storage.entering(trial._trial_id, **entry):
             trial.set_user_attr(named("epochs"), history)
 
     # -- decisions ----------------------------------------------------------------------------------------------------

@@ -17,9 +17,10 @@ from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.trial import TrialState
 
 from search.child import protocol as said
+from search.child.hardware import peak_memory
 from search.child.process import Child
 from search.contract import Devices
-from search.database.leases import Lease, LeaseLost
+from search.database.leases import Entry, Lease, LeaseLost
 from search.errors import SearchError
 from search.rules import failures, pruning, waiting
 from search.rules.content import what_changed
@@ -42,9 +43,18 @@ class LeasedTrial:
     """A claimed lease, its trial and the child that trains it."""
 
     def __init__(
-        self, joined: JoinedStudy, lease: Lease, child: Child, devices: Devices, kernel_kills: Callable[[], int]
+        self,
+        joined: JoinedStudy,
+        lease: Lease,
+        child: Child,
+        devices: Devices,
+        kernel_kills: Callable[[], int],
+        *,
+        alone: bool,
     ) -> None:
         self.joined, self.lease, self.child, self.devices = joined, lease, child, devices
+        self.is_alone = alone
+        """Nothing is to run beside it."""
         self.folder = TrialFolder(joined.folder, lease.number, lease.token, lease.nonce)
         self.reports = Reports(joined, lease)
         self.checkpoints = Checkpoints(joined, lease, self.folder)
@@ -118,7 +128,7 @@ class LeasedTrial:
     @property
     def waits_to_be_alone(self) -> bool:
         """Whether it is to begin once nothing else runs here."""
-        return self.lease.alone and not self.training and not self.over and not self.handing_over
+        return self.is_alone and not self.training and not self.over and not self.handing_over
 
     @property
     def number(self) -> int | None:
@@ -239,11 +249,12 @@ class LeasedTrial:
         self.reported = True
         is_new = self._done.setdefault("is new", message.step > self.epoch)
         if message.step > self.epoch:
-            self.reports.epoch(message.step, message.values, self.times.unaccounted())
+            self.reports.epoch(message.step, message.values, {"trained": _trained(message), **self._spent()})
             self.epoch = message.step
             self.times.account()
         elif not is_new and not self._done.get("counted"):
-            self.joined.storage.leases.renew(self.lease, repeated=1, seconds=self.times.unaccounted())
+            repeated: Entry = {**self._spent(), "repeated": 1}
+            self.joined.storage.leases.renew(self.lease, **repeated)
             self._done["counted"] = True
             self.times.account()
         if message.checkpoint:
@@ -334,7 +345,7 @@ class LeasedTrial:
         if self._is_told():
             return
         keep_log(self.joined, self.lease, self.folder, self.number)
-        self.reports.tell(state, reason, value, self.times.unaccounted(), by)
+        self.reports.tell(state, reason, value, self._spent(), by)
         if value is not None:
             self.value = value
         self._close(state.name.lower(), reason)
@@ -359,17 +370,17 @@ class LeasedTrial:
         raise SearchError(why)
 
     def _give_back(self, *, counted: bool) -> None:
-        self.joined.storage.leases.give_back(self.lease, counted=counted, seconds=self.times.unaccounted())
+        self.joined.storage.leases.give_back(self.lease, counted=counted, **self._spent())
 
     def _leave_to_others(self, *, counted: bool, error: bool = False, alone: bool = False) -> None:
         """What failed here may go well elsewhere."""
         self.joined.storage.leases.leave_to_others(
             self.lease,
             counted=counted,
-            seconds=self.times.unaccounted(),
             pause=self.joined.settings.retry,
             error=error,
             alone=alone,
+            **self._spent(),
         )
         self.joined.left_to_others = True
 
@@ -389,6 +400,19 @@ class LeasedTrial:
 
     # -- small parts --------------------------------------------------------------------------------------------------
 
+    def _spent(self) -> Entry:
+        """What is not in the lease's row yet: time, and memory at its peak."""
+        return {
+            "seconds": self.times.unaccounted(),
+            "memory": peak_memory(self.child.pid),
+            "worker_memory": peak_memory(),
+        }
+
     def _stop(self, reason: Literal["pruned", "hand over", "fenced"]) -> None:
         if self.training:
             self.child.send(said.Stop(self.folder.path.name, reason))
+
+
+def _trained(message: said.Epoch) -> float:
+    """Of the objective's report: it need not say."""
+    return max(0.0, message.values.get("training_seconds", 0.0))

@@ -20,7 +20,19 @@ from search.child.inside.pipe_end import Line
 from search.child.inside.remote_context import RemoteContext
 from search.child.inside.remote_trial import RemoteTrial
 from search.child.pipe import Pipe
-from search.child.protocol import Definition, Describe, Done, Evaluate, Failed, Go, Metrics, Pruned, Stopped, TestSet
+from search.child.protocol import (
+    Definition,
+    Describe,
+    Done,
+    Evaluate,
+    Failed,
+    Go,
+    Load,
+    Metrics,
+    Pruned,
+    Stopped,
+    TestSet,
+)
 from search.contract import Objective, SearchError, Unusable
 from search.errors import UnsupportedError
 from search.rules.content import short
@@ -77,6 +89,10 @@ def serve(end: socket.socket, reference: str) -> None:
     loaded: Loaded | None = None
     while True:
         task = line.receive()
+        if isinstance(task, Load):
+            with contextlib.suppress(Exception):
+                loaded = loaded or load(reference)
+            continue
         if not isinstance(task, Describe | Evaluate | Go):
             raise TypeError(f"{task} is no task")
         _log_to(Path(task.log))

@@ -1,0 +1,141 @@
+"""How a machine's cores, memory and GPUs are lent to its training processes, and what those took."""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+
+import pytest
+
+from search.child import hardware
+from search.child.process import Child, launch
+from search.child.seat import Seat
+from search.commands.refit import refit_winner
+from search.contract import Devices
+from search.database.leases import Spent
+from search.rules.devices import children_by_default, of_the_only_one, share
+from search.worker.loop import Worker
+from tests.commands import search, until
+from tests.faults import SETTINGS, light_launch, new_study, storage_at
+from tests.test_child import changed
+from tests.test_worker import Script, trials
+
+GIB = 1 << 30
+
+
+@pytest.mark.parametrize(
+    ("gpus", "cores", "memory", "children"),
+    [
+        ((), 1, 64 * GIB, 1),
+        ((), 2, 64 * GIB, 2),
+        ((), 2, 3 * GIB, 1),
+        ((), 4, 7 * GIB, 3),
+        ((), 2, GIB, 1),
+        ((), 64, 512 * GIB, 8),
+        ((), 4, math.inf, 4),
+        (("0",), 16, 64 * GIB, 1),
+        (("0", "1", "2"), 2, GIB, 3),
+    ],
+)
+def test_so_many_children_where_nobody_says(gpus: tuple[str, ...], cores: int, memory: float, children: int) -> None:
+    assert children_by_default(gpus, cores, memory) == children
+
+
+def test_cores_and_gpus_are_divided_and_one_that_is_alone_has_all_cores() -> None:
+    assert share(3, (), 8) == [Devices(2)] * 3
+    assert share(2, (), 1) == [Devices(1)] * 2
+    two = share(2, ("0", "1", "2"), 8)
+    assert two == [Devices(4, ("0", "2")), Devices(4, ("1",))]
+    assert of_the_only_one(two[1], two) == Devices(8, ("1",))
+    assert of_the_only_one(Devices(1), [Devices(1)] * 2) == Devices(2)
+
+
+@pytest.mark.parametrize(
+    ("own", "files", "limit"),
+    [
+        ("0::/a/b", {"a/b/memory.max": "max", "a/memory.max": "4096"}, 4096),
+        ("9:memory:/job", {"memory/job/memory.limit_in_bytes": "8192"}, 8192),
+        ("0::/hidden", {"memory.max": "1024", "a/memory.max": "16"}, 1024),
+    ],
+)
+def test_a_containers_memory_is_what_it_may_use(tmp_path: Path, own: str, files: dict[str, str], limit: int) -> None:
+    (tmp_path / "own").write_text(own + "\n")
+    for name, content in files.items():
+        path = tmp_path / "cgroup" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content + "\n")
+    assert hardware.memory(tmp_path / "cgroup", tmp_path / "own") == limit
+    whole = hardware.memory(tmp_path / "nowhere", tmp_path / "nothing")
+    assert hardware.peak_memory() < whole < math.inf
+
+
+def test_a_refit_has_all_cores_and_nothing_beside_it(storage_url: str, tmp_path: Path) -> None:
+    """Where other trials run at the time, it has its own seat's: they are not sent away for it."""
+    study, launched = new_study(storage_url, budget=4, epochs=2), []
+
+    def noted(reference: str, devices: Devices) -> Child:
+        launched.append(devices)
+        return light_launch(None)(reference, devices)
+
+    worker = Worker(
+        storage_at(storage_url),
+        [Seat(Devices(1), noted) for _ in range(2)],
+        workroot=tmp_path / "work",
+        data_dir=tmp_path,
+        screen=Script(),
+        settings=SETTINGS,
+    )
+    try:
+        worker.join(study)
+        worker.work([study.key])
+        assert launched == [Devices(1)] * 2
+        again = refit_winner(worker, study)
+        assert launched == [Devices(1)] * 2 + [Devices(2)]
+        (left,) = [seat for seat in worker.seats if seat.child is not None]
+        assert left.child_for(study.objective) is left.child, "questions go to whoever is warm"
+    finally:
+        worker.close()
+    assert [trial.state.name for trial in trials(storage_url, again)] == ["COMPLETE"]
+
+
+def test_a_child_loads_before_its_first_trial(tmp_path: Path) -> None:
+    """And says nothing if that fails: the trial, for which it fails again, does."""
+    note = tmp_path / "note"
+    file = changed(tmp_path / "mine.py", "import time\n", f"import time\nopen({str(note)!r}, 'a').write('loaded')\n")
+    seat = Seat(Devices(), launch)
+    seat.warm(file)
+    until("it has loaded", lambda: note.exists() and note.read_text() == "loaded")
+    child = seat.child
+    seat.warm(file)
+    assert seat.child_for_trial(file, Devices()) is child
+    seat.dismiss()
+
+    broken = Seat(Devices(), launch)
+    broken.warm(changed(tmp_path / "broken.py", "import time\n", "import time\n1 / 0\n"))
+    time.sleep(0.5)
+    assert broken.child is not None and not broken.child.gone()
+    broken.dismiss()
+
+
+def test_what_trials_took_is_added_up(storage_url: str) -> None:
+    storage, study = storage_at(storage_url), new_study(storage_url, budget=2)
+    for number, memory in enumerate((3 * GIB, 2 * GIB)):
+        lease = storage.leases.claim(study.key, "holder", "host", f"nonce{number}")
+        assert lease is not None
+        storage.leases.renew(lease, seconds=10.0, trained=6.0, memory=memory, worker_memory=GIB)
+        storage.leases.renew(lease, seconds=5.0, trained=4.0, memory=GIB, worker_memory=GIB)
+        storage.leases.give_back(lease, counted=False, seconds=5.0)
+    spent = storage.leases.spent(study.key)
+    assert spent == Spent(seconds=40.0, trained=20.0, memory=3 * GIB, worker_memory=GIB)
+    assert spent.training_share == 0.5
+    assert storage.leases.spent("nobody's") == Spent() and Spent().training_share is None
+
+
+def test_status_and_report_say_what_trials_took(tmp_path: Path) -> None:
+    file = changed(tmp_path / "mine.py", '{"score": ', '{"training_seconds": 1e-4, "score": ')
+    assert search(tmp_path, "run", "mine", "--objective", file, "--trials", "2").status == 0
+    shown = search(tmp_path, "status", "mine").out
+    assert "% of it training steps; memory at most: a training process 0." in shown
+    page = (tmp_path / "exports" / "mine" / "report.md").read_text()
+    assert " of that time was training steps" in page and "- memory at most: a training process 0." in page
