@@ -2,7 +2,7 @@
 #
 #: For users
 #:   make search STUDY=cnn_digits      create a study or go on with it: search, retrain the winner on all data, export
-#:        [OBJECTIVE=…] [SIZE=quick|full] [TRIALS=…] [EPOCHS=…] [TRAIN_SIZE=…] [CHILDREN=…] [TIMEOUT=30m] [SOURCE=…]
+#:        [OBJECTIVE=…] [SIZE=quick|hour|full] [TRIALS=…] [EPOCHS=…] [TRAIN_SIZE=…] [CHILDREN=…] [TIMEOUT=30m] [SOURCE=…]
 #:        [FIRST=NAME: a point that the objective names, tried first instead of its own]
 #:        [DIRECTION=maximize|minimize] [CHANGED=1: your own objective's file was edited, go on with it]
 #:   make worker [STUDY=…]             join a study from this machine too; without a name, every open study

@@ -15,7 +15,7 @@ from objectives.training import fine_tune, space
 from objectives.training.evaluate import evaluate
 from objectives.training.fine_tune import Hyperparameters
 from objectives.training.report import shown
-from objectives.training.sizes import FULL, QUICK
+from objectives.training.sizes import FULL, HOUR, QUICK
 from objectives.training.train import train_plan
 from search.contract import Objective, TrialContext, parameters
 
@@ -53,6 +53,7 @@ OBJECTIVE = Objective(
     without_source={"init": "scratch"},
     sizes={
         "quick": replace(QUICK, width=16, refit_epochs=8, images_per_second=1_200),
+        "hour": replace(HOUR, width=32, images_per_second=400),
         "full": replace(FULL, epochs=35, width=32, refit_epochs=35, images_per_second=300),
     },
     shown=shown(references={"the hand-tuned notebook": 0.4508}),

@@ -26,7 +26,7 @@ from objectives.training import space
 from objectives.training.evaluate import evaluate
 from objectives.training.plan import Plan
 from objectives.training.report import shown
-from objectives.training.sizes import FULL, QUICK
+from objectives.training.sizes import FULL, HOUR, QUICK
 from objectives.training.train import train_plan
 from search.contract import Objective, Size, TrialContext, parameters
 
@@ -102,6 +102,7 @@ OBJECTIVE = Objective(
     test_checksum=partial(test_checksum, "cifar10"),
     sizes={
         "quick": replace(QUICK, width=16, refit_epochs=10, images_per_second=650),
+        "hour": replace(HOUR, width=32, images_per_second=240),
         "full": replace(FULL, width=64, images_per_second=45),
     },
     shown=shown(references={"the hand-tuned notebook": 0.8095}, then="resnet_cifar100"),

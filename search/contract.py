@@ -144,7 +144,7 @@ class Objective:
     metric: str
     direction: Direction = "maximize"
     sizes: Mapping[str, Size]
-    """``quick`` and ``full``."""
+    """By name; ``quick`` is what is meant where nobody says."""
     points: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Parameters that are known by a name: ``first`` may list it, and FIRST=NAME picks it for a study."""
     first: Sequence[str | Mapping[str, Any]] = ()

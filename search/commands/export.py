@@ -30,7 +30,8 @@ def run(parsed: argparse.Namespace) -> int:
             winner = _with_declaration(machine, winner)
         target = Path(parsed.to) if parsed.to else EXPORTS / winner.study.name
         report = export_winner(machine, winner, options.files, target, test=parsed.test, model=not parsed.no_model)
-        machine.screen.say(f"trial {report['trial']}, {report['metric']} {report['value']:.4f}, exported to {target}/")
+        best = "" if report["trial"] is None else f"trial {report['trial']}, {report['metric']} {report['value']:.4f}, "
+        machine.screen.say(f"{best}exported to {target}/")
         if report["model"] is None and not parsed.no_model and not winner.study.is_plain:
             machine.screen.say("without a model: it is not among this study's files")
     return 0

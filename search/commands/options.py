@@ -110,6 +110,10 @@ def _count(text: str) -> int:
     return value
 
 
+def _trials(text: str) -> int:
+    return 0 if text.strip() == "0" else _count(text)
+
+
 def _names(text: str) -> tuple[str, ...]:
     names = tuple(part.strip() for part in text.split(","))
     if not all(names):
@@ -150,7 +154,9 @@ def parser() -> argparse.ArgumentParser:
     run = add("run", "create a study or go on with it, train the winner again, export it")
     run.add_argument("study", metavar="STUDY")
     _searching(run)
-    run.add_argument("--trials", type=_count, metavar="N", help="the budget of the whole study")
+    run.add_argument(
+        "--trials", type=_trials, metavar="N", help="the budget of the whole study; 0: train the first point unsearched"
+    )
     run.add_argument("--timeout", type=_seconds, metavar="TIME", help="then hand over and export the best so far")
     run.add_argument("--changed", action="store_true", help=_CHANGED)
     run.add_argument("--no-refit", action="store_true", help="leave refit and export to you")
@@ -192,7 +198,7 @@ def parser() -> argparse.ArgumentParser:
 def _searching(parser: argparse.ArgumentParser, *, objective: bool = True) -> None:
     if objective:
         parser.add_argument("--objective", metavar="OBJECTIVE", help="a name in objectives/ or a .py file")
-    parser.add_argument("--size", help=f"quick or full; default {SIZE}")
+    parser.add_argument("--size", help=f"quick, hour or full; default {SIZE}")
     parser.add_argument("--epochs", type=_count, metavar="N", help="of a whole trial and of the refit")
     parser.add_argument("--train-size", type=_count, metavar="N", help="training images of a trial")
     parser.add_argument("--first", type=_names, metavar="NAMES", help="points of the objective to try first: A or A,B")

@@ -120,6 +120,11 @@ def declare(machine: Machine, objective: str, options: Options) -> dict[str, Any
         raise SearchError(
             f"{reference} is to {declared['direction']}, not to {options.direction}. Leave DIRECTION out."
         )
+    if options.trials == 0 and not declared["first"]:
+        raise SearchError(
+            f"TRIALS=0 trains what an objective would train unsearched, and {reference} names nothing in `first`. "
+            "Give TRIALS of at least 1."
+        )
     return declared
 
 

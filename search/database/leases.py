@@ -157,7 +157,8 @@ class Leases:
         """Adds the rows that are missing below ``budget``; never takes one away. Safe when several do it at once."""
         dialect: Any = postgresql if self._engine.name == "postgresql" else sqlite
         rows = [{"study_key": study_key, "number": number} for number in range(budget)]
-        connection.execute(dialect.insert(LEASES).on_conflict_do_nothing(), rows)
+        if rows:
+            connection.execute(dialect.insert(LEASES).on_conflict_do_nothing(), rows)
         unused = (LEASES.c.study_key == study_key, LEASES.c.state == UNUSED)
         connection.execute(sa.update(LEASES).where(*unused).values(state="open", finished=None))
 

@@ -30,12 +30,12 @@ def report(engine: sa.Engine, winner: Winner, scores: Scores, looks: Mapping[str
         "study": study.name,
         "objective": study.objective,
         "size": {"name": study.size_name, **study.definition["size"]},
-        "trial": best.number,
+        "trial": best.number if best else None,
         "metric": study.definition["metric"],
         "direction": study.definition["direction"],
-        "value": best.value,
+        "value": best.value if best else None,
         "exported": scores.exported,
-        "hyperparameters": parameters(engine, best),
+        "hyperparameters": parameters(engine, best) if best else study.fixed(0),
         "validation": _without_model(scores.validation),
         "test": _without_model(scores.test),
         "model": dict(scores.model) if scores.model else None,
@@ -45,8 +45,9 @@ def report(engine: sa.Engine, winner: Winner, scores: Scores, looks: Mapping[str
         "data": study.definition.get("data"),
         "source": study.definition.get("source"),
         "references": dict(study.shown.references),
-        "curves": {"search": _curve(engine, study, best), "refit": _refit_curve(engine, refit)},
-        "seeds": {"study": study.seed, "trial": study.trial_seed(best.number)}
+        "curves": {"search": _curve(engine, study, best) if best else None, "refit": _refit_curve(engine, refit)},
+        "seeds": {"study": study.seed}
+        | ({"trial": study.trial_seed(best.number)} if best else {})
         | ({"refit": refit.trial_seed(0)} if refit else {}),
         "cost": _cost(leases)
         | {
@@ -66,7 +67,9 @@ def _chosen(engine: sa.Engine, study: Study) -> dict[str, Any]:
     return {
         "from": len(trials),
         "states": {state: states[state] for state in ("complete", "pruned", "fail")},
-        "how": f"the best {study.definition['metric']} of a trial's best epoch, among complete trials",
+        "how": f"the best {study.definition['metric']} of a trial's best epoch, among complete trials"
+        if trials
+        else "not at all, this is what one would train unsearched",
         "first": first,
         "control": _control(first, study.definition.get("without_source") or {}),
     }

@@ -30,7 +30,7 @@ def markdown(report: Report, shown: Shown, files: Sequence[str]) -> str:
     """The whole page. ``files`` are the names beside it, so that only pictures that are there are shown."""
     metrics = report["test"] or report["validation"] or {}
     parts = [
-        f"# {report['study']}, trial {report['trial']}: {report['exported']}",
+        f"# {report['study']}, {_trial(report)}: {report['exported']}",
         _verdict(report, shown),
         _scores(report, shown),
         _chosen(report),
@@ -48,8 +48,10 @@ def markdown(report: Report, shown: Shown, files: Sequence[str]) -> str:
 def _verdict(report: Report, shown: Shown) -> str:
     test, looks = report["test"], report["test_openings"]
     if not test:
-        value = f"{report['metric']} {report['value']:.4f} of trial {report['trial']}"
         opened = f"The test set was opened {looks} time(s)" if looks else "The test set was never opened for this study"
+        if report["trial"] is None:
+            return f"{opened}; no figure is part of this export, as nothing was searched on validation data."
+        value = f"{report['metric']} {report['value']:.4f} of trial {report['trial']}"
         return (
             f"{opened}; no test figure is part of this export. What is known: {value}. It is the best of several "
             f"trials on the same {shown.examples} and so a little too good."
@@ -63,6 +65,10 @@ def _verdict(report: Report, shown: Shown) -> str:
         lines.append(f"- looks by other studies: {', '.join(f'{name} {count}' for name, count in others.items())}")
     lines += [f"- {name}: {as_headline(score, test, shown)}" for name, score in report["references"].items()]
     return "\n".join(lines)
+
+
+def _trial(report: Report) -> str:
+    return "unsearched" if report["trial"] is None else f"trial {report['trial']}"
 
 
 def _scores(report: Report, shown: Shown) -> str:
@@ -115,10 +121,15 @@ def _chosen(report: Report) -> str:
     source = report["source"]
     if source:
         lines.append(
-            f"- source of the weights: {'the refit of ' if source['refit'] else ''}trial {source['trial']} of "
-            f"{source['study']} (SHA-256 {source['sha256'][:16]}…)"
+            f"- source of the weights: {_source(source)} of {source['study']} (SHA-256 {source['sha256'][:16]}…)"
         )
     return "## How it was chosen\n\n" + "\n".join(lines)
+
+
+def _source(source: Mapping[str, Any]) -> str:
+    if source["trial"] is None:
+        return "the unsearched training"
+    return f"{'the refit of ' if source['refit'] else ''}trial {source['trial']}"
 
 
 def _value(trial: Mapping[str, Any]) -> str:

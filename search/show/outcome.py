@@ -13,8 +13,11 @@ from search.studies.study import Study
 
 def outcome(report: Mapping[str, Any], study: Study, status: Mapping[str, Any], target: Path) -> list[str]:
     """``report`` is the export's, which lies at ``target``."""
-    lines = ["", f"best: trial {report['trial']}, {report['metric']} {report['value']:.4f}"]
-    if study.epochs:
+    if report["trial"] is None:
+        lines = ["", "nothing was searched: this is what one would train without"]
+    else:
+        lines = ["", f"best: trial {report['trial']}, {report['metric']} {report['value']:.4f}"]
+    if study.epochs and report["trial"] is not None:
         epochs = status["epochs"]
         lines.append(f"epochs: {epochs['run']} run, {epochs['saved_by_pruning']} saved by pruning")
     if report["test"]:
@@ -36,4 +39,5 @@ def _next(study: Study, budget: int) -> str:
     if then and is_shipped(then):
         source = "" if study.name == study.objective else f" SOURCE={study.name}"
         return f"make search STUDY={then}{source} (starts from this model)"
-    return f"make search STUDY={study.name} TRIALS={2 * budget} (goes on searching)"
+    more, what = (2 * budget, "goes on searching") if budget else (study.usual_budget, "searches")
+    return f"make search STUDY={study.name} TRIALS={more} ({what})"

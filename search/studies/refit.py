@@ -1,4 +1,7 @@
-"""A refit: the best trial's hyperparameters trained again on all data, as a study of one trial, ``STUDY.refit``."""
+"""A refit: the best trial's hyperparameters trained again on all data, as a study of one trial, ``STUDY.refit``.
+
+A study with a budget of no trials has no best one: what its objective would train unsearched takes its place.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from search.studies.trials import TrialRow, all_trials, attributes, best_trial, 
 def ensure_refit(storage: FencedStorage, study: Study) -> Study:
     """The refit of the best trial, ready to be worked on; an earlier best's makes way. SearchError without a best."""
     best = best_trial(storage.engine, study)
-    if best is None:
+    if best is None and is_searched(storage, study):
         raise SearchError(
             f"no trial of {study.name!r} was completed, so there is nothing to train again. "
             f"See why: make status STUDY={study.name}"
@@ -30,6 +33,11 @@ def ensure_refit(storage: FencedStorage, study: Study) -> Study:
     return refit
 
 
+def is_searched(storage: FencedStorage, study: Study) -> bool:
+    """Whether it has a budget, or was made to be trained without any search."""
+    return storage.leases.budget(study.key) > 0
+
+
 def why_failed(storage: FencedStorage, refit: Study) -> str | None:
     """How a refit ended that has no model to show for it; None: it is done, or on its way."""
     lease = next(iter(storage.leases.rows(refit.key)), None)
@@ -40,15 +48,17 @@ def why_failed(storage: FencedStorage, refit: Study) -> str | None:
     return f"{lease['state']}: {reason}" if reason else str(lease["state"])
 
 
-def refit_of(storage: FencedStorage, study: Study, trial: TrialRow) -> Study | None:
-    """The refit of this very trial; not that of another, nor of a deleted study that had the same name."""
+def refit_of(storage: FencedStorage, study: Study, trial: TrialRow | None) -> Study | None:
+    """The refit of this very trial, or of what was not searched for; not that of another, nor of a deleted study that
+    had the same name."""
     refit = find(storage.engine, study.name + REFIT)
     if refit is None or not refit.refit:
         return None
-    return refit if (refit.refit["key"], refit.refit["trial"]) == (study.key, trial.number) else None
+    wanted = (study.key, trial.number if trial else None)
+    return refit if (refit.refit["key"], refit.refit["trial"]) == wanted else None
 
 
-def _create(storage: FencedStorage, study: Study, best: TrialRow, old: Study | None) -> Study:
+def _create(storage: FencedStorage, study: Study, best: TrialRow | None, old: Study | None) -> Study:
     """In place of an ``old`` one and of no other: what somebody else made meanwhile is then the refit."""
     if old is not None and still_there(storage.engine, old):
         with contextlib.suppress(KeyError):
@@ -56,9 +66,9 @@ def _create(storage: FencedStorage, study: Study, best: TrialRow, old: Study | N
     again = {
         "study": study.name,
         "key": study.key,
-        "trial": best.number,
-        "value": best.value,
-        "params": parameters(storage.engine, best),
+        "trial": best.number if best else None,
+        "value": best.value if best else None,
+        "params": parameters(storage.engine, best) if best else study.fixed(0),
     }
     return create(
         storage,

@@ -49,6 +49,11 @@ class Study:
         return size_from_json(self.definition["size"])
 
     @property
+    def usual_budget(self) -> int:
+        """What a study of its size has where nobody says otherwise."""
+        return int(self.definition["sizes"][self.size_name]["budget"])
+
+    @property
     def epochs(self) -> int:
         """What one whole trial of this study takes; 0 for a plain function."""
         return self.size.refit_epochs if self.refit else self.size.epochs

@@ -53,7 +53,12 @@ def copy_source(storage: FencedStorage, source: Winner, key: str, place: str | N
     with files_of(storage, source.study).open(source.record) as content:
         digest = files.keep_for_study(key, "source", content)
     refitted = source.refitted is not None
-    return {"study": source.study.name, "trial": source.trial.number, "refit": refitted, "sha256": digest}
+    return {
+        "study": source.study.name,
+        "trial": source.trial.number if source.trial else None,
+        "refit": refitted,
+        "sha256": digest,
+    }
 
 
 def source_folder(study: Study, files: Files, workroot: Path) -> Path | None:

@@ -1,4 +1,4 @@
-"""A study's winner: its best trial, and the models that are kept of it."""
+"""A study's winner: its best trial, and the models that are kept of it. Without a search: what was trained instead."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from search.database.fence import FencedStorage
 from search.errors import SearchError
-from search.studies.refit import refit_of, why_failed
+from search.studies.refit import is_searched, refit_of, why_failed
 from search.studies.study import Study
 from search.studies.study_files import reading_files_of
 from search.studies.trials import TrialRow, best_trial
@@ -22,7 +22,8 @@ class Winner:
     """What a transfer begins from and an export gives away."""
 
     study: Study
-    trial: TrialRow
+    trial: TrialRow | None
+    """None: the budget was of no trials, and only the refit was trained."""
     searched: FileRecord | None
     """The record of the best trial's own model."""
     refit: Study | None
@@ -50,15 +51,17 @@ def winner_of(storage: FencedStorage, study: Study) -> Winner:
 
 
 def find_winner(storage: FencedStorage, study: Study) -> Winner | None:
-    """None where no trial is complete."""
+    """None where no trial is complete; without a search where its training is not."""
     best = best_trial(storage.engine, study)
-    if best is None:
+    if best is None and is_searched(storage, study):
         return None
     refit = refit_of(storage, study, best)
     again = best_trial(storage.engine, refit) if refit else None
     refitted = _model_of(storage, refit, again) if refit and again else None
     failed = why_failed(storage, refit) if refit else None
-    return Winner(study, best, _model_of(storage, study, best), refit, refitted, failed)
+    if best is None and refitted is None:
+        return None
+    return Winner(study, best, _model_of(storage, study, best) if best else None, refit, refitted, failed)
 
 
 def _model_of(storage: FencedStorage, study: Study, trial: TrialRow) -> FileRecord | None:
