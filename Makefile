@@ -24,11 +24,13 @@
 #:   make lint       format, lint, types
 #:   make example    write studies.db.example from a real search
 #:   make bench-service  what the service costs beside plain Optuna, without training; goes on from its table
+#:   make bench-train    a training step beside a bare fit, the notebooks' and PyTorch's, whose own environment it makes
+#:   make bench-notebooks  the original recipes at full length, beside what they reported; hours, goes on likewise
 #:   make bench-levers   which levers of fast training pay, on validation images; an hour and more, goes on likewise
 #:   make .venv      make or renew the environment
 
 .DEFAULT_GOAL := help
-.PHONY: help search worker status refit export check dashboard test integration soak lint example bench-service bench-levers .venv
+.PHONY: help search worker status refit export check dashboard test integration soak lint example bench-service bench-train bench-notebooks bench-levers .venv
 
 # The storage's URL may hold a password: it goes by the environment alone, in no argument list and once only.
 ifneq ($(value STORAGE),)
@@ -114,6 +116,12 @@ example: .venv
 
 bench-service: .venv
 	.venv/bin/python -m benchmarks.service
+
+bench-train: .venv
+	.venv/bin/python -m benchmarks.train
+
+bench-notebooks: .venv
+	.venv/bin/python -m benchmarks.notebooks
 
 bench-levers: .venv
 	.venv/bin/python -m benchmarks.levers

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import levers
+from benchmarks import levers, train
 from tests.cifar_files import write_cifar10
 from tests.commands import ROOT
 
@@ -62,3 +62,31 @@ def test_a_run_of_the_levers(tmp_path: Path) -> None:
     found = json.loads(done.stdout.splitlines()[-1])
     assert set(found) == {*levers.SCORES, "images_per_second"}
     assert all(0 <= found[name] <= 100 for name in levers.SCORES)
+
+
+def test_a_notebook_from_its_training_to_its_row(tmp_path: Path) -> None:
+    data, table = write_cifar10(tmp_path / "data", train=400, test=50), tmp_path / "notebooks.csv"
+    short = ["--runs", "resnet_cifar10", "--epochs", "1", "--train-images", "100"]
+    places = ["--data-dir", str(data), "--folder", str(tmp_path / "work"), "--table", str(table)]
+    command = [sys.executable, "-m", "benchmarks.notebooks", *short, *places]
+    subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    with table.open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["run"], row["width"], row["epochs"], row["best_epoch"]) == ("resnet_cifar10", "16", "1", "1")
+    assert (row["train"], row["test_images"]) == ("100", "50") and 0 <= float(row["macro_f1"]) <= 100
+    again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "resnet_cifar10, width 16" in again.stdout and "(80.95)" in again.stdout
+    assert "study" not in again.stdout, "what is there is not trained again"
+
+
+def test_a_step_as_a_trial_runs_it_beside_others(tmp_path: Path) -> None:
+    data, table = write_cifar10(tmp_path, train=5_600, test=10), tmp_path / "train.csv"
+    sides = ["--sides", *train.KERAS, "--networks", "cnn-4", "--rounds", "1", "--seconds", "0.2"]
+    command = [sys.executable, "-m", "benchmarks.train", *sides, "--data-dir", str(data), "--table", str(table)]
+    subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    with table.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["side"] for row in rows} == set(train.KERAS)
+    assert all(float(row["images_per_second"]) > 0 for row in rows)
+    again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert again.stdout.count("of bare") == len(rows)

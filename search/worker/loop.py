@@ -221,8 +221,8 @@ class Worker:
         return any(trial.is_alone for trial in self.trials.values())
 
     def _is_to_be_alone(self, lease: Lease) -> bool:
-        """What runs out of memory beside others; and a refit, where it can have all cores at once."""
-        return lease.alone or (bool(self.joined[lease.study_key].study.refit) and not self.trials)
+        """What runs out of memory beside others; and where nothing runs, the only trial of a study, such as a refit."""
+        return lease.alone or (not self.trials and self.storage.leases.budget(lease.study_key) == 1)
 
     def _claim(self, seat: Seat, keys: Sequence[str]) -> None:
         lease = self.claims.claim(seat, self.joined, keys)

@@ -1,0 +1,240 @@
+"""What a training step costs as a trial runs it, beside what it could cost: images a second, all cores, float32.
+
+    python -m benchmarks.train [--networks resnet-16 resnet-32 cnn-32] [--rounds 3] [--seconds 20]; make bench-train
+
+Four sides train the same network on batches of 128 with shifts and flips:
+
+- ``bare``: Keras's ``fit`` on arrays, with our augmentation and nothing else
+- ``trial``: the objective itself, with its batches, its owner of the learning rate and its callbacks; also as children
+  with a core each, as many as there are, whose rates are added up
+- ``notebook``: the pipeline that the project began with, Keras's ``ImageDataGenerator`` in front of ``fit``
+- ``pytorch``: ``train_torch.py`` in an environment of its own, also in bfloat16 where the processor has it
+
+Each figure is of a process of its own, whose first batches are not timed; the sides take turns. Results are appended to
+``benchmarks/train.csv``, and what stands there of this revision and processor is not measured again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from benchmarks.table import append, read
+
+TABLE = Path(__file__).with_name("train.csv")
+FIELDS = ("date", "revision", "processor", "cores", "network", "side", "children", "round", "images_per_second")
+NETWORKS = ("resnet-16", "resnet-32", "cnn-32")
+KERAS = ("bare", "trial", "notebook")
+TORCH = Path(".search") / "pytorch"
+"""The environment that is made for PyTorch, where it is missing."""
+BATCH, WARM_UP = 128, 8
+
+
+class Clock:
+    """Images a second, told of each batch: from the one behind the warm-up on."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds, self.batches, self.begun, self.last = seconds, 0, 0.0, 0.0
+
+    def batch(self) -> bool:
+        """Whether the time is up."""
+        self.batches += 1
+        self.last = time.perf_counter()
+        if self.batches == WARM_UP:
+            self.begun = self.last
+        return self.batches > WARM_UP and self.last - self.begun >= self.seconds
+
+    @property
+    def rate(self) -> float:
+        return (self.batches - WARM_UP) * BATCH / (self.last - self.begun)
+
+
+def trial(network: str, width: int, seconds: float, cores: int, data_dir: Path) -> float:
+    """The objective as it trains its modern recipe."""
+    import importlib  # noqa: PLC0415
+
+    from search.contract import Devices  # noqa: PLC0415
+
+    objective = importlib.import_module(f"objectives.{network}_cifar10").OBJECTIVE
+    clock = Clock(seconds)
+
+    class Context:
+        source = resume = None
+        number = seed = 0
+        refit = False
+        devices = Devices(cores)
+        size = replace(objective.sizes["full"], width=width, epochs=1_000, rungs=(), train_images=None)
+
+        def __init__(self, folder: str) -> None:
+            self.workdir, self.data_dir = Path(folder), data_dir
+
+        def report(self, step: int, values: Any, checkpoint: Any = None) -> bool:  # noqa: ARG002
+            return True
+
+        def stopping(self) -> bool:
+            return clock.batch()
+
+    point = importlib.import_module(f"objectives.{network}_cifar10").MODERN
+    with tempfile.TemporaryDirectory() as folder:
+        objective.train(point, Context(folder))
+    return clock.rate
+
+
+def keras_fit(side: str, network: str, width: int, *, seconds: float, cores: int, data_dir: Path) -> float:
+    """``fit`` itself, with our augmentation or the notebooks'."""
+    import keras  # noqa: PLC0415
+    import numpy as np  # noqa: PLC0415
+
+    from objectives.data import load  # noqa: PLC0415
+    from objectives.models import architecture, deploy  # noqa: PLC0415
+    from objectives.training.augmentation import SHIFT_AND_FLIP, Augment  # noqa: PLC0415
+    from objectives.training.devices import prepare  # noqa: PLC0415
+    from search.contract import Devices  # noqa: PLC0415
+
+    prepare(Devices(cores))
+    clock = Clock(seconds)
+    dataset = load("cifar10", data_dir, "train")
+    images = dataset.images[np.arange(min(len(dataset), 6_000))]
+    labels = np.eye(10, dtype=np.float32)[dataset.labels[: len(images)]]
+    built = architecture.network({"builder": network, "width": width, "head": 0, "dropout_scale": 0.0}, (32, 32, 3), 10)
+    mean, std = (0.49, 0.48, 0.45), (0.25, 0.24, 0.26)
+    model = deploy.trained(built, mean, std, Augment(1.0, SHIFT_AND_FLIP, seed=0)) if side == "bare" else built
+    loss = keras.losses.CategoricalCrossentropy(label_smoothing=0.1)
+    optimizer = keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True, weight_decay=5e-3)
+    model.compile(optimizer, loss, metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")])
+
+    class Stop(keras.callbacks.Callback):  # type: ignore[misc]
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
+            self.model.stop_training = clock.batch()
+
+    if side == "bare":
+        model.fit(images, labels, batch_size=BATCH, epochs=10_000, callbacks=[Stop()], verbose=0)
+    else:
+        # No public name is left of it in Keras 3.
+        from keras.src.legacy.preprocessing.image import ImageDataGenerator  # noqa: PLC0415
+
+        kinds = dict.fromkeys(("width_shift_range", "height_shift_range", "zoom_range"), 0.1)
+        flow = ImageDataGenerator(rotation_range=15, horizontal_flip=True, **kinds).flow(
+            (images / np.float32(255) - np.float32(mean)) / np.float32(std), labels, batch_size=BATCH
+        )
+        model.fit(flow, epochs=10_000, callbacks=[Stop()], verbose=0)
+    return clock.rate
+
+
+def one(side: str, network: str, seconds: float, cores: int, data_dir: Path) -> float:
+    """In this process."""
+    name, _, width = network.partition("-")
+    if side == "trial":
+        return trial(name, int(width), seconds, cores, data_dir)
+    return keras_fit(side, name, int(width), seconds=seconds, cores=cores, data_dir=data_dir)
+
+
+def measured(side: str, network: str, given: argparse.Namespace, children: int, cores: int) -> float:
+    """By so many processes at once, which share the cores; their sum."""
+    each = max(1, cores // children)
+    environment = {**os.environ, "OMP_NUM_THREADS": str(each), "TF_CPP_MIN_LOG_LEVEL": "2"}
+    time_and_cores = ["--seconds", str(given.seconds)]
+    if side.startswith("pytorch"):
+        name, _, width = network.partition("-")
+        command = [str(TORCH / "bin" / "python"), str(Path(__file__).with_name("train_torch.py"))]
+        command += ["--network", name, "--width", width, "--precision", side.partition("-")[2] or "float32"]
+        command += ["--threads", str(each), *time_and_cores]
+    else:
+        command = [sys.executable, "-m", "benchmarks.train", "--side", side, "--networks", network]
+        command += ["--cores", str(each), "--data-dir", str(given.data_dir), *time_and_cores]
+
+    def run(_: int) -> float:
+        done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
+        if done.returncode:
+            raise SystemExit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr}")
+        return float(json.loads(done.stdout.splitlines()[-1])["images_per_second"])
+
+    with ThreadPoolExecutor(children) as pool:
+        return sum(pool.map(run, range(children)))
+
+
+def processor() -> tuple[str, bool]:
+    """Its name, and whether it computes in bfloat16."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:  # not on macOS
+        return "unknown", False
+    known = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    flags = known.get("flags", "").split()
+    return known.get("model name", "unknown"), bool({"avx512_bf16", "amx_bf16"} & set(flags))
+
+
+def make_torch() -> None:
+    """Its environment, by pip as it is set up here."""
+    if not (TORCH / "made").exists():
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(TORCH)], check=True)
+        subprocess.run([str(TORCH / "bin" / "python"), "-m", "pip", "install", "-q", "torch", "numpy"], check=True)
+        (TORCH / "made").touch()
+
+
+def say(results: Sequence[Mapping[str, str]]) -> None:
+    """Medians, and each side's share of the bare ``fit`` of the same round."""
+    for network in dict.fromkeys(row["network"] for row in results):
+        mine = [row for row in results if row["network"] == network]
+        bare = {row["round"]: float(row["images_per_second"]) for row in mine if row["side"] == "bare"}
+        for side, children in dict.fromkeys((row["side"], row["children"]) for row in mine):
+            rows = [row for row in mine if (row["side"], row["children"]) == (side, children)]
+            rate = statistics.median(float(row["images_per_second"]) for row in rows)
+            shares = [float(row["images_per_second"]) / bare[row["round"]] for row in rows if row["round"] in bare]
+            share = f"{statistics.median(shares):.2f} of bare" if shares else ""
+            print(f"{network:10} {side:16} {children} x  {rate:7.0f} images/s  {share}")
+
+
+def main() -> None:
+    """Measures what the table does not hold, then says how the sides compare."""
+    from search.child.hardware import cores  # noqa: PLC0415
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--networks", nargs="+", default=list(NETWORKS))
+    parser.add_argument("--sides", nargs="+", default=[*KERAS, "pytorch"])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--data-dir", type=Path, default=Path(os.environ.get("SEARCH_DATA_DIR", "data")))
+    parser.add_argument("--table", type=Path, default=TABLE)
+    parser.add_argument("--side", choices=KERAS, help="this one alone, to standard output")
+    parser.add_argument("--cores", type=int, help="of that one")
+    given = parser.parse_args()
+    if given.side:
+        (network,) = given.networks
+        rate = one(given.side, network, given.seconds, given.cores or cores(), given.data_dir)
+        print(json.dumps({"images_per_second": rate}), flush=True)
+        os._exit(0)  # the notebooks' pipeline, stopped in the middle, has threads that never end
+    from search.studies.provenance import revision  # noqa: PLC0415
+
+    name, has_bfloat16 = processor()
+    at = {"revision": (revision() or "unknown")[:12], "processor": name, "cores": str(cores())}
+    sides = [(side, 1) for side in given.sides] + ([("trial", cores())] if cores() > 1 else [])
+    if "pytorch" in given.sides:
+        make_torch()
+        sides += [("pytorch-bfloat16", 1)] if has_bfloat16 else []
+    for number in range(1, given.rounds + 1):
+        for network in given.networks:
+            for side, children in sides:
+                key = {**at, "network": network, "side": side, "children": str(children), "round": str(number)}
+                if any(key.items() <= row.items() for row in read(given.table)):
+                    continue
+                rate = measured(side, network, given, children, cores())
+                result = {"date": date.today().isoformat(), **key, "images_per_second": f"{rate:.1f}"}
+                append(given.table, FIELDS, [result])
+    say([row for row in read(given.table) if at.items() <= row.items()])
+
+
+if __name__ == "__main__":
+    main()
