@@ -8,6 +8,9 @@ notebook's own, for its 30 and 35 epochs. The residual network has a quarter of 
 cosine, which is what an hour on two cores allows, and 2,000 images for validation; at its own, with ``--width 64``, it
 wants a GPU.
 
+Scored is what the network makes of each image as it is; ``with_flips`` is the accuracy of the exported model, which
+also looks at the mirrored one.
+
 The searches are the product's own commands: one that is stopped goes on at its last epoch, by what lies in
 ``.search/notebooks``. A finished run is appended to ``benchmarks/notebooks.csv`` and not trained again.
 """
@@ -36,7 +39,20 @@ WAYS = {"support": "top20", "conditional_on_true_class": "top20_as_notebook"}
 """Of the 20 most common classes: scored on all images; and as the notebooks, on those classes' images alone, which
 flatters precision."""
 TOP = tuple(f"{way}_{score}" for way in WAYS.values() for score in MACRO)
-FIELDS = ("date", "revision", "run", "width", "epochs", "best_epoch", "train", "test_images", *SCORES, *TOP, "seconds")
+FIELDS = (
+    "date",
+    "revision",
+    "run",
+    "width",
+    "epochs",
+    "best_epoch",
+    "train",
+    "test_images",
+    *SCORES,
+    "with_flips",
+    *TOP,
+    "seconds",
+)
 """``train`` in images, ``seconds`` of training, on the machine that it was."""
 
 
@@ -100,20 +116,22 @@ def _search(folder: Path, *arguments: str) -> None:
 
 def result(name: str, report: Mapping[str, Any], width: int) -> dict[str, Any]:
     """A row of the table."""
-    test, training = report["test"], report["training"]
+    test, training = report["test"]["without_flip_averaging"], report["training"]
     row = {
         "run": name,
         "width": width if name.startswith("resnet") else training["architecture"]["width"],
         "epochs": training["epochs"],
         "best_epoch": training["epoch"],
         "train": training["train_images"],
-        "test_images": test["n"],
+        "test_images": report["test"]["n"],
         "seconds": round(report["cost"]["seconds"]),
     }
     top = test.get("top_classes") or {}
     for way, name_of_way in WAYS.items():
         row |= {f"{name_of_way}_{score}": _percent(top.get(way, {}).get(f"macro_{score}")) for score in MACRO}
-    return row | {score: _percent(test[score]) for score in SCORES}
+    return (
+        row | {score: _percent(test[score]) for score in SCORES} | {"with_flips": _percent(report["test"]["accuracy"])}
+    )
 
 
 def _percent(share: float | None) -> str:
@@ -128,7 +146,7 @@ def say(results: Sequence[Mapping[str, str]]) -> None:
         | dict(zip((f"macro_{score}" for score in MACRO), RUNS[row["run"]].macro or (), strict=False))
         for row in results
     ]
-    for score in (*SCORES, *TOP):
+    for score in (*SCORES, "with_flips", *TOP):
         cells = []
         for row, theirs in zip(results, cited, strict=True):
             notebook = f" ({100 * theirs[score]:.2f})" if score in theirs else ""

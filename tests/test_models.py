@@ -80,6 +80,24 @@ def test_the_exported_model_takes_raw_images_and_loads_with_keras_alone(tmp_path
     np.testing.assert_array_equal(np.asarray(loaded(IMAGES)), found)
 
 
+def test_with_flip_averaging_it_is_asked_about_both_ways_and_says_what_one_alone_would(tmp_path: Path) -> None:
+    network = resnet.build(CIFAR, 10, width=4, dropout_scale=0.0)
+    plain, model = deploy.exported(network, MEAN, STD), deploy.exported(network, MEAN, STD, flip_averaging=True)
+    one, other = np.asarray(plain(IMAGES)), np.asarray(plain(IMAGES[:, :, ::-1]))
+    assert np.abs(one - other).max() > 1e-3
+    np.testing.assert_allclose(np.asarray(model(IMAGES)), (one + other) / 2, atol=1e-6)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras", safe_mode=True)
+    np.testing.assert_allclose(np.asarray(loaded(IMAGES)), (one + other) / 2, atol=1e-6)
+    again = deploy.without_flip_averaging(loaded)
+    assert again is not None
+    np.testing.assert_allclose(np.asarray(again(IMAGES)), one, atol=1e-6)
+    assert deploy.without_flip_averaging(plain) is None
+    target = resnet.build(CIFAR, 10, width=4, dropout_scale=0.0)
+    transfer.load(target, tmp_path / "model.keras")
+    assert _same(_weights(target)["block3_conv1"], _weights(network)["block3_conv1"])
+
+
 def test_the_trained_model_shares_the_network_and_augments_in_training_only() -> None:
     network = resnet.build(CIFAR, 10, width=4, dropout_scale=0.0)
     model = deploy.trained(network, MEAN, STD, Augment(1.0, SHIFT_AND_FLIP, seed=1))

@@ -64,3 +64,15 @@ def test_what_takes_no_source_needs_none(tmp_path: Path, source: tuple[str, ...]
     assert (ran.status, ran.err) == (0, "")
     refused = search(tmp_path, "run", "other", "--objective", LIGHT, "--source", "light")
     assert refused.status == 1 and "this objective takes no source, 'light' was given" in refused.err
+
+
+def test_a_source_of_another_width_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    assert search(tmp_path, "run", "light", "--objective", LIGHT, "--trials", "0").status == 0
+    file = Path(heir(tmp_path))
+    file.write_text(file.read_text().replace("Size(budget=6,", "Size(width=2, budget=6,"))
+    refused = search(tmp_path, "run", "mine", "--objective", str(file))
+    assert refused.status == 1
+    assert refused.err.startswith(
+        "search: the source study 'light' has networks of width 1, size quick here has 2. Search one of that size: "
+    )
+    assert "mine" not in search(tmp_path, "status").out

@@ -61,7 +61,9 @@ def test_search_refit_export_and_transfer(tmp_path: Path) -> None:
     assert found["test_openings"] == 1
     assert found["test"]["n"] == 100
     assert found["validation"]["n"] == 100
-    assert found["validation"]["accuracy"] == pytest.approx(found["value"], abs=1e-6)
+    one_way = found["validation"]["without_flip_averaging"]
+    assert one_way["accuracy"] == pytest.approx(found["value"], abs=1e-6)
+    assert 0 < found["cost"]["training_share"] < 1 and found["cost"]["memory"] > found["cost"]["worker_memory"] > 0
     assert found["model"]["sha256"] == hashlib.sha256((folder / "model.keras").read_bytes()).hexdigest()
     model = keras.models.load_model(folder / "model.keras")
     assert model.predict(np.zeros((2, 32, 32, 3), np.uint8), verbose=0).shape == (2, 10)

@@ -8,15 +8,32 @@ from typing import Any
 import keras
 from keras import layers
 
+_NORMALISED, _AVERAGE = "normalised", "flip_average"
 
-def exported(network: keras.Model, mean: Sequence[float], std: Sequence[float]) -> keras.Model:
+
+def exported(
+    network: keras.Model, mean: Sequence[float], std: Sequence[float], *, flip_averaging: bool = False
+) -> keras.Model:
     """Raw uint8 images (b, h, w, c) -> float32 probabilities (b, classes).
 
-    ``mean`` and ``std`` are those of each channel of images / 255. Built of Keras's own layers only: a saved model
+    ``mean`` and ``std`` are those of each channel of images / 255. With ``flip_averaging`` the network sees each image
+    and its mirror image, and the probabilities are the means of both. Built of what Keras itself has: a saved model
     loads with Keras alone, in safe mode. The network inside is shared, not copied, and is its layer ``network``.
     """
     images = keras.Input(network.input_shape[1:], dtype="uint8", name="images")
-    return keras.Model(images, network(_normalised(_unit_range(images), mean, std)), name="exported")
+    normalised = _normalised(_unit_range(images), mean, std)
+    probabilities = network(normalised)
+    if flip_averaging:
+        mirrored = network(keras.ops.flip(normalised, axis=2))
+        probabilities = layers.Average(name=_AVERAGE)([probabilities, mirrored])
+    return keras.Model(images, probabilities, name="exported")
+
+
+def without_flip_averaging(model: keras.Model) -> keras.Model | None:
+    """What an ``exported`` model makes of each image as it is; None where that is all that it does."""
+    if all(layer.name != _AVERAGE for layer in model.layers):
+        return None
+    return keras.Model(model.input, model.get_layer("network")(model.get_layer(_NORMALISED).output))
 
 
 def trained(
@@ -37,4 +54,4 @@ def _unit_range(images: Any) -> Any:
 def _normalised(x: Any, mean: Sequence[float], std: Sequence[float]) -> Any:
     scale = [1 / s for s in std]
     offset = [-m / s for m, s in zip(mean, std, strict=True)]
-    return layers.Rescaling(scale, offset=offset, dtype="float32", name="normalised")(x)
+    return layers.Rescaling(scale, offset=offset, dtype="float32", name=_NORMALISED)(x)

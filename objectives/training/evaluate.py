@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from objectives.data import Dataset, cut, load
+from objectives.models.deploy import without_flip_averaging
 from objectives.training import model_folder, pictures
-from objectives.training.metrics import metrics
+from objectives.training.metrics import COMPARED, WITHOUT_FLIP_AVERAGING, metrics
 from objectives.training.model_folder import predict
 from search.contract import SearchError, Split
 
@@ -51,10 +52,11 @@ def evaluate_model(folder: Path, dataset: Dataset, indices: Indices | None = Non
     model = model_folder.load_checked(folder)
     chosen = np.arange(len(dataset)) if indices is None else indices
     y_true = dataset.labels[chosen]
-    probabilities = np.concatenate(
-        [predict(model, dataset.images[chosen[i : i + BATCH]]) for i in range(0, len(chosen), BATCH)]
-    )
+    probabilities = _probabilities(model, dataset, chosen)
     result = metrics(y_true, probabilities, dataset.class_names, dataset.superclass_of, dataset.coarse_names)
+    if (plain := without_flip_averaging(model)) is not None:
+        scores = metrics(y_true, _probabilities(plain, dataset, chosen), dataset.class_names)
+        result[WITHOUT_FLIP_AVERAGING] = {name: scores[name] for name in COMPARED if name in scores}
     _write_report(
         folder / model_folder.CLASSIFICATION_REPORT, y_true, probabilities.argmax(axis=1), dataset.class_names
     )
@@ -64,6 +66,11 @@ def evaluate_model(folder: Path, dataset: Dataset, indices: Indices | None = Non
         pictures.learning_curve(json.loads(history.read_text()), folder)
     _write_summary(folder / model_folder.SUMMARY, model)
     return {**result, "data_sha256": dataset.checksum, "model": _model(folder / model_folder.MODEL, model)}
+
+
+def _probabilities(model: keras.Model, dataset: Dataset, chosen: Indices) -> npt.NDArray[np.float32]:
+    parts = [predict(model, dataset.images[chosen[i : i + BATCH]]) for i in range(0, len(chosen), BATCH)]
+    return np.concatenate(parts)
 
 
 def _model(path: Path, model: keras.Model) -> dict[str, Any]:

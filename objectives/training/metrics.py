@@ -17,8 +17,12 @@ from search.contract import Number
 
 BINS = 15
 
+WITHOUT_FLIP_AVERAGING = "without_flip_averaging"
+"""Where the same network's scores stand, had it seen each image one way only."""
+
 NUMBERS = (
     Number(key="accuracy", title="accuracy", unit="%", interval="accuracy_ci95"),
+    Number(key=f"{WITHOUT_FLIP_AVERAGING}.accuracy", title="accuracy without flip averaging", unit="%"),
     Number(key="top5_accuracy", title="top-5 accuracy", unit="%"),
     Number(key="macro_precision", title="macro precision"),
     Number(key="macro_recall", title="macro recall"),
@@ -31,6 +35,11 @@ NUMBERS = (
     Number(key="n", title="images"),
 )
 """Those of ``metrics`` that a report shows, the headline first."""
+COMPARED = (
+    *("accuracy", "accuracy_ci95", "top5_accuracy", "macro_precision", "macro_recall", "macro_f1", "nll", "ece"),
+    "top_classes",
+)
+"""Those that are also given without flip averaging."""
 
 
 def metrics(

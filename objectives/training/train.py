@@ -65,7 +65,8 @@ def train_plan(plan: Plan, hyperparameters: Any, context: TrialContext) -> float
     if fitted.outcome not in ("pruned", "stopped"):
         model_folder.keep(
             context.workdir / "model",
-            deploy.exported(network, mean, std),
+            # Where it learned that a mirrored image is of the same class, it is asked about both.
+            deploy.exported(network, mean, std, flip_averaging=plan.augmentation.flip),
             dataset,
             history=fitted.history,
             hyperparameters=parameters(hyperparameters),

@@ -25,7 +25,7 @@ from search.studies.create import create, new_key, raise_budget, refuse_name
 from search.studies.objective_file import objective_reference
 from search.studies.stop import last_stop, let_go_on
 from search.studies.study import Study, find
-from search.studies.transfer import copy_source, find_source, wanted_source
+from search.studies.transfer import copy_source, find_source, refuse_other_width, wanted_source
 from search.studies.winner import Winner, find_winner
 from search.worker.signals import take_signals
 
@@ -156,6 +156,8 @@ def _source(
 ) -> Winner | None:
     """The winner of the study to begin from. Without a model it is searched first; None where that was stopped."""
     begun, winner = find_source(machine.storage, name)
+    if begun is not None:
+        refuse_other_width(begun, declared, options.size or SIZE)
     if winner is not None:
         return winner
     machine.screen.say(f"{name} has no model to begin from yet, so it is searched first")

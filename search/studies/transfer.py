@@ -45,6 +45,17 @@ def no_source(name: str) -> SearchError:
     )
 
 
+def refuse_other_width(source: Study, declared: Mapping[str, Any], size_name: str) -> None:
+    """SearchError where the source's network is wider or narrower than this definition's."""
+    has, wants = source.size.width, declared["size"]["width"]
+    if has != wants:
+        raise SearchError(
+            f"the source study {source.name!r} has networks of width {has}, size {size_name} here has {wants}. Search one "
+            f"of that size: make search STUDY={source.name}_{size_name} OBJECTIVE={source.objective} SIZE={size_name}, "
+            f"then name it: SOURCE={source.name}_{size_name}"
+        )
+
+
 def copy_source(storage: FencedStorage, source: Winner, key: str, place: str | None) -> dict[str, Any]:
     """The source's model among the files of the study with this key. Returns what the definition says of it."""
     if source.record is None:
