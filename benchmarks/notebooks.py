@@ -77,7 +77,9 @@ RUNS = {
 
 
 def train(name: str, run: Run, given: argparse.Namespace) -> dict[str, Any]:
-    """From where it stands to its test figures; the report of its export."""
+    """From where it stands to its test figures; the report of its export. What it begins from comes first."""
+    if run.source:
+        train(run.source, RUNS[run.source], given)
     folder = given.folder
     folder.mkdir(parents=True, exist_ok=True)
     place = ["--storage", f"sqlite:///{folder}/notebooks.db", "--data-dir", str(given.data_dir.resolve())]
@@ -161,12 +163,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", nargs="+", choices=list(RUNS), default=list(RUNS))
     parser.add_argument("--width", type=int, choices=(16, 64), default=16, help="of the residual network")
-    parser.add_argument("--epochs", type=int, help="others than the notebooks', to try it")
+    parser.add_argument("--epochs", type=int, help="others than the notebooks', to try it; give another --table")
     parser.add_argument("--train-images", type=int, help="likewise")
     parser.add_argument("--data-dir", type=Path, default=Path(os.environ.get("SEARCH_DATA_DIR", "data")))
     parser.add_argument("--folder", type=Path, default=FOLDER)
     parser.add_argument("--table", type=Path, default=TABLE)
     given = parser.parse_args()
+    if (given.epochs or given.train_images) and given.table == TABLE:
+        parser.error("what is only tried does not belong into the table: give another --table, and --folder")
     from search.studies.provenance import revision  # noqa: PLC0415
 
     def there() -> list[dict[str, str]]:

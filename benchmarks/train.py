@@ -6,7 +6,7 @@ Four sides train the same network on batches of 128 with shifts and flips:
 
 - ``bare``: Keras's ``fit`` on arrays, with our augmentation and nothing else
 - ``trial``: the objective itself, with its batches, its owner of the learning rate and its callbacks; also as children
-  with a core each, as many as there are, whose rates are added up
+  that share the cores, as many as a search starts, whose rates are added up
 - ``notebook``: the pipeline that the project began with, Keras's ``ImageDataGenerator`` in front of ``fit``
 - ``pytorch``: ``train_torch.py`` in an environment of its own, also in bfloat16 where the processor has it
 
@@ -199,7 +199,8 @@ def say(results: Sequence[Mapping[str, str]]) -> None:
 
 def main() -> None:
     """Measures what the table does not hold, then says how the sides compare."""
-    from search.child.hardware import cores  # noqa: PLC0415
+    from search.child.hardware import cores, memory  # noqa: PLC0415
+    from search.rules.devices import children_by_default  # noqa: PLC0415
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS))
@@ -220,7 +221,9 @@ def main() -> None:
 
     name, has_bfloat16 = processor()
     at = {"revision": (revision() or "unknown")[:12], "processor": name, "cores": str(cores())}
-    sides = [(side, 1) for side in given.sides] + ([("trial", cores())] if cores() > 1 else [])
+    sides = [(side, 1) for side in given.sides]
+    if "trial" in given.sides and (children := children_by_default((), cores(), memory())) > 1:
+        sides.append(("trial", children))
     if "pytorch" in given.sides:
         make_torch()
         sides += [("pytorch-bfloat16", 1)] if has_bfloat16 else []

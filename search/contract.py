@@ -116,7 +116,9 @@ class TrialContext(Protocol):
     def report(self, step: int, values: Mapping[str, float], checkpoint: Path | None = None) -> bool:
         """Epoch ``step`` (from 1) is finished, with these finite values. False: stop now. Never waits.
 
-        ``values`` holds the objective's metric under its name, except in a refit. ``checkpoint`` is a complete file
+        ``values`` holds the objective's metric under its name, except in a refit; beside it whatever belongs to the
+        history, of which ``images_per_second`` is shown while it runs, and ``training_seconds``, those of this epoch's
+        training steps, are added up for the share of a study's time that they are. ``checkpoint`` is a complete file
         whose name is its own (one a step): it is the service's from here on, which removes it in time.
         """
         ...

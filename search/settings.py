@@ -40,6 +40,10 @@ LOOK = 600.0
 """Seconds for which a look at the test set that was begun is somebody's, who may be at it still."""
 ORPHANED = 3600.0
 """Seconds after which files of no study are a deleted study's, and not those of one about to be created."""
+MEMORY_OF_A_CHILD = 2 << 30
+"""Bytes. So much is reckoned for a training process where nobody says how many there are to be."""
+MOST_CHILDREN = 8
+"""Trials that run at the same time cannot learn of each other: beyond this the cores go to fewer, faster ones."""
 MAKING_TABLES = 60.0
 """Seconds that a command waits for another that makes the database's tables."""
 LOGS_KEPT = 7 * 86400.0

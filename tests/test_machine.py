@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import math
-import time
+import os
 from pathlib import Path
 
 import pytest
 
 from search.child import hardware
+from search.child.ask import Asker
 from search.child.process import Child, launch
 from search.child.seat import Seat
 from search.commands.refit import refit_winner
 from search.contract import Devices
 from search.database.leases import Spent
-from search.rules.devices import children_by_default, of_the_only_one, share
+from search.errors import SearchError
+from search.rules.devices import children_by_default, is_better_alone, share
 from search.worker.loop import Worker
 from tests.commands import search, until
 from tests.faults import SETTINGS, light_launch, new_study, storage_at
-from tests.test_child import changed
+from tests.test_child import Quiet, changed
 from tests.test_worker import Script, trials
 
 GIB = 1 << 30
@@ -42,13 +44,26 @@ def test_so_many_children_where_nobody_says(gpus: tuple[str, ...], cores: int, m
     assert children_by_default(gpus, cores, memory) == children
 
 
-def test_cores_and_gpus_are_divided_and_one_that_is_alone_has_all_cores() -> None:
-    assert share(3, (), 8) == [Devices(2)] * 3
+def test_cores_and_gpus_are_divided() -> None:
+    assert share(3, (), 8) == [Devices(3), Devices(3), Devices(2)]
     assert share(2, (), 1) == [Devices(1)] * 2
-    two = share(2, ("0", "1", "2"), 8)
-    assert two == [Devices(4, ("0", "2")), Devices(4, ("1",))]
-    assert of_the_only_one(two[1], two) == Devices(8, ("1",))
-    assert of_the_only_one(Devices(1), [Devices(1)] * 2) == Devices(2)
+    assert share(2, ("0", "1", "2"), 8) == [Devices(4, ("0", "2")), Devices(4, ("1",))]
+
+
+@pytest.mark.parametrize(
+    ("one", "only_trial", "others_run", "alone"),
+    [
+        (Devices(1), True, False, True),
+        (Devices(1), False, False, False),
+        (Devices(1), True, True, False),
+        (Devices(4, ("0",)), True, False, False),
+    ],
+)
+def test_only_what_has_nothing_beside_it_is_given_all_cores(
+    one: Devices, only_trial: bool, others_run: bool, alone: bool
+) -> None:
+    """What runs is not sent away for it, and on a GPU it needs no more of them."""
+    assert is_better_alone(one, only_trial=only_trial, others_run=others_run) == alone
 
 
 @pytest.mark.parametrize(
@@ -71,7 +86,6 @@ def test_a_containers_memory_is_what_it_may_use(tmp_path: Path, own: str, files:
 
 
 def test_a_refit_has_all_cores_and_nothing_beside_it(storage_url: str, tmp_path: Path) -> None:
-    """Where other trials run at the time, it has its own seat's: they are not sent away for it."""
     study, launched = new_study(storage_url, budget=4, epochs=2), []
 
     def noted(reference: str, devices: Devices) -> Child:
@@ -85,13 +99,14 @@ def test_a_refit_has_all_cores_and_nothing_beside_it(storage_url: str, tmp_path:
         data_dir=tmp_path,
         screen=Script(),
         settings=SETTINGS,
+        cores=3,
     )
     try:
         worker.join(study)
         worker.work([study.key])
         assert launched == [Devices(1)] * 2
         again = refit_winner(worker, study)
-        assert launched == [Devices(1)] * 2 + [Devices(2)]
+        assert launched == [Devices(1)] * 2 + [Devices(3)]
         (left,) = [seat for seat in worker.seats if seat.child is not None]
         assert left.child_for(study.objective) is left.child, "questions go to whoever is warm"
     finally:
@@ -100,7 +115,6 @@ def test_a_refit_has_all_cores_and_nothing_beside_it(storage_url: str, tmp_path:
 
 
 def test_a_child_loads_before_its_first_trial(tmp_path: Path) -> None:
-    """And says nothing if that fails: the trial, for which it fails again, does."""
     note = tmp_path / "note"
     file = changed(tmp_path / "mine.py", "import time\n", f"import time\nopen({str(note)!r}, 'a').write('loaded')\n")
     seat = Seat(Devices(), launch)
@@ -109,13 +123,25 @@ def test_a_child_loads_before_its_first_trial(tmp_path: Path) -> None:
     child = seat.child
     seat.warm(file)
     assert seat.child_for_trial(file, Devices()) is child
+    assert child is not None
+    os.kill(child.pid, 9)
+    until("it is gone", child.gone)
+    assert seat.child_for_trial(file, Devices()) is not child, "no trial begins with a dead one"
     seat.dismiss()
 
-    broken = Seat(Devices(), launch)
-    broken.warm(changed(tmp_path / "broken.py", "import time\n", "import time\n1 / 0\n"))
-    time.sleep(0.5)
-    assert broken.child is not None and not broken.child.gone()
-    broken.dismiss()
+
+def test_what_fails_while_it_loads_is_said_to_who_asks_first(tmp_path: Path) -> None:
+    """And is not tried again in the same process, where it may fail otherwise."""
+    note = tmp_path / "note"
+    fails = f"import time\nopen({str(note)!r}, 'a').write('tried ')\n1 / 0\n"
+    file = changed(tmp_path / "broken.py", "import time\n", fails)
+    seat = Seat(Devices(), launch)
+    seat.warm(file)
+    with pytest.raises(SearchError, match=r"ZeroDivisionError: division by zero. The traceback is in (.*)") as said:
+        Asker(seat, tmp_path, tmp_path, Quiet()).describe(file, size_name="quick")
+    assert note.read_text() == "tried "
+    assert "broken.py" in Path(str(said.value).rpartition(" ")[2]).read_text()
+    seat.dismiss()
 
 
 def test_what_trials_took_is_added_up(storage_url: str) -> None:
@@ -126,6 +152,10 @@ def test_what_trials_took_is_added_up(storage_url: str) -> None:
         storage.leases.renew(lease, seconds=10.0, trained=6.0, memory=memory, worker_memory=GIB)
         storage.leases.renew(lease, seconds=5.0, trained=4.0, memory=GIB, worker_memory=GIB)
         storage.leases.give_back(lease, counted=False, seconds=5.0)
+    (older,) = [storage.leases.claim(other.key, "holder", "host", "nonce") for other in [new_study(storage_url)]]
+    assert older is not None
+    storage.leases.renew(older, seconds=100.0)
+    assert storage.leases.spent(older.study_key) == Spent(), "nobody knows what was training of what says nothing"
     spent = storage.leases.spent(study.key)
     assert spent == Spent(seconds=40.0, trained=20.0, memory=3 * GIB, worker_memory=GIB)
     assert spent.training_share == 0.5

@@ -39,7 +39,7 @@ class Unreadable(Message):
 
 @dataclass
 class Load(Message):
-    """Get ready for this objective's tasks. Not answered: what fails now fails again at a task, which says so."""
+    """Get ready for this objective's tasks. Not answered: what fails is said at the first task."""
 
 
 @dataclass

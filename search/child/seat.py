@@ -31,12 +31,12 @@ class Seat:
         return child
 
     def warm(self, reference: str) -> None:
-        """An empty seat's child begins to load this objective, so that its first trial need not wait for that."""
-        if self.child is None:
+        """A child begins to load this objective, so that its first trial need not wait for that."""
+        if self.child is None or self._reference != reference:
             self.child_for(reference).send(Load())
 
     def _child(self, reference: str, devices: Devices) -> Child:
-        if (self._reference, self._has) != (reference, devices):
+        if (self._reference, self._has) != (reference, devices) or (self.child is not None and self.child.gone()):
             self.dismiss()
         if self.child is None:
             self.child, self._trials = self._launch(reference, devices), 0

@@ -61,10 +61,11 @@ class Machine:
         refuse_changed_file(study, declared)
         return dataclasses.replace(study, definition={"shown": declared.get("shown"), **study.definition})
 
-    def warm(self, objective: str) -> None:
-        """The children that are not asked load it meanwhile, for the trials to come."""
-        for seat in self.seats[1:]:
-            seat.warm(objective)
+    def warm(self, objective: str, trials: int) -> None:
+        """The children that are not asked load it meanwhile, if nothing runs, for so many trials to come."""
+        if not self.worker.trials:
+            for seat in self.seats[1:trials]:
+                seat.warm(objective)
 
     @contextmanager
     def asking_beside(self) -> Iterator[Machine]:
@@ -77,8 +78,8 @@ class Machine:
 
     @property
     def cores(self) -> int:
-        """Of all seats."""
-        return sum(seat.devices.cores for seat in self.seats)
+        """The machine's."""
+        return self.worker.cores
 
     @property
     def has_gpus(self) -> bool:
@@ -117,6 +118,7 @@ def opened(options: Options, *, readonly: bool = False) -> Iterator[Machine]:
         files_place=options.files,
         settings=options.settings,
         screen=screen,
+        cores=cores,
     )
     try:
         yield Machine(storage, screen, seats, Asker(seats[0], workroot, data_dir, screen), worker)

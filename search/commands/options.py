@@ -13,7 +13,19 @@ from pathlib import Path
 from typing import Any
 
 from search.errors import SearchError
-from search.settings import DATA, DEFAULTS, DIRECTION, EXPORTS, HOST, PORT, SIZE, STORAGE, Settings
+from search.settings import (
+    DATA,
+    DEFAULTS,
+    DIRECTION,
+    EXPORTS,
+    HOST,
+    MEMORY_OF_A_CHILD,
+    MOST_CHILDREN,
+    PORT,
+    SIZE,
+    STORAGE,
+    Settings,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,8 +59,9 @@ class Options:
 
     def for_source(self, objective: str) -> Options:
         """What the search for a missing source takes over from the one that needs it: size, machine and time."""
-        nothing = dict.fromkeys(("trials", "epochs", "train_size", "source", "direction", "first"))
-        return dataclasses.replace(self, objective=objective, **nothing)  # type: ignore[arg-type]
+        nothing = dict.fromkeys(("epochs", "train_size", "source", "direction", "first"))
+        trials = 0 if self.trials == 0 else None  # no search for the one is none for the other
+        return dataclasses.replace(self, objective=objective, trials=trials, **nothing)  # type: ignore[arg-type]
 
 
 _ASKED = ("objective", "size", "trials", "epochs", "train_size", "timeout", "source", "direction", "first")
@@ -97,6 +110,10 @@ def warn_of_password(parsed: argparse.Namespace) -> None:
 
 # -- the parser --------------------------------------------------------------------------------------------------------
 
+_CHILDREN = (
+    "training processes (or SEARCH_CHILDREN); default one a GPU, else one a core, no more than "
+    f"{MOST_CHILDREN} and one for each {MEMORY_OF_A_CHILD >> 30} GiB of memory"
+)
 _CHANGED = "your own objective's file was edited on purpose: go on with it as it is here"
 
 
@@ -214,7 +231,7 @@ def _machine(parser: argparse.ArgumentParser) -> None:
         "--children",
         type=_count,
         metavar="N",
-        help="training processes (or SEARCH_CHILDREN); default one a GPU, else one a core",
+        help=_CHILDREN,
     )
     parser.add_argument(
         "--lease", type=_seconds, metavar="TIME", help=f"how long a silent worker keeps a trial; {DEFAULTS.lease:.0f}s"

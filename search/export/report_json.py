@@ -17,7 +17,7 @@ from search.export.scores import Scores
 from search.studies.attributes import own
 from search.studies.provenance import revision
 from search.studies.study import Study
-from search.studies.trials import TrialRow, all_trials, attributes, parameters
+from search.studies.trials import TrialRow, all_trials, attributes, best_trial, parameters
 from search.studies.winner import Winner
 
 
@@ -35,7 +35,7 @@ def report(engine: sa.Engine, winner: Winner, scores: Scores, looks: Mapping[str
         "direction": study.definition["direction"],
         "value": best.value if best else None,
         "exported": scores.exported,
-        "hyperparameters": parameters(engine, best) if best else study.fixed(0),
+        "hyperparameters": _hyperparameters(engine, winner),
         "validation": _without_model(scores.validation),
         "test": _without_model(scores.test),
         "model": dict(scores.model) if scores.model else None,
@@ -60,6 +60,12 @@ def report(engine: sa.Engine, winner: Winner, scores: Scores, looks: Mapping[str
     }
 
 
+def _hyperparameters(engine: sa.Engine, winner: Winner) -> dict[str, Any]:
+    """Without a search those that the refit was suggested, which may be fewer or more than were fixed."""
+    trained = winner.trial or (best_trial(engine, winner.refit) if winner.refit else None)
+    return parameters(engine, trained) if trained else {}
+
+
 def _chosen(engine: sa.Engine, study: Study) -> dict[str, Any]:
     trials = all_trials(engine, study)
     states, by_lease = Counter(trial.state for trial in trials), {trial.lease: trial for trial in trials}
@@ -68,7 +74,7 @@ def _chosen(engine: sa.Engine, study: Study) -> dict[str, Any]:
         "from": len(trials),
         "states": {state: states[state] for state in ("complete", "pruned", "fail")},
         "how": f"the best {study.definition['metric']} of a trial's best epoch, among complete trials"
-        if trials
+        if any(trial.state == "complete" for trial in trials)
         else "not at all, this is what one would train unsearched",
         "first": first,
         "control": _control(first, study.definition.get("without_source") or {}),

@@ -5,11 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from search.contract import Devices
-
-MEMORY_OF_A_CHILD = 2 << 30
-"""Bytes. So much is reckoned for a child where nobody says how many there are to be."""
-MOST_CHILDREN = 8
-"""Trials that run at the same time cannot learn of each other: beyond this the cores go to fewer, faster ones."""
+from search.settings import MEMORY_OF_A_CHILD, MOST_CHILDREN
 
 
 def children_by_default(gpus: Sequence[str], cores: int, memory: float) -> int:
@@ -20,14 +16,17 @@ def children_by_default(gpus: Sequence[str], cores: int, memory: float) -> int:
 
 
 def share(children: int, gpus: Sequence[str], cores: int) -> list[Devices]:
-    """This machine's cores and GPUs divided between its children."""
-    each = max(1, cores // children)
+    """This machine's cores and GPUs divided between its children, a core each at least."""
+    each, more = divmod(cores, children)
     return [
-        Devices(each, tuple(gpus[index::children]) or tuple(gpus[index % len(gpus) :][:1] if gpus else ()))
+        Devices(
+            max(1, each + (index < more)),
+            tuple(gpus[index::children]) or tuple(gpus[index % len(gpus) :][:1] if gpus else ()),
+        )
         for index in range(children)
     ]
 
 
-def of_the_only_one(one: Devices, every: Sequence[Devices]) -> Devices:
-    """What a child uses beside which nothing runs: all cores, and its own GPUs."""
-    return Devices(sum(each.cores for each in every), one.gpus)
+def is_better_alone(one: Devices, *, only_trial: bool, others_run: bool) -> bool:
+    """Whether a trial is to have all cores, and nothing beside it meanwhile. With a GPU it needs no more of them."""
+    return only_trial and not others_run and not one.gpus

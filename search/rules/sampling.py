@@ -16,5 +16,5 @@ def first_parameters(definition: Mapping[str, Any], lease: int) -> dict[str, Any
 
 
 def startup_trials(budget: int, at_most: int = STARTUP_TRIALS) -> int:
-    """So many random trials before TPE models anything. A budget of none is raised later, who knows how far."""
-    return min(at_most, budget // 3) if budget else at_most
+    """So many random trials before TPE models anything."""
+    return min(at_most, budget // 3)

@@ -14,7 +14,7 @@ from search.studies.study import Study
 def outcome(report: Mapping[str, Any], study: Study, status: Mapping[str, Any], target: Path) -> list[str]:
     """``report`` is the export's, which lies at ``target``."""
     if report["trial"] is None:
-        lines = ["", "nothing was searched: this is what one would train without"]
+        lines = ["", "nothing was searched: this is what one would train without a search"]
     else:
         lines = ["", f"best: trial {report['trial']}, {report['metric']} {report['value']:.4f}"]
     if study.epochs and report["trial"] is not None:

@@ -53,7 +53,7 @@ def _study(engine: sa.Engine, wanted: Study) -> Status:
         "study": wanted.name,
         "objective": wanted.objective,
         "size": wanted.size_name,
-        "state": _study_state(counts, why),
+        "state": _study_state(counts, why) if leases else "unsearched",
         "stopped": why,
         "budget": len(leases),
         "metric": wanted.shown_metric,

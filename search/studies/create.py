@@ -60,7 +60,8 @@ def create(
         "key": key or new_key(),
         "objective": reference,
         "seed": secrets.randbelow(2**31),
-        "startup": startup_trials(budget),
+        # A budget of none may be raised later: then as usual.
+        "startup": startup_trials(budget or int(definition["sizes"][size_name]["budget"])),
         "files_place": files_place,
         "code": code_hash(),
         "size_name": size_name,

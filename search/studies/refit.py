@@ -49,13 +49,16 @@ def why_failed(storage: FencedStorage, refit: Study) -> str | None:
 
 
 def refit_of(storage: FencedStorage, study: Study, trial: TrialRow | None) -> Study | None:
-    """The refit of this very trial, or of what was not searched for; not that of another, nor of a deleted study that
-    had the same name."""
+    """The refit of this very trial, or without one of what was trained unsearched, which may be the same; not that of
+    another trial, nor of a deleted study that had the same name."""
     refit = find(storage.engine, study.name + REFIT)
     if refit is None or not refit.refit:
         return None
-    wanted = (study.key, trial.number if trial else None)
-    return refit if (refit.refit["key"], refit.refit["trial"]) == wanted else None
+    if refit.refit["key"] != study.key:
+        return None
+    if refit.refit["trial"] is None and trial is not None:
+        return refit if parameters(storage.engine, trial) == dict(refit.refit["params"]) else None
+    return refit if refit.refit["trial"] == (trial.number if trial else None) else None
 
 
 def _create(storage: FencedStorage, study: Study, best: TrialRow | None, old: Study | None) -> Study:

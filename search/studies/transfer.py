@@ -47,12 +47,12 @@ def no_source(name: str) -> SearchError:
 
 def refuse_other_width(source: Study, declared: Mapping[str, Any], size_name: str) -> None:
     """SearchError where the source's network is wider or narrower than this definition's."""
-    has, wants = source.size.width, declared["size"]["width"]
+    has, wants, other = source.size.width, declared["size"]["width"], f"{source.name}_{size_name}"
     if has != wants:
         raise SearchError(
-            f"the source study {source.name!r} has networks of width {has}, size {size_name} here has {wants}. Search one "
-            f"of that size: make search STUDY={source.name}_{size_name} OBJECTIVE={source.objective} SIZE={size_name}, "
-            f"then name it: SOURCE={source.name}_{size_name}"
+            f"the source study {source.name!r} has networks of width {has}, size {size_name} here has {wants}. "
+            f"Search one of that size: make search STUDY={other} OBJECTIVE={source.objective} SIZE={size_name}, "
+            f"then name it: SOURCE={other}"
         )
 
 

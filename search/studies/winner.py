@@ -45,16 +45,18 @@ def winner_of(storage: FencedStorage, study: Study) -> Winner:
     if study.refit:
         raise SearchError(f"{study.name!r} is a refit. Export its study: make export STUDY={study.refit['study']}")
     winner = find_winner(storage, study)
+    if winner is None and not is_searched(storage, study):
+        raise SearchError(
+            f"the training of {study.name!r} is not finished. Go on with it: make refit STUDY={study.name}"
+        )
     if winner is None:
         raise SearchError(f"no trial of {study.name!r} is complete yet. See how far: make status STUDY={study.name}")
     return winner
 
 
 def find_winner(storage: FencedStorage, study: Study) -> Winner | None:
-    """None where no trial is complete; without a search where its training is not."""
+    """None where no trial is complete, nor what was trained unsearched."""
     best = best_trial(storage.engine, study)
-    if best is None and is_searched(storage, study):
-        return None
     refit = refit_of(storage, study, best)
     again = best_trial(storage.engine, refit) if refit else None
     refitted = _model_of(storage, refit, again) if refit and again else None

@@ -13,6 +13,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -25,7 +26,7 @@ from search.child.seat import Seat
 from search.database.fence import FencedStorage
 from search.database.leases import Lease
 from search.errors import SearchError
-from search.rules.devices import of_the_only_one
+from search.rules.devices import is_better_alone
 from search.rules.failures import gives_up
 from search.rules.waiting import is_late
 from search.settings import DEFAULTS, Settings
@@ -64,9 +65,12 @@ class Worker:
         files_place: str | None = None,
         settings: Settings = DEFAULTS,
         screen: Screen,
+        cores: int = 1,
         kernel_kills: Callable[[], int] = out_of_memory_kills,
     ) -> None:
         self.storage, self.seats, self.settings, self.screen = storage, list(seats), settings, screen
+        self.cores = cores
+        """The machine's, for what runs alone."""
         storage.leases.seconds = settings.lease
         self.cached = optuna.storages.get_storage(storage)
         self.holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
@@ -220,15 +224,16 @@ class Worker:
         """Whether a trial runs, or waits to run, that nothing is to run beside."""
         return any(trial.is_alone for trial in self.trials.values())
 
-    def _is_to_be_alone(self, lease: Lease) -> bool:
-        """What runs out of memory beside others; and where nothing runs, the only trial of a study, such as a refit."""
-        return lease.alone or (not self.trials and self.storage.leases.budget(lease.study_key) == 1)
+    def _is_to_be_alone(self, lease: Lease, seat: Seat) -> bool:
+        """What ran out of memory beside others; and a refit, or another that is its study's only trial."""
+        only = self.storage.leases.budget(lease.study_key) == 1
+        return lease.alone or is_better_alone(seat.devices, only_trial=only, others_run=bool(self.trials))
 
     def _claim(self, seat: Seat, keys: Sequence[str]) -> None:
         lease = self.claims.claim(seat, self.joined, keys)
         if lease is not None:
-            joined, alone = self.joined[lease.study_key], self._is_to_be_alone(lease)
-            devices = of_the_only_one(seat.devices, [one.devices for one in self.seats]) if alone else seat.devices
+            joined, alone = self.joined[lease.study_key], self._is_to_be_alone(lease, seat)
+            devices = replace(seat.devices, cores=self.cores) if alone else seat.devices
             try:
                 child = seat.child_for_trial(joined.study.objective, devices)
             except OSError as error:

@@ -7,6 +7,7 @@ record, store, tell; a death anywhere leaves a lease that the next holder goes o
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -249,11 +250,11 @@ class LeasedTrial:
         self.reported = True
         is_new = self._done.setdefault("is new", message.step > self.epoch)
         if message.step > self.epoch:
-            self.reports.epoch(message.step, message.values, {"trained": _trained(message), **self._spent()})
+            self.reports.epoch(message.step, message.values, self._spent(message))
             self.epoch = message.step
             self.times.account()
         elif not is_new and not self._done.get("counted"):
-            repeated: Entry = {**self._spent(), "repeated": 1}
+            repeated: Entry = {**self._spent(message), "repeated": 1}
             self.joined.storage.leases.renew(self.lease, **repeated)
             self._done["counted"] = True
             self.times.account()
@@ -400,19 +401,16 @@ class LeasedTrial:
 
     # -- small parts --------------------------------------------------------------------------------------------------
 
-    def _spent(self) -> Entry:
-        """What is not in the lease's row yet: time, and memory at its peak."""
+    def _spent(self, epoch: said.Epoch | None = None) -> Entry:
+        """What is not in the lease's row yet: time, with an epoch's training steps, and memory at its peak."""
+        trained = epoch.values.get("training_seconds", 0.0) if epoch else 0.0
         return {
             "seconds": self.times.unaccounted(),
-            "memory": peak_memory(self.child.pid),
+            "trained": trained if math.isfinite(trained) else 0.0,
+            "memory": 0 if self.child.gone() else peak_memory(self.child.pid),
             "worker_memory": peak_memory(),
         }
 
     def _stop(self, reason: Literal["pruned", "hand over", "fenced"]) -> None:
         if self.training:
             self.child.send(said.Stop(self.folder.path.name, reason))
-
-
-def _trained(message: said.Epoch) -> float:
-    """Of the objective's report: it need not say."""
-    return max(0.0, message.values.get("training_seconds", 0.0))

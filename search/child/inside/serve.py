@@ -87,16 +87,21 @@ def serve(end: socket.socket, reference: str) -> None:
     """Answers one task after another until the pipe ends."""
     line = Line(Pipe(end))
     loaded: Loaded | None = None
+    failed: Exception | None = None
     while True:
         task = line.receive()
         if isinstance(task, Load):
-            with contextlib.suppress(Exception):
+            try:
                 loaded = loaded or load(reference)
+            except Exception as error:  # noqa: BLE001 - raised at the first task, which says so
+                failed = error
             continue
         if not isinstance(task, Describe | Evaluate | Go):
             raise TypeError(f"{task} is no task")
         _log_to(Path(task.log))
         with _failures(line):
+            if failed is not None:
+                raise failed
             loaded = loaded or load(reference)
             objective = loaded.objective
             if isinstance(task, Describe):
