@@ -57,7 +57,7 @@ def train(run: int, levers: Mapping[str, bool], epochs: int, train_images: int, 
     from objectives.models import architecture, deploy, whitening  # noqa: PLC0415
     from objectives.training.augmentation import SHIFT_AND_FLIP, Augment  # noqa: PLC0415
     from objectives.training.average import Average  # noqa: PLC0415
-    from objectives.training.devices import prepare  # noqa: PLC0415
+    from objectives.training.backend import feed, prepare  # noqa: PLC0415
     from objectives.training.recipe import Recipe, compile_model  # noqa: PLC0415
     from search.contract import Devices  # noqa: PLC0415
 
@@ -109,7 +109,7 @@ def train(run: int, levers: Mapping[str, bool], epochs: int, train_images: int, 
             average.after_update()
 
     began = time.monotonic()
-    model.fit(batches, epochs=epochs, shuffle=False, callbacks=[Steps()], verbose=0)
+    model.fit(feed(batches), epochs=epochs, shuffle=False, callbacks=[Steps()], verbose=0)
     seconds = time.monotonic() - began
     scores: dict[str, float] = {}
     given = deploy.exported(network, mean, std)

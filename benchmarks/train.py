@@ -100,7 +100,7 @@ def keras_fit(side: str, network: str, width: int, *, seconds: float, cores: int
     from objectives.data import load  # noqa: PLC0415
     from objectives.models import architecture, deploy  # noqa: PLC0415
     from objectives.training.augmentation import SHIFT_AND_FLIP, Augment  # noqa: PLC0415
-    from objectives.training.devices import prepare  # noqa: PLC0415
+    from objectives.training.backend import prepare  # noqa: PLC0415
     from search.contract import Devices  # noqa: PLC0415
 
     prepare(Devices(cores))

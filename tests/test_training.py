@@ -274,7 +274,7 @@ def test_a_trial_that_is_stopped_or_pruned_or_ends(tmp_path: Path) -> None:
     value = cnn_digits.train(FIRST, ended)
     assert ended.batches == 3 * (batches - 1)
     assert set(ended.reports[3]) == {
-        *("accuracy", "loss", "val_accuracy", "val_loss", "learning_rate", "images_per_second")
+        *("accuracy", "loss", "val_accuracy", "val_loss", "learning_rate", "images_per_second", "training_seconds")
     }
     again = context(tmp_path / "again", resume=ended.checkpoints[3])
     assert cnn_digits.train(FIRST, again) == value
@@ -296,7 +296,7 @@ def test_a_refit_trains_on_all_images_without_validation(tmp_path: Path) -> None
     lent = context(tmp_path, refit=True)
     value = cnn_digits.train(FIRST, lent)
     assert list(lent.reports) == [1, 2]
-    assert set(lent.reports[2]) == {"accuracy", "loss", "learning_rate", "images_per_second"}
+    assert set(lent.reports[2]) == {"accuracy", "loss", "learning_rate", "images_per_second", "training_seconds"}
     assert value == lent.reports[2]["accuracy"]
     training = json.loads((tmp_path / "model" / "training.json").read_text())
     assert (training["train_images"], training["epoch"], training["refit"]) == (1437, 2, True)

@@ -16,7 +16,7 @@ from objectives.data.components import kernel_for
 from objectives.models import architecture, deploy, transfer, whitening
 from objectives.training import model_folder
 from objectives.training.augmentation import Augment
-from objectives.training.devices import prepare
+from objectives.training.backend import prepare
 from objectives.training.fit import Fitted, fit
 from objectives.training.plan import Plan
 from search.contract import Size, TrialContext, parameters

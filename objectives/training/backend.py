@@ -1,0 +1,54 @@
+"""What Keras leaves to its backend: threads, GPU memory, how batches come in. Nothing else here knows TensorFlow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from search.contract import Devices
+
+_AHEAD = 2
+"""So many batches are made while one is trained on."""
+
+
+def prepare(devices: Devices) -> None:
+    """Gives TensorFlow its threads and lets GPU memory grow as needed. The GPUs come by CUDA_VISIBLE_DEVICES.
+
+    A process can do this only before its first computation; a warm child's later trials find it done.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return
+    import tensorflow as tf  # noqa: PLC0415
+
+    threading = tf.config.threading
+    if threading.get_intra_op_parallelism_threads() == devices.cores:
+        return
+    try:
+        threading.set_intra_op_parallelism_threads(devices.cores)
+        # A second operation side by side helps these small networks, but never beyond the cores that are ours.
+        threading.set_inter_op_parallelism_threads(min(2, devices.cores))
+        for gpu in tf.config.list_physical_devices("GPU"):
+            tf.config.experimental.set_memory_growth(gpu, True)
+    except RuntimeError:
+        print(f"TensorFlow was already running when {devices.cores} cores were to be set: it keeps its threads")
+
+
+def feed(batches: keras.utils.PyDataset) -> Any:
+    """These batches, for ``fit``: on TensorFlow as its data set without autotuning.
+
+    Keras makes one with it, and the end of its iterator then waits for the tuner, which sleeps for ever longer: at the
+    end of an epoch of 20 seconds for 10 or 20 more, in every fifth epoch.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return batches
+    import tensorflow as tf  # noqa: PLC0415
+
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    dataset = tf.data.Dataset.from_generator(
+        lambda: (batches[index] for index in range(batches.num_batches)),
+        output_signature=tuple(tf.TensorSpec((None, *part.shape[1:]), part.dtype) for part in batches[0]),
+    )
+    counted = dataset.apply(tf.data.experimental.assert_cardinality(batches.num_batches))
+    return counted.prefetch(_AHEAD).with_options(options)
