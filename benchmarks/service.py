@@ -195,13 +195,13 @@ def _run(joined: JoinedStudy, lease: Lease, times: Times, pace: float) -> None:
     for step in range(1, EPOCHS + 1):
         time.sleep(random.uniform(0.5, 1.5) * pace)  # noqa: S311
         with timed(times, "report and decision"):
-            reports.epoch(step, {"score": score}, 1.0)
+            reports.epoch(step, {"score": score}, {"seconds": 1.0})
             pruned = reports.is_pruned_at(step)
         if pruned:
             break
     with timed(times, "tell"):
         state, value, by = (TrialState.PRUNED, None, "pruner") if pruned else (TrialState.COMPLETE, score, None)
-        reports.tell(state, "", value, 0.0, by)
+        reports.tell(state, "", value, {"seconds": 0.0}, by)
     reports.release()
 
 

@@ -18,7 +18,18 @@ ROOT = Path(__file__).parent.parent
 SECRET = "p4ss$word"  # noqa: S105 - with a character that make would swallow
 URL = f"postgresql://u:{SECRET}@127.0.0.1:1/x"
 USERS = ("search", "worker", "status", "refit", "export", "check", "dashboard")
-DEVELOPERS = ("test", "integration", "soak", "lint", "example", "bench-service", "bench-levers", ".venv")
+DEVELOPERS = (
+    "test",
+    "integration",
+    "soak",
+    "lint",
+    "example",
+    "bench-service",
+    "bench-train",
+    "bench-notebooks",
+    "bench-levers",
+    ".venv",
+)
 
 # Stands where .venv/bin/python does: tells how it was called; as a worker it waits for a signal.
 PYTHON = f"""#!{sys.executable}
