@@ -200,6 +200,15 @@ def test_an_epoch_that_is_none_is_refused_in_the_child(sqlite_url: str, tmp_path
     assert (trial.user_attrs["search:reason"], trial.intermediate_values) == (reason, {})
 
 
+def control_groups(folder: Path, own: str, files: dict[str, str]) -> None:
+    """As the kernel shows them: below ``cgroup``, and which of them is this process's in ``own``."""
+    (folder / "own").write_text(own + "\n")
+    for name, content in files.items():
+        path = folder / "cgroup" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content + "\n")
+
+
 @pytest.mark.parametrize(
     ("own", "files", "quota"),
     [
@@ -230,11 +239,7 @@ def test_an_epoch_that_is_none_is_refused_in_the_child(sqlite_url: str, tmp_path
 def test_a_containers_quota_is_the_smallest_on_the_way_up(
     tmp_path: Path, own: str, files: dict[str, str], quota: float
 ) -> None:
-    (tmp_path / "own").write_text(own + "\n")
-    for name, content in files.items():
-        path = tmp_path / "cgroup" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content + "\n")
+    control_groups(tmp_path, own, files)
     assert hardware.cpu_quota(tmp_path / "cgroup", tmp_path / "own") == quota
     assert hardware.cpu_quota(tmp_path / "nowhere", tmp_path / "nothing") == float("inf")
 

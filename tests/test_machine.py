@@ -20,7 +20,7 @@ from search.rules.devices import children_by_default, is_better_alone, share
 from search.worker.loop import Worker
 from tests.commands import search, until
 from tests.faults import SETTINGS, light_launch, new_study, storage_at
-from tests.test_child import Quiet, changed
+from tests.test_child import Quiet, changed, control_groups
 from tests.test_worker import Script, trials
 
 GIB = 1 << 30
@@ -75,11 +75,7 @@ def test_only_what_has_nothing_beside_it_is_given_all_cores(
     ],
 )
 def test_a_containers_memory_is_what_it_may_use(tmp_path: Path, own: str, files: dict[str, str], limit: int) -> None:
-    (tmp_path / "own").write_text(own + "\n")
-    for name, content in files.items():
-        path = tmp_path / "cgroup" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content + "\n")
+    control_groups(tmp_path, own, files)
     assert hardware.memory(tmp_path / "cgroup", tmp_path / "own") == limit
     whole = hardware.memory(tmp_path / "nowhere", tmp_path / "nothing")
     assert hardware.peak_memory() < whole < math.inf

@@ -67,6 +67,11 @@ class Machine:
             for seat in self.seats[1:trials]:
                 seat.warm(objective)
 
+    def unfinished(self, study: Study) -> int:
+        """Units of its budget that are left."""
+        found = self.storage.leases.openings([study.key], self.worker.holder).get(study.key)
+        return found.unfinished if found else 0
+
     @contextmanager
     def asking_beside(self) -> Iterator[Machine]:
         """The same, with a child of its own for questions: those in the seats are at work, and keep their leases."""

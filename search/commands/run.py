@@ -57,14 +57,15 @@ def search(machine: Machine, name: str, options: Options, left: TimeLeft, *, ref
     study = go_on(machine, name, options)
     if study is None:
         reference = objective_reference(options.objective or name)
-        machine.warm(reference, trials=len(machine.seats) if options.trials is None else options.trials)
+        trials = len(machine.seats) if options.trials is None else options.trials
+        machine.warm(reference, trials)
         declared = declare(machine, reference, options)
         source = wanted_source(declared, options.source)
         winner = _source(machine, source, declared, options, left) if source else None
         if source and winner is None:
             machine.screen.say(f"the source is not done, so {name} was not begun. Go on: the same command")
             return False
-        machine.warm(reference, trials=len(machine.seats) if options.trials is None else options.trials)
+        machine.warm(reference, trials)
         study = create_study(machine, name, options, declared, winner)
     worker, screen = machine.worker, machine.screen
     worker.join(study)
@@ -102,9 +103,8 @@ def go_on(machine: Machine, name: str, options: Options) -> Study | None:
         direction=options.direction,
         first=options.first,
     )
-    left = machine.storage.leases.openings([study.key], machine.worker.holder).get(study.key)
     more = max(0, (options.trials or 0) - machine.storage.leases.budget(study.key))
-    machine.warm(study.objective, trials=more + (left.unfinished if left else 0))
+    machine.warm(study.objective, trials=more + machine.unfinished(study))
     # What stopped it is meant to be mended.
     mended = bool(last_stop(machine.storage.engine, study).get("why"))
     return machine.checked(study, changed=options.changed or mended)

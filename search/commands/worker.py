@@ -64,8 +64,7 @@ def _join(machine: Machine, wanted: Sequence[Study], *, strict: bool, trust: boo
             if not trust:
                 refuse_untrusted(study)
             objective_reference(study.objective)
-            left = machine.storage.leases.openings([study.key], machine.worker.holder).get(study.key)
-            machine.warm(study.objective, trials=left.unfinished if left else 0)
+            machine.warm(study.objective, trials=machine.unfinished(study))
             checked = machine.checked(existing(machine.storage.engine, study.name), changed=changed)
             machine.worker.join(checked)
             joined.append(checked)

@@ -118,6 +118,14 @@ class Spent:
             max(self.worker_memory, other.worker_memory),
         )
 
+    def as_json(self) -> dict[str, Any]:
+        """What is known, for a status or a report."""
+        return {
+            "training_share": self.training_share,
+            "memory": self.memory or None,
+            "worker_memory": self.worker_memory or None,
+        }
+
     @property
     def training_share(self) -> float | None:
         """Of the time; None where the objective does not report it."""

@@ -54,6 +54,14 @@ def gibibytes(count: int) -> str:
     return f"{count / 2**30:.1f} GiB"
 
 
+def memory_at_most(found: Mapping[str, Any]) -> str:
+    """``memory at most: a training process 1.2 GiB, the worker 0.1 GiB``; empty where nobody measured it."""
+    if not found["memory"]:
+        return ""
+    worker = f", the worker {gibibytes(found['worker_memory'])}" if found["worker_memory"] else ""
+    return f"memory at most: a training process {gibibytes(found['memory'])}{worker}"
+
+
 def headline_number(metrics: Metrics, shown: Shown) -> Number:
     return next(iter(numbers_of(metrics, shown)), Number(key="", title="score"))
 

@@ -49,12 +49,7 @@ def report(engine: sa.Engine, winner: Winner, scores: Scores, looks: Mapping[str
         "seeds": {"study": study.seed}
         | ({"trial": study.trial_seed(best.number)} if best else {})
         | ({"refit": refit.trial_seed(0)} if refit else {}),
-        "cost": _cost(leases)
-        | {
-            "training_share": spent.training_share,
-            "memory": spent.memory or None,
-            "worker_memory": spent.worker_memory or None,
-        },
+        "cost": _cost(leases) | spent.as_json(),
         "training": scores.training,
         "environment": environment(),
     }

@@ -14,11 +14,11 @@ from search.export.numbers import (
     as_headline,
     at,
     formatted,
-    gibibytes,
     headline,
     headline_number,
     headline_title,
     interval_of,
+    memory_at_most,
     numbers_of,
     plain,
 )
@@ -209,9 +209,8 @@ def _shares(cost: Mapping[str, Any]) -> list[str]:
     lines = []
     if cost["training_share"] is not None:
         lines.append(f"- {cost['training_share']:.0%} of that time was training steps")
-    if cost["memory"]:
-        worker = f", the worker {gibibytes(cost['worker_memory'])}" if cost["worker_memory"] else ""
-        lines.append(f"- memory at most: a training process {gibibytes(cost['memory'])}{worker}")
+    if memory := memory_at_most(cost):
+        lines.append(f"- {memory}")
     return lines
 
 

@@ -44,7 +44,6 @@ def _with_refit(engine: sa.Engine, wanted: Study, refit: Study | None) -> Status
 
 def _study(engine: sa.Engine, wanted: Study) -> Status:
     leases, trials = Leases(engine).rows(wanted.key), all_trials(engine, wanted)
-    spent = Leases(engine).spent(wanted.key)
     by_id = {trial.trial_id: trial for trial in trials}
     counts = Counter(_state(lease) for lease in leases)
     why = last_stop(engine, wanted).get("why")
@@ -64,9 +63,7 @@ def _study(engine: sa.Engine, wanted: Study) -> Status:
         and {"number": winner.number, "value": _finite(winner.value), "params": parameters(engine, winner)},
         "epochs": epochs(leases, wanted.epochs, not_by_the_pruner(engine, wanted)),
         "seconds": round(sum(lease["seconds"] for lease in leases), 1),
-        "training_share": spent.training_share,
-        "memory": spent.memory or None,
-        "worker_memory": spent.worker_memory or None,
+        **Leases(engine).spent(wanted.key).as_json(),
         "leases": [
             _lease(lease, by_id.get(lease["trial_id"]))
             for lease in leases

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from search.export.numbers import gibibytes
+from search.export.numbers import memory_at_most
 from search.settings import FIRST_SEARCH
 
 
@@ -60,9 +60,8 @@ def _spent(found: Mapping[str, Any]) -> list[str]:
     parts = []
     if found["training_share"] is not None:
         parts.append(f"time of trials: {found['seconds']:.0f} s, {found['training_share']:.0%} of it training steps")
-    if found["memory"]:
-        worker = f", the worker {gibibytes(found['worker_memory'])}" if found["worker_memory"] else ""
-        parts.append(f"memory at most: a training process {gibibytes(found['memory'])}{worker}")
+    if memory := memory_at_most(found):
+        parts.append(memory)
     return ["; ".join(parts)] if parts else []
 
 

@@ -226,8 +226,9 @@ class Worker:
 
     def _is_to_be_alone(self, lease: Lease, seat: Seat) -> bool:
         """What ran out of memory beside others; and a refit, or another that is its study's only trial."""
-        only = self.storage.leases.budget(lease.study_key) == 1
-        return lease.alone or is_better_alone(seat.devices, only_trial=only, others_run=bool(self.trials))
+        others = bool(self.trials)
+        only = not others and self.storage.leases.budget(lease.study_key) == 1  # asked only where it matters
+        return lease.alone or is_better_alone(seat.devices, only_trial=only, others_run=others)
 
     def _claim(self, seat: Seat, keys: Sequence[str]) -> None:
         lease = self.claims.claim(seat, self.joined, keys)
