@@ -31,7 +31,8 @@ def test_the_service_beside_optuna(tmp_path: Path) -> None:
 
 
 def test_each_lever_is_on_in_half_of_the_runs_beside_as_many_of_each_other() -> None:
-    signs = [[1 if row[lever] else -1 for lever in levers.LEVERS] for row in levers.design()]
+    kept = [lever for lever in levers.LEVERS if lever != "silu"]  # which was given up
+    signs = [[1 if row[lever] else -1 for lever in kept] for row in levers.design()]
     columns = list(zip(*signs, strict=True))
     for i, one in enumerate(columns):
         assert sum(one) == 0
