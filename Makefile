@@ -26,11 +26,12 @@
 #:   make bench-service  what the service costs beside plain Optuna, without training; goes on from its table
 #:   make bench-train    a training step beside a bare fit, the notebooks' and PyTorch's, whose own environment it makes
 #:   make bench-notebooks  the original recipes at full length, beside what they reported; hours, goes on likewise
+#:   make bench-precision   whether bfloat16 is as good as float32, on validation images; an hour, goes on likewise
 #:   make bench-levers   which levers of fast training pay, on validation images; an hour and more, goes on likewise
 #:   make .venv      make or renew the environment
 
 .DEFAULT_GOAL := help
-.PHONY: help search worker status refit export check dashboard test integration soak lint example bench-service bench-train bench-notebooks bench-levers .venv
+.PHONY: help search worker status refit export check dashboard test integration soak lint example bench-service bench-train bench-notebooks bench-levers bench-precision .venv
 
 # The storage's URL may hold a password: it goes by the environment alone, in no argument list and once only.
 ifneq ($(value STORAGE),)
@@ -125,6 +126,9 @@ bench-notebooks: .venv
 
 bench-levers: .venv
 	.venv/bin/python -m benchmarks.levers
+
+bench-precision: .venv
+	.venv/bin/python -m benchmarks.precision
 
 .venv:
 	@for python in .venv/bin/python python3 python3.13 python3.12 python3.11; do \

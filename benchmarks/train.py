@@ -1,4 +1,4 @@
-"""What a training step costs as a trial runs it, beside what it could cost: images a second, all cores, float32.
+"""What a training step costs as a trial runs it, beside what it could cost: images a second, all cores.
 
     python -m benchmarks.train [--networks resnet-16 resnet-32 cnn-32] [--rounds 3] [--seconds 20]; make bench-train
 
@@ -6,9 +6,9 @@ Four sides train the same network on batches of 128 with shifts and flips:
 
 - ``bare``: Keras's ``fit`` on arrays, with our augmentation and nothing else
 - ``trial``: the objective itself, with its batches, its owner of the learning rate and its callbacks; also as children
-  that share the cores, as many as a search starts, whose rates are added up
+  that share the cores, as many as a search starts, whose rates are added up; and in bfloat16 where the processor has it
 - ``notebook``: the pipeline that the project began with, Keras's ``ImageDataGenerator`` in front of ``fit``
-- ``pytorch``: ``train_torch.py`` in an environment of its own, also in bfloat16 where the processor has it
+- ``pytorch``: ``train_torch.py`` in an environment of its own, likewise in bfloat16
 
 Each figure is of a process of its own, whose first batches are not timed; the sides take turns. Results are appended to
 ``benchmarks/train.csv``, and what stands there of this revision and processor is not measured again.
@@ -31,6 +31,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from benchmarks.context import Lent, processor
 from benchmarks.table import append, read
 
 TABLE = Path(__file__).with_name("train.csv")
@@ -61,7 +62,7 @@ class Clock:
         return (self.batches - WARM_UP) * BATCH / (self.last - self.begun)
 
 
-def trial(network: str, width: int, seconds: float, cores: int, data_dir: Path) -> float:
+def trial(network: str, width: int, precision: Any, *, seconds: float, cores: int, data_dir: Path) -> float:
     """The objective as it trains its modern recipe."""
     import importlib  # noqa: PLC0415
 
@@ -69,26 +70,10 @@ def trial(network: str, width: int, seconds: float, cores: int, data_dir: Path) 
 
     objective = importlib.import_module(f"objectives.{network}_cifar10").OBJECTIVE
     clock = Clock(seconds)
-
-    class Context:
-        source = resume = None
-        number = seed = 0
-        refit = False
-        devices = Devices(cores)
-        size = replace(objective.sizes["full"], width=width, epochs=1_000, rungs=(), train_images=None)
-
-        def __init__(self, folder: str) -> None:
-            self.workdir, self.data_dir = Path(folder), data_dir
-
-        def report(self, step: int, values: Any, checkpoint: Any = None) -> bool:  # noqa: ARG002
-            return True
-
-        def stopping(self) -> bool:
-            return clock.batch()
-
+    size = replace(objective.sizes["full"], width=width, epochs=1_000, rungs=(), train_images=None, precision=precision)
     point = importlib.import_module(f"objectives.{network}_cifar10").MODERN
     with tempfile.TemporaryDirectory() as folder:
-        objective.train(point, Context(folder))
+        objective.train(point, Lent(Path(folder), data_dir, size, Devices(cores), stop=clock.batch))
     return clock.rate
 
 
@@ -136,8 +121,9 @@ def keras_fit(side: str, network: str, width: int, *, seconds: float, cores: int
 def one(side: str, network: str, seconds: float, cores: int, data_dir: Path) -> float:
     """In this process."""
     name, _, width = network.partition("-")
-    if side == "trial":
-        return trial(name, int(width), seconds, cores, data_dir)
+    if side.startswith("trial"):
+        precision = side.partition("-")[2] or "float32"
+        return trial(name, int(width), precision, seconds=seconds, cores=cores, data_dir=data_dir)
     return keras_fit(side, name, int(width), seconds=seconds, cores=cores, data_dir=data_dir)
 
 
@@ -165,17 +151,6 @@ def measured(side: str, network: str, given: argparse.Namespace, children: int, 
         return sum(pool.map(run, range(children)))
 
 
-def processor() -> tuple[str, bool]:
-    """Its name, and whether it computes in bfloat16."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:  # not on macOS
-        return "unknown", False
-    known = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
-    flags = known.get("flags", "").split()
-    return known.get("model name", "unknown"), bool({"avx512_bf16", "amx_bf16"} & set(flags))
-
-
 def make_torch() -> None:
     """Its environment, by pip as it is set up here."""
     if not (TORCH / "made").exists():
@@ -199,7 +174,7 @@ def say(results: Sequence[Mapping[str, str]]) -> None:
 
 def main() -> None:
     """Measures what the table does not hold, then says how the sides compare."""
-    from search.child.hardware import cores, memory  # noqa: PLC0415
+    from search.child.hardware import cores, has_bfloat16, memory  # noqa: PLC0415
     from search.rules.devices import children_by_default  # noqa: PLC0415
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -209,7 +184,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--data-dir", type=Path, default=Path(os.environ.get("SEARCH_DATA_DIR", "data")))
     parser.add_argument("--table", type=Path, default=TABLE)
-    parser.add_argument("--side", choices=KERAS, help="this one alone, to standard output")
+    parser.add_argument("--side", choices=[*KERAS, "trial-bfloat16"], help="this one alone, to standard output")
     parser.add_argument("--cores", type=int, help="of that one")
     given = parser.parse_args()
     if given.side:
@@ -219,14 +194,14 @@ def main() -> None:
         os._exit(0)  # the notebooks' pipeline, stopped in the middle, has threads that never end
     from search.studies.provenance import revision  # noqa: PLC0415
 
-    name, has_bfloat16 = processor()
-    at = {"revision": (revision() or "unknown")[:12], "processor": name, "cores": str(cores())}
+    at = {"revision": (revision() or "unknown")[:12], "processor": processor(), "cores": str(cores())}
     sides = [(side, 1) for side in given.sides]
     if "trial" in given.sides and (children := children_by_default((), cores(), memory())) > 1:
         sides.append(("trial", children))
     if "pytorch" in given.sides:
         make_torch()
-        sides += [("pytorch-bfloat16", 1)] if has_bfloat16 else []
+    if has_bfloat16():
+        sides += [(f"{side}-bfloat16", count) for side, count in sides if side in ("trial", "pytorch")]
     for number in range(1, given.rounds + 1):
         for network in given.networks:
             for side, children in sides:

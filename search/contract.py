@@ -41,6 +41,7 @@ __all__ = [
 
 Split = Literal["validation", "test"]
 Direction = Literal["maximize", "minimize"]
+Precision = Literal["float32", "bfloat16"]
 Hyperparameters = Any
 """A frozen dataclass of the objective's own, its fields named as the parameters of its space."""
 
@@ -71,7 +72,8 @@ class Size:
 
     ``train_images`` None means every training image that is not a validation image; ``refit_images`` None means every
     training image of the data set. ``rungs`` are finished epochs. ``images_per_second`` is a guide for two CPU cores,
-    for the first estimate of the time only. ``batch`` is in images.
+    for the first estimate of the time only. ``batch`` is in images. ``precision`` is what a network computes in, its
+    weights are float32: "bfloat16" becomes "float32" in a study that is created where the processor has no bfloat16.
     """
 
     budget: int
@@ -84,6 +86,7 @@ class Size:
     refit_images: int | None = None
     batch: int = 128
     images_per_second: float | None = None
+    precision: Precision = "float32"
 
 
 @dataclass(frozen=True)

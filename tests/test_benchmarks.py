@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import levers, train
+from benchmarks import levers, precision, train
 from tests.cifar_files import write_cifar10
 from tests.commands import ROOT
 
@@ -63,6 +63,33 @@ def test_a_run_of_the_levers(tmp_path: Path) -> None:
     found = json.loads(done.stdout.splitlines()[-1])
     assert set(found) == {*levers.SCORES, "images_per_second"}
     assert all(0 <= found[name] <= 100 for name in levers.SCORES)
+
+
+def test_what_bfloat16_is_worth_is_paired_by_seed() -> None:
+    def row(seed: int, kind: str, value: float) -> dict[str, str]:
+        return {"seed": str(seed), "precision": kind, "val_accuracy": str(value)}
+
+    rows = [row(seed, "float32", 80 + seed) for seed in range(8)]
+    rows += [row(seed, "bfloat16", 80 + seed + (0.1 if seed % 2 else -0.1)) for seed in range(7)]
+    points, half, pairs = precision.difference(rows)
+    assert pairs == 7, "the eighth has no other half"
+    assert points == pytest.approx(-0.1 / 7)
+    assert half == pytest.approx(2.45 * ((0.07 - 7 * (0.1 / 7) ** 2) / 6) ** 0.5 / 7**0.5)
+    with pytest.raises(SystemExit, match="here are 0"):
+        precision.difference(rows[:8])
+
+
+def test_one_training_in_bfloat16(tmp_path: Path) -> None:
+    write_cifar10(tmp_path, train=400, test=10)
+    short = ["--one", "3", "bfloat16", "--width", "2", "--epochs", "1", "--train-images", "256"]
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.precision", *short, "--data-dir", str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert 0 <= json.loads(done.stdout.splitlines()[-1])["val_accuracy"] <= 100
 
 
 def test_a_notebook_from_its_training_to_its_row(tmp_path: Path) -> None:

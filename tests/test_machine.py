@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 from pathlib import Path
@@ -10,16 +11,18 @@ import pytest
 
 from search.child import hardware
 from search.child.ask import Asker
+from search.child.inside.describe import describe
 from search.child.process import Child, launch
 from search.child.seat import Seat
 from search.commands.refit import refit_winner
-from search.contract import Devices
+from search.contract import Devices, Size
 from search.database.leases import Spent
 from search.errors import SearchError
 from search.rules.devices import children_by_default, is_better_alone, share
 from search.worker.loop import Worker
+from tests import light
 from tests.commands import search, until
-from tests.faults import SETTINGS, light_launch, new_study, storage_at
+from tests.faults import SETTINGS, declare, light_launch, new_study, storage_at
 from tests.test_child import Quiet, changed, control_groups
 from tests.test_worker import Script, trials
 
@@ -79,6 +82,33 @@ def test_a_containers_memory_is_what_it_may_use(tmp_path: Path, own: str, files:
     assert hardware.memory(tmp_path / "cgroup", tmp_path / "own") == limit
     whole = hardware.memory(tmp_path / "nowhere", tmp_path / "nothing")
     assert hardware.peak_memory() < whole < math.inf
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "has"),
+    [
+        ("model name\t: a\nflags\t\t: avx512f avx512_bf16 amx_tile\n", True),
+        ("flags\t\t: avx512f amx_bf16\n", True),
+        ("Features\t: fp asimd bf16 i8mm\n", True),
+        ("flags\t\t: avx2 avx512f avx512_vnni\n", False),
+        ("", False),
+    ],
+)
+def test_a_processor_has_bfloat16_or_not(tmp_path: Path, cpuinfo: str, has: bool) -> None:
+    (tmp_path / "cpuinfo").write_text(cpuinfo)
+    assert hardware.has_bfloat16(cpuinfo=tmp_path / "cpuinfo") == has
+    assert not hardware.has_bfloat16(cpuinfo=tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(("has", "chosen"), [(True, "bfloat16"), (False, "float32")])
+def test_bfloat16_is_chosen_where_a_study_is_created(monkeypatch: pytest.MonkeyPatch, has: bool, chosen: str) -> None:
+    monkeypatch.setattr("search.child.inside.describe.has_bfloat16", lambda _gpus: has)
+    wanted = dataclasses.replace(light.OBJECTIVE, sizes={"quick": Size(budget=1, epochs=1, precision="bfloat16")})
+    created = describe(wanted, declare({}))["size"]
+    assert created["precision"] == chosen
+    monkeypatch.setattr("search.child.inside.describe.has_bfloat16", lambda _gpus: not has)
+    joined = describe(wanted, dataclasses.replace(declare({}), size=created))["size"]
+    assert joined["precision"] == chosen, "who joins goes by the study"
 
 
 def test_a_refit_has_all_cores_and_nothing_beside_it(storage_url: str, tmp_path: Path) -> None:

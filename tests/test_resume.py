@@ -8,9 +8,11 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 
+from objectives.training import model_folder
 from tests.cifar_files import write_cifar10, write_cifar100
 from tests.contexts import start
 
@@ -48,6 +50,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("resume")
     data = write_cifar100(write_cifar10(folder / "data", train=400, test=50), train=400, test=100)
     common = {network: _common(f"{network}_cifar10", HP[network], data) for network in NETWORKS}
+    common["resnet"]["size"] = {**SIZE, "precision": "bfloat16"}
     deaths = {network: _random_batch() for network in NETWORKS}
     victims = {
         network: start([_named(folder, f"{network} killed", **common[network], kill_at=deaths[network])])
@@ -109,6 +112,15 @@ def test_killed_at_a_random_batch(network: str, folder: Path) -> None:
     resumed = _reports(folder / f"{network} resumed.json")
     assert resumed == {step: expected[step] for step in range(finished + 1, 5)}, died_at
     _same_model(folder / f"{network} resumed" / "model", folder / f"{network} whole" / "model")
+
+
+def test_what_is_trained_in_bfloat16_is_given_away_in_float32(folder: Path) -> None:
+    kept = folder / "resnet whole" / "model"
+    assert json.loads((kept / "training.json").read_text())["size"]["precision"] == "bfloat16"
+    network = model_folder.load_checked(kept).get_layer("network")
+    assert isinstance(network, keras.Model)
+    assert {layer.compute_dtype for layer in network.layers} == {"float32"}
+    assert {weight.dtype for weight in network.weights} == {"float32"}
 
 
 def test_handed_over_while_fine_tuning(folder: Path) -> None:

@@ -14,13 +14,22 @@ Architecture = Mapping[str, Any]
 """``builder``, the name of a file of this folder that has ``build``, and the keywords of that function as JSON."""
 
 
-def network(architecture: Architecture, shape: tuple[int, int, int], classes: int) -> keras.Model:
-    """The network for images of ``shape`` (h, w, c) and so many classes.
+def network(
+    architecture: Architecture, shape: tuple[int, int, int], classes: int, *, precision: str = "float32"
+) -> keras.Model:
+    """The network for images of ``shape`` (h, w, c) and so many classes, its weights float32.
 
-    Raises ValueError where no file has that name, or the file no ``build``.
+    It computes in ``precision``, "float32" or "bfloat16". Raises ValueError where no file has that name, or the file
+    no ``build``.
     """
     keywords = dict(architecture)
-    return _builder(keywords.pop("builder"))(shape, classes, **keywords)
+    build = _builder(keywords.pop("builder"))
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision if precision == "float32" else f"mixed_{precision}")
+    try:
+        return build(shape, classes, **keywords)
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def _builder(name: str) -> Callable[..., keras.Model]:

@@ -40,7 +40,7 @@ def train_plan(plan: Plan, hyperparameters: Any, context: TrialContext) -> float
     parts = cut(dataset.labels, train=context.size.train_images, validation=context.size.validation_images)
     images = _refit_images(dataset, parts, context.size) if context.refit else parts.train
     mean, std = statistics(dataset, images)
-    network = _network(plan, dataset)
+    network = _network(plan, dataset, context.size)
     if plan.source is None and whitening.is_whitened(network):
         whitening.set_kernel(network, kernel_for(dataset, images, mean, std))
     batch = plan.batch or context.size.batch
@@ -66,7 +66,7 @@ def train_plan(plan: Plan, hyperparameters: Any, context: TrialContext) -> float
         model_folder.keep(
             context.workdir / "model",
             # Where it learned that a mirrored image is of the same class, it is asked about both.
-            deploy.exported(network, mean, std, flip_averaging=plan.augmentation.flip),
+            deploy.exported(_as_float32(network, plan), mean, std, flip_averaging=plan.augmentation.flip),
             dataset,
             history=fitted.history,
             hyperparameters=parameters(hyperparameters),
@@ -76,13 +76,22 @@ def train_plan(plan: Plan, hyperparameters: Any, context: TrialContext) -> float
     return fitted.value
 
 
-def _network(plan: Plan, dataset: Dataset) -> keras.Model:
+def _network(plan: Plan, dataset: Dataset, size: Size) -> keras.Model:
     shape, classes = dataset.images.shape[1:], len(dataset.class_names)
-    network = architecture.network(plan.architecture, shape, classes)  # type: ignore[arg-type]
+    network = architecture.network(plan.architecture, shape, classes, precision=size.precision)  # type: ignore[arg-type]
     if plan.source is not None:
         transfer.load(network, plan.source / model_folder.MODEL)
         transfer.freeze(network, ("none", *transfer.groups(network))[plan.freeze])
     return network
+
+
+def _as_float32(network: keras.Model, plan: Plan) -> keras.Model:
+    """What is given away computes alike on every processor."""
+    if network.compute_dtype == "float32":
+        return network
+    twin = architecture.network(plan.architecture, network.input_shape[1:], network.output_shape[-1])
+    twin.set_weights(network.get_weights())
+    return twin
 
 
 def _in_order(dataset: Dataset, indices: Indices) -> Batches:

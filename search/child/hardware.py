@@ -5,9 +5,13 @@ from __future__ import annotations
 import math
 import os
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 _CGROUPS, _OWN = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+_CPUINFO = Path("/proc/cpuinfo")
+_AMPERE = 8.0
+"""The compute capability of the first GPUs with bfloat16."""
 
 
 def cores() -> int:
@@ -77,6 +81,23 @@ def visible_gpus() -> tuple[str, ...]:
     except (OSError, subprocess.TimeoutExpired):
         return ()
     return tuple(str(index) for index, line in enumerate(listed.stdout.splitlines()) if line.startswith("GPU "))
+
+
+def has_bfloat16(gpus: Sequence[str] = (), cpuinfo: Path = _CPUINFO) -> bool:
+    """Whether the processor multiplies in bfloat16, or the GPUs do where there are some."""
+    if gpus:
+        asked = ["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"]
+        try:
+            listed = subprocess.run(asked, capture_output=True, text=True, timeout=20, check=False)
+            return min(float(line) for line in listed.stdout.split()) >= _AMPERE
+        except (OSError, subprocess.TimeoutExpired, ValueError):
+            return False
+    try:
+        lines = cpuinfo.read_text().splitlines()
+    except OSError:  # not on macOS
+        return False
+    flags = next((line for line in lines if line.lower().startswith(("flags", "features"))), "")
+    return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(flags.split())
 
 
 def memory(cgroups: Path = _CGROUPS, own: Path = _OWN) -> float:

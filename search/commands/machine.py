@@ -59,6 +59,10 @@ class Machine:
         if changed:
             study = accept_file(self.storage, study, stored_hash(declared))
         refuse_changed_file(study, declared)
+        if study.size.precision == "bfloat16" and not hardware.has_bfloat16(self.seats[0].devices.gpus):
+            self.screen.say(
+                f"{study.name} computes in bfloat16, which is missing here: trials take twice the time and more"
+            )
         return dataclasses.replace(study, definition={"shown": declared.get("shown"), **study.definition})
 
     def warm(self, objective: str, trials: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +17,9 @@ _NOT_COMPARED = {"file", "references", "shown", "sizes"}
 
 def refuse_difference(study: Study, fresh: Mapping[str, Any]) -> None:
     """SearchError with both values where the objective's file here says other than the study's definition."""
-    stored = {**study.definition, "size": {**study.definition["size"], "budget": None}}
+    # As JSON has it: what a size did not yet have when this one was stored is as it was then.
+    size = json.loads(json.dumps(dataclasses.asdict(study.size)))
+    stored = {**study.definition, "size": {**size, "budget": None}}
     own = {**fresh, "size": {**fresh["size"], "budget": None}}
     if "source" in stored:
         own["source"] = stored["source"]

@@ -11,6 +11,7 @@ from typing import Any
 import optuna
 from optuna.distributions import distribution_to_json, json_to_distribution
 
+from search.child.hardware import has_bfloat16, visible_gpus
 from search.child.inside.load import Function
 from search.child.protocol import Describe
 from search.contract import Objective, SearchError, Size, size_from_json
@@ -65,7 +66,10 @@ def _size(objective: Objective, order: Describe) -> Size:
         return size_from_json(order.size)
     if order.size_name is None or order.size_name not in objective.sizes:
         raise SearchError(f"there is no size {order.size_name!r}. Give one of: {', '.join(objective.sizes)}")
-    return _changed(objective.sizes[order.size_name], order.changes)
+    size = _changed(objective.sizes[order.size_name], order.changes)
+    if size.precision == "bfloat16" and not has_bfloat16(visible_gpus()):
+        return dataclasses.replace(size, precision="float32")
+    return size
 
 
 def _changed(size: Size, changes: Mapping[str, Any]) -> Size:
