@@ -18,7 +18,7 @@
 #:   A password is safest in the environment: export SEARCH_STORAGE=postgresql://user:password@host/database
 #:
 #: For developers
-#:   make test       the tests, under ten minutes
+#:   make test       the tests: eight minutes, fifteen on slow machines
 #:   make integration  what needs programs of the system, such as PgBouncer, which it installs (apt-get)
 #:   make soak       the long fault runs
 #:   make lint       format, lint, types
@@ -26,8 +26,8 @@
 #:   make bench-service  what the service costs beside plain Optuna, without training; goes on from its table
 #:   make bench-train    a training step beside a bare fit, the notebooks' and PyTorch's, whose own environment it makes
 #:   make bench-notebooks  the original recipes at full length, beside what they reported; hours, goes on likewise
-#:   make bench-precision   whether bfloat16 is as good as float32, on validation images; an hour, goes on likewise
 #:   make bench-levers   which levers of fast training pay, on validation images; an hour and more, goes on likewise
+#:   make bench-precision  whether bfloat16 is as good as float32, on validation images; an hour, goes on likewise
 #:   make .venv      make or renew the environment
 
 .DEFAULT_GOAL := help

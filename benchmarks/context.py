@@ -1,4 +1,4 @@
-"""What a benchmark lends a trial that it trains in its own process, without a service; and what it runs on."""
+"""What a benchmark lends a trial that it trains in its own process, without a service."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from search.contract import Devices, Size
 
 
 @dataclass
-class Lent:
+class BenchmarkContext:
     """A ``TrialContext``: ``stop`` is asked after each batch; what is reported is kept, checkpoints are not."""
 
     workdir: Path
@@ -33,13 +33,3 @@ class Lent:
 
     def stopping(self) -> bool:
         return self.stop()
-
-
-def processor() -> str:
-    """Its name; "unknown" where the system has no /proc."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return "unknown"
-    known = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
-    return known.get("model name", "unknown")

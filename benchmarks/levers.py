@@ -1,12 +1,12 @@
 """Which levers of fast training pay for this residual network: a two-level factorial on validation images.
 
-    python -m benchmarks.levers [--epochs 10] [--train-images 45000] [--children 2]   or: make bench-levers
+    python -m benchmarks.levers [--epochs 10] [--train-images 45000] [--children N]   or: make bench-levers
 
-Sixteen trainings, of the same 45,000 images, each lever but SiLU on in half of them (a design of resolution IV: no
-lever's effect is mixed with another's), so that each effect rests on all sixteen. Each is scored on the same
-5,000 other images, after its last epoch; the test part is not opened. Whatever costs no training is compared within
-each run: weights averaged over the last updates or not, images looked at in both directions or in one. Results are
-appended to ``benchmarks/levers.csv``, and what stands there is not trained again.
+Sixteen trainings, of the same 45,000 images, each lever on in half of them (a design of resolution IV: no lever's
+effect is mixed with another's), so that each effect rests on all sixteen; SiLU alone rests on the two that had it. Each
+is scored on the same 5,000 other images, after its last epoch; the test part is not opened. Whatever costs no training
+is compared within each run: weights averaged over the last updates or not, images looked at in both directions or in
+one. Results are appended to ``benchmarks/levers.csv``, and what stands there is not trained again.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.stats import t
 
+from benchmarks.children import answer, for_each
 from benchmarks.table import append, read
+from search.child.hardware import processor
 
 TABLE = Path(__file__).with_name("levers.csv")
 LEVERS = ("whitening", "silu", "no_scale", "batch_256", "alternating", "smoothing", "linear", "cutout")
@@ -35,14 +35,14 @@ LEVERS = ("whitening", "silu", "no_scale", "batch_256", "alternating", "smoothin
 nothing cut out. On: a whitened first layer and biases of normalisation at 64 times the rate, SiLU, none, 256, every
 second epoch, .2, a line, squares of 8 pixels."""
 SCORES = ("plain", "average", "flip", "average_flip")
-FIELDS = ("date", "revision", "epochs", "train_images", "run", *LEVERS, *SCORES, "images_per_second")
+FIELDS = ("date", "revision", "processor", "epochs", "train_images", "run", *LEVERS, *SCORES, "images_per_second")
 
 
 def design() -> list[dict[str, bool]]:
     """2^(8-4): four levers in all combinations, each of the others a product of three of them.
 
-    SiLU was given up after the first two runs with it (2 and 3): a step with it takes twice the time of one with ReLU,
-    for which twice the epochs can be had. It is off in the runs after them.
+    SiLU was given up after the first two runs with it (2 and 3): a step with it takes 1.7 times the time of one with
+    ReLU (runs 0 and 1), for which as many more epochs can be had. It is off in the runs after them.
     """
     rows = []
     for number in range(16):
@@ -63,7 +63,7 @@ def train(run: int, levers: Mapping[str, bool], epochs: int, train_images: int, 
     from objectives.models import architecture, deploy, whitening  # noqa: PLC0415
     from objectives.training.augmentation import SHIFT_AND_FLIP, Augment  # noqa: PLC0415
     from objectives.training.average import Average  # noqa: PLC0415
-    from objectives.training.backend import feed, prepare  # noqa: PLC0415
+    from objectives.training.backend import as_dataset, prepare  # noqa: PLC0415
     from objectives.training.recipe import Recipe, compile_model  # noqa: PLC0415
     from search.contract import Devices  # noqa: PLC0415
 
@@ -115,7 +115,7 @@ def train(run: int, levers: Mapping[str, bool], epochs: int, train_images: int, 
             average.after_update()
 
     began = time.monotonic()
-    model.fit(feed(batches), epochs=epochs, shuffle=False, callbacks=[Steps()], verbose=0)
+    model.fit(as_dataset(batches), epochs=epochs, shuffle=False, callbacks=[Steps()], verbose=0)
     seconds = time.monotonic() - began
     scores: dict[str, float] = {}
     given = deploy.exported(network, mean, std)
@@ -136,7 +136,7 @@ def effects(results: Sequence[Mapping[str, str]]) -> list[tuple[str, float, floa
     points, *_ = np.linalg.lstsq(on, values, rcond=None)
     freedom = len(results) - 1 - len(LEVERS)
     variance = float(np.sum((values - on @ points) ** 2)) / freedom
-    halves = 2.365 * np.sqrt(variance * np.diag(np.linalg.inv(on.T @ on)))  # Student's t with 7 degrees of freedom
+    halves = t.ppf(0.975, freedom) * np.sqrt(variance * np.diag(np.linalg.inv(on.T @ on)))
     return [(lever, float(p), float(h)) for lever, p, h in zip(LEVERS, points[1:], halves[1:], strict=True)]
 
 
@@ -145,7 +145,7 @@ def _say(results: Sequence[Mapping[str, str]]) -> None:
         print(f"{lever:12} {points:+.2f} ± {half:.2f} points")
     for name in SCORES[1:]:
         gains = [float(row[name]) - float(row["plain"]) for row in results]
-        half = 2.131 * statistics.stdev(gains) / len(gains) ** 0.5
+        half = t.ppf(0.975, len(gains) - 1) * statistics.stdev(gains) / len(gains) ** 0.5
         print(f"{name:12} {statistics.fmean(gains):+.2f} ± {half:.2f} points over plain")
 
 
@@ -154,7 +154,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--train-images", type=int, default=45_000)
-    parser.add_argument("--children", type=int, default=2)
+    parser.add_argument("--children", type=int, help="one a core, if not given")
     parser.add_argument("--data-dir", type=Path, default=Path(os.environ.get("SEARCH_DATA_DIR", "data")))
     parser.add_argument("--table", type=Path, default=TABLE)
     parser.add_argument("--run", type=int, help="this one alone, to standard output")
@@ -167,23 +167,19 @@ def main() -> None:
 
     at = {"revision": (revision() or "unknown")[:12], "epochs": given.epochs, "train_images": given.train_images}
     size = (str(given.epochs), str(given.train_images))
+    flags = ["--epochs", size[0], "--train-images", size[1], "--data-dir", str(given.data_dir)]
 
     def there() -> dict[int, dict[str, str]]:
         return {int(r["run"]): r for r in read(given.table) if (r["epochs"], r["train_images"]) == size}
 
     def one(run: int) -> None:
-        command = [sys.executable, "-m", "benchmarks.levers", "--run", str(run), "--epochs", size[0]]
-        command += ["--train-images", size[1], "--data-dir", str(given.data_dir)]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "2"}
-        said = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
-        scores = {name: f"{value:.2f}" for name, value in json.loads(said.splitlines()[-1]).items()}
+        found = answer("benchmarks.levers", "--run", str(run), *flags)
+        scores = {name: f"{value:.2f}" for name, value in found.items()}
         levers = {name: int(on) for name, on in plan[run].items()}
-        result = {"date": date.today().isoformat(), **at, "run": run, **levers, **scores}
+        result = {"date": date.today().isoformat(), **at, "processor": processor(), "run": run, **levers, **scores}
         append(given.table, FIELDS, [result])
 
-    missing = [run for run in range(len(plan)) if run not in there()]
-    with ThreadPoolExecutor(given.children) as pool:
-        list(pool.map(one, missing))
+    for_each([run for run in range(len(plan)) if run not in there()], one, given.children)
     _say([row for _, row in sorted(there().items())])
 
 

@@ -28,6 +28,7 @@ __all__ = [
     "Number",
     "Objective",
     "Picture",
+    "Precision",
     "SearchError",
     "Shown",
     "Size",
@@ -72,8 +73,9 @@ class Size:
 
     ``train_images`` None means every training image that is not a validation image; ``refit_images`` None means every
     training image of the data set. ``rungs`` are finished epochs. ``images_per_second`` is a guide for two CPU cores,
-    for the first estimate of the time only. ``batch`` is in images. ``precision`` is what a network computes in, its
-    weights are float32: "bfloat16" becomes "float32" in a study that is created where the processor has no bfloat16.
+    for the first estimate of the time only. ``batch`` is in images. ``precision`` is what a network computes in (its
+    weights are float32 always); "bfloat16" becomes "float32" in a study that is created where neither processor nor
+    GPUs have it.
     """
 
     budget: int
@@ -180,7 +182,7 @@ class Objective:
         return parameters(self.points[name])
 
     def __call__(self, trial: BaseTrial) -> float:
-        """Plain Optuna: size ``quick``, a temporary folder, the default data folder, no resume."""
+        """Plain Optuna: size ``quick`` in float32, a temporary folder, the default data folder, no resume."""
         from optuna import TrialPruned  # noqa: PLC0415
 
         hp = self.suggest(trial)
@@ -188,7 +190,7 @@ class Objective:
             # Optuna has drawn them already: what was trained instead stands beside what the trial says.
             hp = _fixed(hp, self.without_source)
             trial.set_user_attr(f"{PREFIX}without_source", dict(self.without_source))
-        size = self.sizes[SIZE]
+        size = dataclasses.replace(self.sizes[SIZE], precision="float32")
         data_dir = Path(os.environ.get("SEARCH_DATA_DIR", DATA)).resolve()
         self.data(data_dir, size)
         with tempfile.TemporaryDirectory(prefix="search-") as folder:
@@ -240,7 +242,15 @@ def seed_for(*parts: int | str) -> int:
 
 
 def size_from_json(data: Mapping[str, Any]) -> Size:
-    """The inverse of ``dataclasses.asdict`` behind JSON, which has no tuples."""
+    """The inverse of ``dataclasses.asdict`` behind JSON, which has no tuples. A field that is missing has its default.
+
+    SearchError for a field that this version does not know.
+    """
+    if unknown := set(data) - {one.name for one in dataclasses.fields(Size)}:
+        raise SearchError(
+            f"a study was made by a newer version: its size has {', '.join(sorted(unknown))}, which is unknown here. "
+            "Renew this checkout: git pull"
+        )
     return Size(**{**data, "rungs": tuple(data["rungs"])})
 
 

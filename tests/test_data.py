@@ -24,6 +24,7 @@ from objectives.data.batches import Batches
 from objectives.data.cifar10 import LAYOUT as CIFAR10
 from objectives.data.cifar100 import FINE_NAMES, SUPERCLASS
 from objectives.data.cifar100 import LAYOUT as CIFAR100
+from objectives.training.backend import as_dataset
 from search.contract import SearchError, Size
 from tests.cifar_files import records, write_cifar10, write_cifar100
 
@@ -341,3 +342,16 @@ def test_nothing_to_be_had_is_one_line_in_time(tmp_path: Path, monkeypatch: pyte
 def test_the_files_for_tests_are_the_official_format() -> None:
     assert records(CIFAR10, np.arange(10)).shape == (10, 3073)
     assert records(CIFAR100, np.arange(100)).shape == (100, 3074)
+
+
+def test_batches_come_in_their_order_without_autotuning(tmp_path: Path) -> None:
+    write_cifar10(tmp_path, train=100, test=10)
+    dataset = data.load("cifar10", tmp_path, "train")
+    batches = Batches(dataset, np.arange(100), batch=32, seed=7, shuffle=True, drop_last=True)
+    fed = as_dataset(batches)
+    assert not fed.options().autotune.enabled, "for whose end an epoch would wait"
+    assert int(fed.cardinality()) == batches.num_batches == 3
+    for epoch in (0, 1):
+        batches.epoch = epoch
+        got = np.concatenate([images for images, _ in fed.as_numpy_iterator()])
+        assert (got == dataset.images[batches.order(epoch)[:96]]).all()

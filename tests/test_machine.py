@@ -14,14 +14,17 @@ from search.child.ask import Asker
 from search.child.inside.describe import describe
 from search.child.process import Child, launch
 from search.child.seat import Seat
+from search.commands.machine import opened
+from search.commands.options import Options
 from search.commands.refit import refit_winner
-from search.contract import Devices, Size
+from search.contract import Devices, Size, size_from_json
 from search.database.leases import Spent
 from search.errors import SearchError
-from search.rules.devices import children_by_default, is_better_alone, share
+from search.rules.devices import children_by_default, share
+from search.studies.create import create
 from search.worker.loop import Worker
 from tests import light
-from tests.commands import search, until
+from tests.commands import LIGHT, search, until
 from tests.faults import SETTINGS, declare, light_launch, new_study, storage_at
 from tests.test_child import Quiet, changed, control_groups
 from tests.test_worker import Script, trials
@@ -54,22 +57,6 @@ def test_cores_and_gpus_are_divided() -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "only_trial", "others_run", "alone"),
-    [
-        (Devices(1), True, False, True),
-        (Devices(1), False, False, False),
-        (Devices(1), True, True, False),
-        (Devices(4, ("0",)), True, False, False),
-    ],
-)
-def test_only_what_has_nothing_beside_it_is_given_all_cores(
-    one: Devices, only_trial: bool, others_run: bool, alone: bool
-) -> None:
-    """What runs is not sent away for it, and on a GPU it needs no more of them."""
-    assert is_better_alone(one, only_trial=only_trial, others_run=others_run) == alone
-
-
-@pytest.mark.parametrize(
     ("own", "files", "limit"),
     [
         ("0::/a/b", {"a/b/memory.max": "max", "a/memory.max": "4096"}, 4096),
@@ -89,7 +76,6 @@ def test_a_containers_memory_is_what_it_may_use(tmp_path: Path, own: str, files:
     [
         ("model name\t: a\nflags\t\t: avx512f avx512_bf16 amx_tile\n", True),
         ("flags\t\t: avx512f amx_bf16\n", True),
-        ("Features\t: fp asimd bf16 i8mm\n", True),
         ("flags\t\t: avx2 avx512f avx512_vnni\n", False),
         ("", False),
     ],
@@ -109,6 +95,31 @@ def test_bfloat16_is_chosen_where_a_study_is_created(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("search.child.inside.describe.has_bfloat16", lambda _gpus: not has)
     joined = describe(wanted, dataclasses.replace(declare({}), size=created))["size"]
     assert joined["precision"] == chosen, "who joins goes by the study"
+
+
+def test_a_precision_that_nobody_knows_is_refused() -> None:
+    wanted = dataclasses.replace(light.OBJECTIVE, sizes={"quick": Size(budget=1, epochs=1, precision="bf16")})  # type: ignore[arg-type]
+    with pytest.raises(SearchError, match=r"the precision 'bf16'\. Give one of: float32, bfloat16"):
+        describe(wanted, declare({}))
+
+
+def test_who_joins_without_bfloat16_is_told(
+    sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(hardware, "has_bfloat16", lambda _gpus: False)
+    definition = describe(light.OBJECTIVE, declare({}, direction="maximize"))
+    definition["size"]["precision"] = "bfloat16"
+    study = create(storage_at(sqlite_url), "lower", LIGHT, definition)
+    with opened(Options(storage=sqlite_url, data_dir=tmp_path)) as machine:
+        assert machine.checked(study).size.precision == "bfloat16"
+    assert "lower computes in bfloat16, which this processor has not" in capsys.readouterr().out
+
+
+def test_a_study_of_a_newer_version_is_one_line() -> None:
+    stored = {**dataclasses.asdict(Size(budget=1, epochs=1)), "colour": "red"}
+    with pytest.raises(SearchError, match=r"its size has colour, .* Renew this checkout: git pull"):
+        size_from_json(stored)
 
 
 def test_a_refit_has_all_cores_and_nothing_beside_it(storage_url: str, tmp_path: Path) -> None:
@@ -194,4 +205,4 @@ def test_status_and_report_say_what_trials_took(tmp_path: Path) -> None:
     shown = search(tmp_path, "status", "mine").out
     assert "% of it training steps; memory at most: a training process 0." in shown
     page = (tmp_path / "exports" / "mine" / "report.md").read_text()
-    assert " of that time was training steps" in page and "- memory at most: a training process 0." in page
+    assert "- training steps took " in page and "- memory at most: a training process 0." in page

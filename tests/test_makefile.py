@@ -28,6 +28,7 @@ DEVELOPERS = (
     "bench-train",
     "bench-notebooks",
     "bench-levers",
+    "bench-precision",
     ".venv",
 )
 

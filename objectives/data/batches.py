@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 import numpy as np
 import numpy.typing as npt
@@ -38,9 +36,8 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         shuffle: bool,
         drop_last: bool = False,
         alternating: bool = False,
-        **workers: Any,
     ) -> None:
-        super().__init__(**workers)
+        super().__init__()
         if batch < 1 or len(indices) == 0:
             raise ValueError(f"need a batch of at least 1 and at least one image, got {batch} and {len(indices)}")
         self.dataset, self.batch, self.seed, self.shuffle, self.drop_last = dataset, batch, seed, shuffle, drop_last
@@ -59,9 +56,11 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         """The indices in the order in which ``epoch`` visits them."""
         if not self.shuffle:
             return self.indices
-        if self._order is None or self._order[0] != epoch:
-            self._order = (epoch, np.random.default_rng((self.seed, epoch)).permutation(self.indices))
-        return self._order[1]
+        known = self._order  # read once: another thread may ask for another epoch meanwhile
+        if known is None or known[0] != epoch:
+            known = (epoch, np.random.default_rng((self.seed, epoch)).permutation(self.indices))
+            self._order = known
+        return known[1]
 
     def __getitem__(self, index: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
         chosen = self.order(self.epoch)[index * self.batch : (index + 1) * self.batch]

@@ -8,8 +8,8 @@ import keras
 
 from search.contract import Devices
 
-_AHEAD = 2
-"""So many batches are made while one is trained on."""
+PREFETCH = 2
+"""Batches that are made while one is trained on."""
 
 
 def prepare(devices: Devices) -> None:
@@ -17,10 +17,9 @@ def prepare(devices: Devices) -> None:
 
     A process can do this only before its first computation; a warm child's later trials find it done.
     """
-    if keras.backend.backend() != "tensorflow":
+    tf = _tensorflow()
+    if tf is None:
         return
-    import tensorflow as tf  # noqa: PLC0415
-
     threading = tf.config.threading
     if threading.get_intra_op_parallelism_threads() == devices.cores:
         return
@@ -34,16 +33,15 @@ def prepare(devices: Devices) -> None:
         print(f"TensorFlow was already running when {devices.cores} cores were to be set: it keeps its threads")
 
 
-def feed(batches: keras.utils.PyDataset) -> Any:
+def as_dataset(batches: keras.utils.PyDataset) -> Any:
     """These batches, for ``fit``: on TensorFlow as its data set without autotuning.
 
-    Keras makes one with it, and the end of its iterator then waits for the tuner, which sleeps for ever longer: at the
-    end of an epoch of 20 seconds for 10 or 20 more, in every fifth epoch.
+    Keras makes one with it. When its iterator is dropped at the end of an epoch, that waits until the tuner's thread
+    wakes, which sleeps twice as long after each round: whole seconds without a step, more the longer an epoch takes.
     """
-    if keras.backend.backend() != "tensorflow":
+    tf = _tensorflow()
+    if tf is None:
         return batches
-    import tensorflow as tf  # noqa: PLC0415
-
     options = tf.data.Options()
     options.autotune.enabled = False
     dataset = tf.data.Dataset.from_generator(
@@ -51,4 +49,13 @@ def feed(batches: keras.utils.PyDataset) -> Any:
         output_signature=tuple(tf.TensorSpec((None, *part.shape[1:]), part.dtype) for part in batches[0]),
     )
     counted = dataset.apply(tf.data.experimental.assert_cardinality(batches.num_batches))
-    return counted.prefetch(_AHEAD).with_options(options)
+    return counted.prefetch(PREFETCH).with_options(options)
+
+
+def _tensorflow() -> Any:
+    """The module, or None where Keras computes with something else."""
+    if keras.backend.backend() != "tensorflow":
+        return None
+    import tensorflow  # noqa: PLC0415
+
+    return tensorflow

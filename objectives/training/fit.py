@@ -13,7 +13,7 @@ import keras
 
 from objectives.training import checkpoint
 from objectives.training.average import Average
-from objectives.training.backend import feed
+from objectives.training.backend import as_dataset
 from objectives.training.early_stopping import Best, patience_epochs
 from objectives.training.epochs import Epochs
 from objectives.training.recipe import Recipe, compile_model
@@ -68,8 +68,8 @@ def fit(
         begun = 0 if context.resume is None else _restore(context.resume, model, run)
         if begun < epochs and not (best is not None and best.exhausted):
             model.fit(
-                feed(train),
-                validation_data=None if validation is None else feed(validation),
+                as_dataset(train),
+                validation_data=None if validation is None else as_dataset(validation),
                 initial_epoch=begun,
                 epochs=epochs,
                 shuffle=False,

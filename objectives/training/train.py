@@ -119,6 +119,7 @@ def _training(plan: Plan, context: TrialContext, dataset: Dataset, parts: Cut, f
         "architecture": dict(plan.architecture),
         "recipe": dataclasses.asdict(plan.recipe),
         "augmentation": dataclasses.asdict(plan.augmentation),
+        "batch": plan.batch or context.size.batch,
         "transferred": plan.source is not None,
         "frozen_blocks": plan.freeze,
         "number": context.number,

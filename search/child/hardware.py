@@ -76,28 +76,41 @@ def visible_gpus() -> tuple[str, ...]:
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
     if chosen is not None:
         return tuple(part for part in chosen.split(",") if part.strip() and part.strip() != "-1")
-    try:
-        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return ()
-    return tuple(str(index) for index, line in enumerate(listed.stdout.splitlines()) if line.startswith("GPU "))
+    return tuple(str(index) for index, line in enumerate(_nvidia_smi("-L")) if line.startswith("GPU "))
 
 
 def has_bfloat16(gpus: Sequence[str] = (), cpuinfo: Path = _CPUINFO) -> bool:
-    """Whether the processor multiplies in bfloat16, or the GPUs do where there are some."""
+    """Whether these GPUs multiply in bfloat16, or without any the processor does."""
     if gpus:
-        asked = ["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"]
+        found = _nvidia_smi("-i", ",".join(gpus), "--query-gpu=compute_cap", "--format=csv,noheader")
         try:
-            listed = subprocess.run(asked, capture_output=True, text=True, timeout=20, check=False)
-            return min(float(line) for line in listed.stdout.split()) >= _AMPERE
-        except (OSError, subprocess.TimeoutExpired, ValueError):
+            return min(float(line) for line in found) >= _AMPERE
+        except ValueError:  # nothing, or not a number
             return False
+    return not {"avx512_bf16", "amx_bf16"}.isdisjoint(_processor(cpuinfo).get("flags", "").split())
+
+
+def processor() -> str:
+    """Its name; "unknown" where the system does not tell."""
+    return _processor(_CPUINFO).get("model name", "unknown")
+
+
+def _processor(cpuinfo: Path) -> dict[str, str]:
+    """What Linux says of the last core."""
     try:
         lines = cpuinfo.read_text().splitlines()
     except OSError:  # not on macOS
-        return False
-    flags = next((line for line in lines if line.lower().startswith(("flags", "features"))), "")
-    return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(flags.split())
+        return {}
+    return {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+
+
+def _nvidia_smi(*arguments: str) -> list[str]:
+    """The lines that it prints; none without a driver."""
+    try:
+        done = subprocess.run(["nvidia-smi", *arguments], capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return done.stdout.splitlines()
 
 
 def memory(cgroups: Path = _CGROUPS, own: Path = _OWN) -> float:

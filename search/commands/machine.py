@@ -61,7 +61,8 @@ class Machine:
         refuse_changed_file(study, declared)
         if study.size.precision == "bfloat16" and not hardware.has_bfloat16(self.seats[0].devices.gpus):
             self.screen.say(
-                f"{study.name} computes in bfloat16, which is missing here: trials take twice the time and more"
+                f"{study.name} computes in bfloat16, which this processor has not: its trials are slow here, as the "
+                "images a second below will show. Ctrl-C leaves them to others"
             )
         return dataclasses.replace(study, definition={"shown": declared.get("shown"), **study.definition})
 

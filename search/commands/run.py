@@ -20,7 +20,7 @@ from search.settings import EXPORTS, SIZE
 from search.show import status
 from search.show.before_start import introduction
 from search.show.outcome import outcome
-from search.studies.compare import refuse_changed_file, refuse_difference, refuse_other_flags
+from search.studies.compare import refuse_other_flags
 from search.studies.create import create, new_key, raise_budget, refuse_name
 from search.studies.objective_file import objective_reference
 from search.studies.stop import last_stop, let_go_on
@@ -150,8 +150,7 @@ def create_study(
         files_place=place,
     )
     if study.key != key:  # somebody was first
-        refuse_difference(study, definition)
-        refuse_changed_file(study, definition)
+        return go_on(machine, name, options) or study
     return study
 
 

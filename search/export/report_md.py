@@ -186,7 +186,8 @@ def _cell(value: Any) -> str:
 def _origin(report: Report) -> str:
     environment, cost, data, model = report["environment"], report["cost"], report["data"] or {}, report["model"]
     lines = [
-        f"- study `{report['study']}`, objective `{report['objective']}`, size {report['size']['name']}",
+        f"- study `{report['study']}`, objective `{report['objective']}`, size {report['size']['name']}, "
+        f"trained in {report['size'].get('precision', 'float32')}",
         f"- seeds: {', '.join(f'{name} {seed}' for name, seed in report['seeds'].items())}",
         f"- trained {cost['seconds']:.0f} s in {cost['epochs']} epochs; {cost['epochs_repeated']} of them "
         f"({cost['seconds_lost']:.0f} s) were repeated after {cost['interruptions']} interruptions",
@@ -208,7 +209,7 @@ def _shares(cost: Mapping[str, Any]) -> list[str]:
     """What nobody measured is not said."""
     lines = []
     if cost["training_share"] is not None:
-        lines.append(f"- {cost['training_share']:.0%} of that time was training steps")
+        lines.append(f"- training steps took {cost['training_share']:.0%} of the time of search and refit")
     if memory := memory_at_most(cost):
         lines.append(f"- {memory}")
     return lines

@@ -20,6 +20,7 @@ def introduction(study: Study, budget: int, cores: int, gpus: bool) -> list[str]
         guess = size.images_per_second and not gpus
         here = f"about {duration(estimate(size, study, cores))}" if guess else "measured once it runs"
         lines.append(_size_line(name, size, study, here))
+    lines += _precision(study)
     if study.size_name != "full" and "full" in sizes:
         lines += ["", f"For the real thing: make search STUDY={study.name}_full OBJECTIVE={study.objective} SIZE=full"]
     return [
@@ -27,6 +28,14 @@ def introduction(study: Study, budget: int, cores: int, gpus: bool) -> list[str]
         f"Watch: make dashboard, or make status STUDY={study.name}. Ctrl-C hands over; the same command goes on.",
         "",
     ]
+
+
+def _precision(study: Study) -> list[str]:
+    """Where it is not float32, or was not to be."""
+    if study.size.precision != "float32":
+        return ["", f"It computes in {study.size.precision}; its models are given away in float32."]
+    wanted = size_from_json(study.definition["sizes"][study.size_name]).precision
+    return ["", f"It computes in float32: there was no {wanted} where it was created."] if wanted != "float32" else []
 
 
 _SIZE_HEAD = f"{'size':8}{'trials':>7}{'epochs':>8}{'images':>9}{'refit epochs':>14}{'refit images':>14}  here"

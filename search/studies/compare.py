@@ -17,7 +17,7 @@ _NOT_COMPARED = {"file", "references", "shown", "sizes"}
 
 def refuse_difference(study: Study, fresh: Mapping[str, Any]) -> None:
     """SearchError with both values where the objective's file here says other than the study's definition."""
-    # As JSON has it: what a size did not yet have when this one was stored is as it was then.
+    # Fields that are newer than the stored size have their defaults.
     size = json.loads(json.dumps(dataclasses.asdict(study.size)))
     stored = {**study.definition, "size": {**size, "budget": None}}
     own = {**fresh, "size": {**fresh["size"], "budget": None}}

@@ -6,7 +6,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import optuna
 from optuna.distributions import distribution_to_json, json_to_distribution
@@ -14,7 +14,7 @@ from optuna.distributions import distribution_to_json, json_to_distribution
 from search.child.hardware import has_bfloat16, visible_gpus
 from search.child.inside.load import Function
 from search.child.protocol import Describe
-from search.contract import Objective, SearchError, Size, size_from_json
+from search.contract import Objective, Precision, SearchError, Size, size_from_json
 from search.rules.optuna_by_name import make_pruner, make_sampler
 from search.settings import PLAIN_TRIALS
 
@@ -84,6 +84,8 @@ def _changed(size: Size, changes: Mapping[str, Any]) -> Size:
 
 def _can_be_made(objective: Objective, size: Size) -> None:
     """A wrong name or keyword shows now and not after the first claim."""
+    if size.precision not in get_args(Precision):
+        raise SearchError(f"a size has the precision {size.precision!r}. Give one of: {', '.join(get_args(Precision))}")
     try:
         make_sampler(as_json(objective.sampler), startup=1, seed=0)
         make_pruner(as_json(objective.pruner), size)

@@ -1,0 +1,33 @@
+"""Trainings in processes of their own, a thread each, as many at once as a search starts here."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from search.child.hardware import cores, memory
+from search.rules.devices import children_by_default
+
+T = TypeVar("T")
+
+
+def for_each(wanted: Iterable[T], do: Callable[[T], None], children: int | None = None) -> None:
+    """``do`` for each, so many at once; None: as a search does here. The first error ends it."""
+    with ThreadPoolExecutor(children or children_by_default((), cores(), memory())) as pool:
+        list(pool.map(do, wanted))
+
+
+def answer(module: str, *arguments: str) -> dict[str, Any]:
+    """The JSON that ``python -m module …`` prints as its last line, one thread; SystemExit with its errors."""
+    command = [sys.executable, "-m", module, *arguments]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "2"}
+    done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr}")
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
