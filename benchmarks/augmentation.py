@@ -23,6 +23,7 @@ import numpy as np
 from objectives.models import cnn, deploy, resnet
 from objectives.training.augmentation import SHIFT_AND_FLIP, Augment, Ranges
 
+EVERYTHING = Ranges(rotation=15, shift=0.1, zoom=0.1, shear=10, brightness=0.1, flip=True)
 SHAPE, CLASSES = (32, 32, 3), 10
 
 
@@ -30,9 +31,9 @@ def models(name: str, width: int) -> Mapping[str, Any]:
     """The same network in front of which nothing, or one kind of augmentation, is put; each compiled."""
     layers = {
         "none": None,
-        "shift and flip, native": Augment(1.0, SHIFT_AND_FLIP, seed=1, native=True),
-        "everything, native": Augment(1.0, Ranges(), seed=1, native=True),
-        "everything, gather": Augment(1.0, Ranges(), seed=1, native=False),
+        "shift and flip, native": Augment(SHIFT_AND_FLIP, seed=1, native=True),
+        "everything, native": Augment(EVERYTHING, seed=1, native=True),
+        "everything, gather": Augment(EVERYTHING, seed=1, native=False),
     }
     result = {}
     for variant, layer in layers.items():

@@ -99,7 +99,7 @@ def train(run: int, levers: Mapping[str, bool], epochs: int, train_images: int, 
     batches = Batches(
         dataset, parts.train, batch=batch, seed=run, shuffle=True, drop_last=True, alternating=levers["alternating"]
     )
-    model = deploy.trained(network, mean, std, Augment(1.0, ranges, seed=run))
+    model = deploy.trained(network, mean, std, Augment(ranges, seed=run))
     rate = compile_model(model, network, recipe, epochs=epochs, steps_per_epoch=batches.num_batches, batch=batch)
     average = Average(network, 0.3 * batches.num_batches)
 

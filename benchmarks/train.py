@@ -98,7 +98,7 @@ def keras_fit(side: str, network: str, width: int, *, seconds: float, cores: int
     labels = np.eye(10, dtype=np.float32)[dataset.labels[: len(images)]]
     built = architecture.network({"builder": network, "width": width, "head": 0, "dropout_scale": 0.0}, (32, 32, 3), 10)
     mean, std = (0.49, 0.48, 0.45), (0.25, 0.24, 0.26)
-    model = deploy.trained(built, mean, std, Augment(1.0, SHIFT_AND_FLIP, seed=0)) if side == "bare" else built
+    model = deploy.trained(built, mean, std, Augment(SHIFT_AND_FLIP, seed=0)) if side == "bare" else built
     loss = keras.losses.CategoricalCrossentropy(label_smoothing=0.1)
     optimizer = keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True, weight_decay=5e-3)
     model.compile(optimizer, loss, metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")])

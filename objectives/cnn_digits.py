@@ -51,7 +51,7 @@ def train(hp: Hyperparameters, context: TrialContext) -> float:
         },
         recipe=Recipe(learning_rate=hp.learning_rate, weight_decay=hp.weight_decay),
         # Never a flip: a mirrored digit is another character.
-        augmentation=Ranges(rotation=15 * m, shift=m / 8, zoom=0.1 * m, shear=0.0, brightness=0.0, flip=False),
+        augmentation=Ranges(rotation=15 * m, shift=m / 8, zoom=0.1 * m),
     )
     return train_plan(plan, hp, context)
 

@@ -100,7 +100,7 @@ def test_with_flip_averaging_it_is_asked_about_both_ways_and_says_what_one_alone
 
 def test_the_trained_model_shares_the_network_and_augments_in_training_only() -> None:
     network = resnet.build(CIFAR, 10, width=4, dropout_scale=0.0)
-    model = deploy.trained(network, MEAN, STD, Augment(1.0, SHIFT_AND_FLIP, seed=1))
+    model = deploy.trained(network, MEAN, STD, Augment(SHIFT_AND_FLIP, seed=1))
     given_away = deploy.exported(network, MEAN, STD)
     np.testing.assert_array_equal(np.asarray(model(IMAGES)), np.asarray(given_away(IMAGES)))
     assert model.get_layer("network") is given_away.get_layer("network") is network

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,31 +16,28 @@ GREY = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class Ranges:
-    """How far each transform goes at magnitude 1; each is drawn evenly from both directions.
+    """How far each transform goes; each is drawn evenly from both directions. By default nothing is done.
 
     ``rotation`` and ``shear`` are degrees about the image's centre; ``shift`` is a fraction of height and of width;
     ``zoom`` z scales height and width by 1-z to 1+z, each on its own; ``brightness`` b multiplies by 1-b to 1+b.
-    ``flip``: half of the images are mirrored left to right, at any magnitude above 0. ``whole_pixels`` rounds shifts,
-    so that shifts and flips alone never blur; all whole shifts of the range are equally likely. ``alternating``: the
-    flips are not drawn here, but each image is mirrored in every second epoch, by ``Batches``. ``cutout`` is the side
-    of a grey square somewhere in the image, as a fraction of its height.
-
-    The defaults are the ranges of the project's original notebooks, with a shear that can be seen: theirs was 0.05
-    degrees, a fiftieth of a pixel.
+    ``flip``: half of the images are mirrored left to right. ``whole_pixels`` rounds shifts, so that shifts and flips
+    alone never blur; all whole shifts of the range are equally likely. ``alternating``: the flips are not drawn here,
+    but each image is mirrored in every second epoch, by ``Batches``. ``cutout`` is the side of a grey square somewhere
+    in the image, as a fraction of its height.
     """
 
-    rotation: float = 15.0
-    shift: float = 0.1
-    zoom: float = 0.1
-    shear: float = 10.0
-    brightness: float = 0.1
-    flip: bool = True
+    rotation: float = 0.0
+    shift: float = 0.0
+    zoom: float = 0.0
+    shear: float = 0.0
+    brightness: float = 0.0
+    flip: bool = False
     alternating: bool = False
     whole_pixels: bool = False
     cutout: float = 0.0
 
 
-SHIFT_AND_FLIP = Ranges(rotation=0.0, shift=1 / 16, zoom=0.0, shear=0.0, brightness=0.0, whole_pixels=True)
+SHIFT_AND_FLIP = Ranges(shift=1 / 16, flip=True, whole_pixels=True)
 """What CIFAR's images are usually trained with: two pixels, nothing blurred."""
 
 
@@ -47,15 +45,14 @@ SHIFT_AND_FLIP = Ranges(rotation=0.0, shift=1 / 16, zoom=0.0, shear=0.0, brightn
 class Augment(keras.layers.Layer):  # type: ignore[misc]
     """Float images (b, h, w, c) of 0..1 -> the same, each transformed on its own. Does nothing outside training.
 
-    ``magnitude`` 0..1 scales all ranges; 0 changes nothing. The composed transform resamples once, bilinearly, with
-    the nearest pixel beyond the border. ``native`` takes the backend's own affine operation, else a gather: the same
-    values. None decides: native on TensorFlow's CPU, gather elsewhere, since XLA knows no native one.
+    The composed transform resamples once, bilinearly, with the nearest pixel beyond the border. ``native`` takes the
+    backend's own affine operation, else a gather: the same values. None decides: native on TensorFlow's CPU, gather
+    elsewhere, since XLA knows no native one.
     """
 
     def __init__(
         self,
-        magnitude: float,
-        ranges: Ranges | dict[str, Any] | None = None,
+        ranges: Ranges | dict[str, Any],
         *,
         seed: int,
         native: bool | None = None,
@@ -64,27 +61,24 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
         **layer: Any,
     ) -> None:
         super().__init__(name=name, dtype=dtype, **layer)
-        if not 0 <= magnitude <= 1:
-            raise ValueError(f"an augmentation magnitude lies between 0 and 1, not {magnitude}")
-        self.magnitude = float(magnitude)
-        self.ranges = Ranges(**ranges) if isinstance(ranges, dict) else ranges or Ranges()
+        self.ranges = Ranges(**ranges) if isinstance(ranges, dict) else ranges
         self.seed, self.native = seed, native
         self.seed_generator = keras.random.SeedGenerator(seed)
         self._native = _native_is_better() if native is None else native
         self.supports_jit = not self._native
 
     def call(self, images: Any, training: bool = False) -> Any:
-        if not training or self.magnitude == 0:
+        if not training:
             return images
         batch, height, width = ops.shape(images)[0], images.shape[1], images.shape[2]
         draws = keras.random.uniform((batch, 8), -1.0, 1.0, seed=self.seed_generator)
-        x = self._resample(images, transforms(draws, self.ranges, self.magnitude, height, width))
+        x = self._resample(images, transforms(draws, self.ranges, height, width))
         if self.ranges.brightness > 0:
-            factor = 1 + draws[:, 7] * (self.ranges.brightness * self.magnitude)
+            factor = 1 + draws[:, 7] * self.ranges.brightness
             x = ops.clip(x * ops.reshape(factor, (-1, 1, 1, 1)), 0.0, 1.0)
         if self.ranges.cutout > 0:
             centres = keras.random.uniform((batch, 2), seed=self.seed_generator)
-            x = ops.where(squares(centres, self.ranges.cutout * self.magnitude, height, width), GREY, x)
+            x = ops.where(squares(centres, self.ranges.cutout, height, width), GREY, x)
         return x
 
     def _resample(self, images: Any, transform: Any) -> Any:
@@ -98,24 +92,23 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
-        mine = {"magnitude": self.magnitude, "ranges": dataclasses.asdict(self.ranges), "seed": self.seed}
-        return {**super().get_config(), **mine, "native": self.native}
+        mine = {"ranges": dataclasses.asdict(self.ranges), "seed": self.seed, "native": self.native}
+        return {**super().get_config(), **mine}
 
 
-def transforms(draws: Any, ranges: Ranges, magnitude: float, height: int, width: int) -> Any:
+def transforms(draws: Any, ranges: Ranges, height: int, width: int) -> Any:
     """Seven or more even draws in -1..1 (b, 7+) -> (b, 8) affine transforms, as ``ops.image.affine_transform`` takes.
 
     The output pixel (x, y) reads the input at (a0 x + a1 y + a2, b0 x + b1 y + b2), the row being
     [a0, a1, a2, b0, b1, b2, 0, 0]. About the centre c: input = R Sh Z F (output - c) + c + shift. Shear has the
     meaning of Keras's legacy ``ImageDataGenerator``: x - sin(s) y, cos(s) y.
     """
-    radians = magnitude * 3.141592653589793 / 180
-    angle, shear = draws[:, 0] * (ranges.rotation * radians), draws[:, 1] * (ranges.shear * radians)
-    zoom_x, zoom_y = (1 + draws[:, i] * (ranges.zoom * magnitude) for i in (2, 3))
+    angle, shear = draws[:, 0] * math.radians(ranges.rotation), draws[:, 1] * math.radians(ranges.shear)
+    zoom_x, zoom_y = (1 + draws[:, i] * ranges.zoom for i in (2, 3))
     if ranges.flip and not ranges.alternating:
         zoom_x = ops.where(draws[:, 6] < 0, -zoom_x, zoom_x)
-    shift_x = _shift(draws[:, 4], ranges.shift * magnitude * width, ranges.whole_pixels)
-    shift_y = _shift(draws[:, 5], ranges.shift * magnitude * height, ranges.whole_pixels)
+    shift_x = _shift(draws[:, 4], ranges.shift * width, ranges.whole_pixels)
+    shift_y = _shift(draws[:, 5], ranges.shift * height, ranges.whole_pixels)
     cos, sin = ops.cos(angle), ops.sin(angle)
     lean, squeeze = ops.sin(shear), ops.cos(shear)
     a0, a1 = cos * zoom_x, -(cos * lean + sin * squeeze) * zoom_y

@@ -139,6 +139,7 @@ def ranges(hp: Training, original: Original, **more: Any) -> Ranges:
         zoom=ZOOM * hp.affine,
         shear=original.shear * hp.affine,
         brightness=hp.brightness,
+        flip=True,
         whole_pixels=hp.affine == 0,
         **more,
     )

@@ -45,7 +45,7 @@ def train_plan(plan: Plan, hyperparameters: Any, context: TrialContext) -> float
         whitening.set_kernel(network, kernel_for(dataset, images, mean, std))
     batch = plan.batch or context.size.batch
     fitted = fit(
-        deploy.trained(network, mean, std, Augment(1.0, plan.augmentation, seed=context.seed)),
+        deploy.trained(network, mean, std, Augment(plan.augmentation, seed=context.seed)),
         network,
         plan.recipe,
         Batches(
