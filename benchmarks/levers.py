@@ -7,12 +7,15 @@ effect is mixed with another's), so that each effect rests on all sixteen; SiLU 
 is scored on the same 5,000 other images, after its last epoch; the test part is not opened. Whatever costs no training
 is compared within each run: weights averaged over the last updates or not, images looked at in both directions or in
 one. Results are appended to ``benchmarks/levers.csv``, and what stands there is not trained again.
+
+The average is worth nothing at the end of a schedule that falls to 0, and was given up: no objective has it.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import statistics
 import time
@@ -53,6 +56,28 @@ def design() -> list[dict[str, bool]]:
     return rows
 
 
+class Average:
+    """Of a network's weights, statistics of normalisation included, over about ``horizon`` updates; less at first."""
+
+    EVERY = 5
+    """Updates. In between the weights move little."""
+
+    def __init__(self, network: Any, horizon: float) -> None:
+        self.network, self.steps, self.decay = network, 0, math.exp(-self.EVERY / horizon)
+        self.weights = network.get_weights()
+
+    def after_update(self) -> None:
+        self.steps += 1
+        if self.steps % self.EVERY == 0:
+            turn = self.steps // self.EVERY
+            decay = min(self.decay, turn / (turn + 9))
+            pairs = zip(self.weights, self.network.get_weights(), strict=True)
+            self.weights = [decay * mean + (1 - decay) * weight for mean, weight in pairs]
+
+    def install(self) -> None:
+        self.network.set_weights(self.weights)
+
+
 def train(run: int, levers: Mapping[str, bool], epochs: int, train_images: int, data_dir: Path) -> dict[str, float]:
     """One training; its scores in per cent."""
     import keras  # noqa: PLC0415 - in the children alone
@@ -62,7 +87,6 @@ def train(run: int, levers: Mapping[str, bool], epochs: int, train_images: int, 
     from objectives.data.components import kernel_for  # noqa: PLC0415
     from objectives.models import architecture, deploy, whitening  # noqa: PLC0415
     from objectives.training.augmentation import SHIFT_AND_FLIP, Augment  # noqa: PLC0415
-    from objectives.training.average import Average  # noqa: PLC0415
     from objectives.training.backend import as_dataset, prepare  # noqa: PLC0415
     from objectives.training.recipe import Recipe, compile_model  # noqa: PLC0415
     from search.contract import Devices  # noqa: PLC0415
@@ -101,7 +125,7 @@ def train(run: int, levers: Mapping[str, bool], epochs: int, train_images: int, 
     )
     model = deploy.trained(network, mean, std, Augment(ranges, seed=run))
     rate = compile_model(model, network, recipe, epochs=epochs, steps_per_epoch=batches.num_batches, batch=batch)
-    average = Average(network, 0.3 * batches.num_batches)
+    average = Average(network, horizon=0.3 * batches.num_batches)
 
     class Steps(keras.callbacks.Callback):  # type: ignore[misc]
         def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002

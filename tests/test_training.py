@@ -15,7 +15,6 @@ import tensorflow as tf
 from objectives import cnn_digits
 from objectives.models import cnn
 from objectives.training import checkpoint
-from objectives.training.average import Average
 from objectives.training.early_stopping import Best, patience_epochs
 from objectives.training.fit import out_of_memory
 from objectives.training.recipe import Recipe, compile_model, keras_weight_decay
@@ -111,12 +110,12 @@ def test_learning_rate_goes_on_from_its_state() -> None:
 
 def test_best_keeps_weights_and_stops_a_collapse_only() -> None:
     network = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
-    best = Best(network, patience_epochs(Recipe(), 8), network.get_weights)
+    best = Best(network, patience_epochs(Recipe(), 8))
     for epoch, value in enumerate((0.3, 0.5, 0.4, 0.5, 0.4), start=1):
         network.set_weights([np.full((2, 1), epoch), np.zeros(1)])
         best.finished(epoch, value)
         assert not best.exhausted
-    restored = Best(network, best.patience, network.get_weights)
+    restored = Best(network, best.patience)
     restored.restore(json.loads(json.dumps(best.state())), best.weights)
     restored.finished(6, 0.5)
     assert restored.exhausted, "four epochs of eight without a better one"
@@ -125,28 +124,6 @@ def test_best_keeps_weights_and_stops_a_collapse_only() -> None:
     np.testing.assert_array_equal(network.get_weights()[0], np.full((2, 1), 2))
     assert patience_epochs(Recipe(), 5) == 3
     assert patience_epochs(Recipe(), 30) == 15
-
-
-def test_an_average_follows_the_weights_and_gives_them_back_bit_for_bit() -> None:
-    network = keras.Sequential([keras.Input((2,)), keras.layers.BatchNormalization(), keras.layers.Dense(3)])
-    average = Average(network, horizon=20)
-    begun = network.get_weights()
-    for update in range(1, 201):
-        network.set_weights([np.full_like(weight, update) for weight in begun])
-        average.after_update()
-    own, mean = network.get_weights(), average.read()
-    assert len(mean) == len(begun) == 6, "statistics of normalisation too"
-    assert all(170 < float(weight.mean()) < 195 for weight in mean), "it lags by about its horizon"
-    average.install()
-    assert all(map(np.array_equal, network.get_weights(), mean))
-    average.take_out()
-    assert all(map(np.array_equal, network.get_weights(), own))
-    again = Average(network, horizon=20)
-    again.restore(average.steps, mean)
-    for one in (average, again):
-        for _ in range(5):
-            one.after_update()
-    assert all(map(np.array_equal, average.read(), again.read()))
 
 
 # Units

@@ -7,7 +7,7 @@ own monitor. Here is one monitor, with a state that a checkpoint carries.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -24,16 +24,15 @@ def patience_epochs(recipe: Recipe, epochs: int) -> int:
 class Best:
     """The best epoch's value and weights; early stopping after ``patience`` epochs without a better one."""
 
-    def __init__(self, network: keras.Model, patience: int, weights: Callable[[], list[np.ndarray]]) -> None:
-        """``weights`` reads those that are kept of an epoch: the network's own, or their average."""
-        self.network, self.patience, self._weights = network, patience, weights
+    def __init__(self, network: keras.Model, patience: int) -> None:
+        self.network, self.patience = network, patience
         self.value, self.epoch, self.wait = -math.inf, 0, 0
         self.weights: list[np.ndarray] = []
 
     def finished(self, epoch: int, value: float) -> None:
         if value > self.value:
             self.value, self.epoch, self.wait = value, epoch, 0
-            self.weights = self._weights()
+            self.weights = self.network.get_weights()
         else:
             self.wait += 1
 

@@ -10,7 +10,6 @@ from typing import Protocol
 
 import keras
 
-from objectives.training.average import Average
 from objectives.training.early_stopping import Best
 from objectives.training.schedule import LearningRate
 from search.contract import TrialContext
@@ -40,13 +39,12 @@ class Epochs(keras.callbacks.Callback):  # type: ignore[misc]
         save: Callable[[Path, int], None],
         *,
         best: Best | None,
-        average: Average | None,
         batch: int,
         epochs: int,
     ) -> None:
         super().__init__()
         self.context, self.batches, self.learning_rate, self.best = context, batches, learning_rate, best
-        self.average, self.save, self.batch, self.epochs = average, save, batch, epochs
+        self.save, self.batch, self.epochs = save, batch, epochs
         self.history: dict[str, list[float]] = {}
         self.seconds = 0.0
         self.outcome: str | None = None
@@ -67,22 +65,12 @@ class Epochs(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
         self.learning_rate.after_update()
-        if self.average is not None:
-            self.average.after_update()
         self._clock.batch()
         if not math.isfinite((logs or {})["loss"]):
             self._diverged("loss", logs or {}, len(self.history.get("loss", ())) + 1, batch)
         elif self._clock.batches < self.batches.num_batches and self.context.stopping():
             # After the last batch only the validation is left: that epoch is finished.
             self._end("stopped")
-
-    def on_test_begin(self, logs: Mapping[str, float] | None = None) -> None:  # noqa: ARG002
-        if self.average is not None:
-            self.average.install()
-
-    def on_test_end(self, logs: Mapping[str, float] | None = None) -> None:  # noqa: ARG002
-        if self.average is not None:
-            self.average.take_out()
 
     def on_test_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:  # noqa: ARG002
         if self.unfinished:

@@ -12,7 +12,6 @@ from typing import Any
 import keras
 
 from objectives.training import checkpoint
-from objectives.training.average import Average
 from objectives.training.backend import as_dataset
 from objectives.training.early_stopping import Best, patience_epochs
 from objectives.training.epochs import Epochs
@@ -57,14 +56,12 @@ def fit(
         learning_rate = compile_model(
             model, network, recipe, epochs=epochs, steps_per_epoch=train.num_batches, batch=batch
         )
-        average = Average(network, recipe.average * train.num_batches) if recipe.average else None
-        kept = average.read if average else network.get_weights
-        best = None if validation is None else Best(network, patience_epochs(recipe, epochs), kept)
+        best = None if validation is None else Best(network, patience_epochs(recipe, epochs))
 
         def save(path: Path, step: int) -> None:
             _save(path, step, model, run)
 
-        run = Epochs(context, train, learning_rate, save, best=best, average=average, batch=batch, epochs=epochs)
+        run = Epochs(context, train, learning_rate, save, best=best, batch=batch, epochs=epochs)
         begun = 0 if context.resume is None else _restore(context.resume, model, run)
         if begun < epochs and not (best is not None and best.exhausted):
             model.fit(
@@ -80,8 +77,6 @@ def fit(
             raise Unusable(run.complaint)
         if best is not None:
             best.install()
-        elif average is not None:
-            average.install()
     return _fitted(run)
 
 
@@ -113,7 +108,6 @@ def _save(path: Path, step: int, model: keras.Model, run: Epochs) -> None:
         "model": [keras.ops.convert_to_numpy(v) for v in model.variables],
         "optimizer": [keras.ops.convert_to_numpy(v) for v in model.optimizer.variables],
         "best": [] if run.best is None else run.best.weights,
-        "average": [] if run.average is None else run.average.read(),
     }
     checkpoint.save(path, state, arrays)
 
@@ -129,8 +123,6 @@ def _restore(path: Path, model: keras.Model, run: Epochs) -> int:
     run.learning_rate.restore(state["learning_rate"])
     if run.best is not None:
         run.best.restore(state["best"], loaded.arrays["best"])
-    if run.average is not None:
-        run.average.restore(run.learning_rate.step, loaded.arrays["average"])
     run.history.update(state["history"])
     run.seconds = float(state["seconds"])
     print(f"goes on after epoch {state['epoch']}/{run.epochs}", flush=True)

@@ -39,8 +39,6 @@ class Recipe:
     warm_up: float = 0.15
     norm_bias_rate: float = 1.0
     """The rate of normalisations' biases, as a multiple of the others'."""
-    average: float = 0.0
-    """Of the weights, for validation and for the model that is kept: over about this share of an epoch. 0: none."""
     plateau_factor: float = 1.0
     """What the rate is multiplied by where the loss stands still, that of the validation where there is one; 1:
     never."""
