@@ -26,7 +26,7 @@
 #:   make bench-service  what the service costs beside plain Optuna, without training; goes on from its table
 #:   make bench-train    a training step beside a bare fit, the notebooks' and PyTorch's, whose own environment it makes
 #:   make bench-notebooks  the original recipes at full length, beside what they reported; hours, goes on likewise
-#:   make bench-levers   which levers of fast training pay, on validation images; an hour and more, goes on likewise
+#:   make bench-levers   what each lever of fast training was worth in sixteen trainings
 #:   make bench-precision  whether bfloat16 is as good as float32, on validation images; an hour, goes on likewise
 #:   make .venv      make or renew the environment
 

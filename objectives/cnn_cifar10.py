@@ -6,8 +6,6 @@ notebook's width of 32, on 45,000 images, for its 30 epochs.
 Searched is ``space.Training`` (its names and ranges are there), and of the network:
 
 - ``head``: "plain", straight from the pooled features to the classes; "dense", the notebook's hidden layer between.
-- ``flip``: "random", or "alternating", in which each image is mirrored in every second epoch.
-- ``cutout``: the side of a grey square in each image, 0 to 0.375 of its height.
 """
 
 from __future__ import annotations
@@ -32,16 +30,12 @@ from search.contract import Objective, Size, TrialContext, parameters
 @dataclass(frozen=True, kw_only=True)
 class Hyperparameters(space.Training):
     head: str = "plain"
-    flip: str = "random"
-    cutout: float = 0.0
 
 
 def suggest(trial: BaseTrial) -> Hyperparameters:
     return Hyperparameters(
         **space.training(trial),
         head=trial.suggest_categorical("head", ["plain", "dense"]),
-        flip=trial.suggest_categorical("flip", ["random", "alternating"]),
-        cutout=trial.suggest_float("cutout", 0.0, 0.375, step=0.125),
     )
 
 
@@ -56,7 +50,7 @@ def plan(hp: Hyperparameters, size: Size) -> Plan:
         data="cifar10",
         architecture=network(hp, size),
         recipe=space.recipe(hp, space.CNN),
-        augmentation=space.ranges(hp, space.CNN, alternating=hp.flip == "alternating", cutout=hp.cutout),
+        augmentation=space.ranges(hp, space.CNN),
         batch=hp.batch,
     )
 

@@ -7,9 +7,6 @@ Searched is ``space.Training`` (its names and ranges are there), and of the netw
 
 - ``head``: "plain", straight from the pooled features to the classes; "dense", a hidden layer between; "notebook",
   that layer with its L2 of 1e-4, and as in the notebook normalisation behind the first layer but none before pooling.
-- ``stem``: "learned", or "whitened" (see ``models/whitening.py``) with biases of normalisation at 64 times the rate.
-- ``flip``: "random", or "alternating", in which each image is mirrored in every second epoch.
-- ``cutout``: the side of a grey square in each image, 0 to 0.375 of its height.
 """
 
 from __future__ import annotations
@@ -30,24 +27,16 @@ from objectives.training.sizes import FULL, HOUR, QUICK
 from objectives.training.train import train_plan
 from search.contract import Objective, Size, TrialContext, parameters
 
-NORM_BIAS_RATE = 64.0
-
 
 @dataclass(frozen=True, kw_only=True)
 class Hyperparameters(space.Training):
     head: str = "plain"
-    stem: str = "learned"
-    flip: str = "random"
-    cutout: float = 0.0
 
 
 def suggest(trial: BaseTrial) -> Hyperparameters:
     return Hyperparameters(
         **space.training(trial),
         head=trial.suggest_categorical("head", ["plain", "dense", "notebook"]),
-        stem=trial.suggest_categorical("stem", ["learned", "whitened"]),
-        flip=trial.suggest_categorical("flip", ["random", "alternating"]),
-        cutout=trial.suggest_float("cutout", 0.0, 0.375, step=0.125),
     )
 
 
@@ -61,7 +50,6 @@ def network(hp: Hyperparameters, size: Size) -> Mapping[str, Any]:
         "hidden_l2": 1e-4 if as_it_was else 0.0,
         "stem_bn_relu": as_it_was,
         "final_bn_relu": not as_it_was,
-        "whiten": hp.stem == "whitened",
         "dropout_scale": hp.dropout_scale,
     }
 
@@ -70,8 +58,8 @@ def plan(hp: Hyperparameters, size: Size) -> Plan:
     return Plan(
         data="cifar10",
         architecture=network(hp, size),
-        recipe=space.recipe(hp, space.RESNET, norm_bias_rate=NORM_BIAS_RATE if hp.stem == "whitened" else 1.0),
-        augmentation=space.ranges(hp, space.RESNET, alternating=hp.flip == "alternating", cutout=hp.cutout),
+        recipe=space.recipe(hp, space.RESNET),
+        augmentation=space.ranges(hp, space.RESNET),
         batch=hp.batch,
     )
 

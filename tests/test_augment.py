@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pytest
 from keras import ops
 
-from objectives.training.augmentation import GREY, SHIFT_AND_FLIP, Augment, Ranges, gather, transforms
+from objectives.training.augmentation import SHIFT_AND_FLIP, Augment, Ranges, gather, transforms
 
 Array = npt.NDArray[np.float32]
 
@@ -48,16 +48,6 @@ def test_the_gather_compiles_under_xla_and_says_so() -> None:
     assert whole.shape == IMAGES.shape and np.abs(whole - IMAGES).max() > 0.1
     assert layer.supports_jit and not Augment(EVERYTHING, seed=1, native=True).supports_jit
     assert not Augment(EVERYTHING, seed=1).supports_jit  # these tests run on TensorFlow's CPU
-
-
-def test_a_grey_square_is_cut_out_of_each_image() -> None:
-    images = np.full((500, 32, 32, 3), 0.25, dtype=np.float32)
-    cut = (_apply(images, Ranges(cutout=0.25)) == GREY).all(axis=-1)
-    assert (_apply(images, Ranges(cutout=0.25))[~cut] == 0.25).all()
-    rows, columns = cut.any(axis=2).sum(axis=1), cut.any(axis=1).sum(axis=1)
-    assert (cut.sum(axis=(1, 2)) == rows * columns).all(), "a square, or what of it lies within the image"
-    assert rows.max() == columns.max() == 8 and rows.min() >= 3
-    assert cut.mean(axis=0).min() > 0, "anywhere"
 
 
 def test_no_ranges_and_inference_change_nothing() -> None:

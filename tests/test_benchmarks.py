@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -31,9 +30,10 @@ def test_the_service_beside_optuna(tmp_path: Path) -> None:
     assert again.stdout == "", "what is there is not measured again"
 
 
-def test_each_lever_is_on_in_half_of_the_runs_beside_as_many_of_each_other() -> None:
+def test_each_lever_was_on_in_half_of_the_runs_beside_as_many_of_each_other() -> None:
     kept = [lever for lever in levers.LEVERS if lever != "silu"]  # which was given up
-    signs = [[1 if row[lever] else -1 for lever in kept] for row in levers.design()]
+    signs = [[2 * int(row[lever]) - 1 for lever in kept] for row in read(levers.TABLE)]
+    assert len(signs) == 16
     columns = list(zip(*signs, strict=True))
     for i, one in enumerate(columns):
         assert sum(one) == 0
@@ -46,25 +46,20 @@ def test_each_lever_is_on_in_half_of_the_runs_beside_as_many_of_each_other() -> 
 def test_what_a_lever_is_worth_is_found_again() -> None:
     worth = dict(zip(levers.LEVERS, (1.5, -0.4, 0.0, 0.3, 0.2, 0.0, -0.1, 0.6), strict=True))
     rows = []
-    for on in levers.design():
-        value = 88 + sum(points for lever, points in worth.items() if on[lever])
-        noise = 0.08 if on["whitening"] == on["batch_256"] else -0.08  # no lever's own
-        rows.append({name: str(int(flag)) for name, flag in on.items()} | {"average_flip": str(value + noise)})
+    for row in read(levers.TABLE):
+        value = 88 + sum(points for lever, points in worth.items() if row[lever] == "1")
+        noise = 0.08 if row["whitening"] == row["batch_256"] else -0.08  # no lever's own
+        rows.append({**row, "average_flip": str(value + noise)})
     found = {lever: (points, half) for lever, points, half in levers.effects(rows)}
     assert all(points == pytest.approx(worth[lever], abs=half) for lever, (points, half) in found.items())
     _, half = found["whitening"]
     assert half == pytest.approx(2.3646 * 0.08 * (16 / 7) ** 0.5 * 2 / 16**0.5, rel=0.1)
 
 
-def test_a_run_of_the_levers(tmp_path: Path) -> None:
-    write_cifar10(tmp_path, train=400, test=10)
-    short = ["--run", "15", "--epochs", "1", "--train-images", "256", "--data-dir", str(tmp_path)]
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.levers", *short], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    found = json.loads(done.stdout.splitlines()[-1])
-    assert set(found) == {*levers.SCORES, "images_per_second"}
-    assert all(0 <= found[name] <= 100 for name in levers.SCORES)
+def test_what_is_said_of_the_levers_is_what_their_table_says() -> None:
+    results = read(levers.TABLE)
+    for name, points, half in [*levers.effects(results), *levers.within(results)]:
+        assert f"- ``{name}``: {points:+.2f} ± {half:.2f}" in str(levers.__doc__), name
 
 
 def test_what_bfloat16_is_worth_is_paired_by_seed() -> None:

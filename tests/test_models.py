@@ -10,8 +10,8 @@ import keras
 import numpy as np
 import pytest
 
-from objectives.data import components, load
-from objectives.models import architecture, cnn, deploy, resnet, transfer, whitening
+from objectives.data import load
+from objectives.models import architecture, cnn, deploy, resnet, transfer
 from objectives.training.augmentation import SHIFT_AND_FLIP, Augment
 from objectives.training.evaluate import evaluate_model
 from objectives.training.model_folder import record_predictions
@@ -162,24 +162,6 @@ def test_freezing_stops_blocks_by_name_and_their_statistics() -> None:
     assert all(layer.trainable for layer in network.layers)
     with pytest.raises(ValueError, match="'head': there are none, stem, block1"):
         transfer.freeze(network, "head")
-
-
-def test_a_whitened_layer_decorrelates_and_is_never_learned() -> None:
-    images = load("digits", Path(), "train").images[:200].astype("float32") / 16
-    images = images - images.mean()
-    network = resnet.build((8, 8, 1), 10, width=4, head=0, whiten=True)
-    whitening.set_kernel(network, components.whitening_kernel(images))
-    layer = network.get_layer(whitening.LAYER)
-    inner = np.asarray(layer(images))[:, 1:-1, 1:-1].reshape(-1, 9)  # no padding in sight
-    covariance = np.cov(inner, rowvar=False)
-    assert np.abs(covariance - np.diag(np.diag(covariance))).max() < 1e-3
-    assert np.diag(covariance)[0] == pytest.approx(1, rel=0.01) and np.diag(covariance).max() < 1.001
-    found = components.whitening_kernel(images).reshape(9, 9)
-    assert (np.take_along_axis(found, np.abs(found).argmax(axis=0)[None], axis=0) > 0).all()
-    for until in ("none", "stem", "block1"):
-        transfer.freeze(network, until)
-        assert layer.trainable_weights == []
-    assert whitening.is_whitened(network) and not whitening.is_whitened(cnn.build((8, 8, 1), 10, width=4, blocks=2))
 
 
 @pytest.fixture

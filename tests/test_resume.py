@@ -18,16 +18,13 @@ from tests.contexts import start
 
 SIZE = {"epochs": 4, "train_images": 320, "validation_images": 80, "width": 4, "batch": 32, "rungs": ()}
 BATCHES = 10
-# Everything that draws or counts is on: dropout, augmentation, warm-up, a plateau, images mirrored by turns.
+# Everything that draws or counts is on: dropout, augmentation, warm-up, a plateau.
 HP: dict[str, dict[str, Any]] = {
     "cnn": {"batch": 32, "dropout_scale": 0.5, "affine": 1.0, "brightness": 0.1, "schedule": "plateau"},
     "resnet": {
         "batch": 32,
         "dropout_scale": 0.5,
         "schedule": "linear",
-        "stem": "whitened",
-        "flip": "alternating",
-        "cutout": 0.25,
     },
 }
 

@@ -8,9 +8,6 @@ import numpy.typing as npt
 
 from objectives.data.dataset import Dataset
 
-_FLIPS = 2**32
-"""Tells the draw of flips from that of an epoch's order."""
-
 
 class Batches(keras.utils.PyDataset):  # type: ignore[misc]
     """Batches of (uint8 images (b, h, w, c), one-hot float32 (b, classes)), for ``fit(..., shuffle=False)``.
@@ -19,8 +16,6 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
     ``epoch`` is set from outside, in a callback's ``on_epoch_begin``; it is never counted here, because ``fit`` peeks
     at batches before the first epoch and calls ``on_epoch_end`` once too early.
 
-    ``alternating`` mirrors every image in each second epoch; in which, is drawn for each. Two epochs then show an image
-    both ways, where flips drawn anew each time show it the same way twice in half of the cases.
     ``drop_last`` leaves out a last batch that is not full, unless it is the only one.
     """
 
@@ -35,7 +30,6 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         seed: int,
         shuffle: bool,
         drop_last: bool = False,
-        alternating: bool = False,
     ) -> None:
         super().__init__()
         if batch < 1 or len(indices) == 0:
@@ -43,7 +37,6 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         self.dataset, self.batch, self.seed, self.shuffle, self.drop_last = dataset, batch, seed, shuffle, drop_last
         self.indices = np.asarray(indices, dtype=np.int64)
         self._one_hot = np.eye(len(dataset.class_names), dtype=np.float32)
-        self._odd = np.random.default_rng((seed, _FLIPS)).integers(0, 2, len(dataset)) if alternating else None
         self._order: tuple[int, npt.NDArray[np.int64]] | None = None
 
     @property
@@ -64,8 +57,4 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
 
     def __getitem__(self, index: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
         chosen = self.order(self.epoch)[index * self.batch : (index + 1) * self.batch]
-        images = self.dataset.images[chosen]
-        if self._odd is not None:
-            mirrored = (self._odd[chosen] + self.epoch) % 2 == 1
-            images[mirrored] = images[mirrored, :, ::-1]
-        return images, self._one_hot[self.dataset.labels[chosen]]
+        return self.dataset.images[chosen], self._one_hot[self.dataset.labels[chosen]]

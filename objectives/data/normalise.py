@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import numpy.typing as npt
 
 from objectives.data.dataset import Dataset
 
 CHUNK = 500
-
-
-def normalised(images: npt.NDArray[np.uint8], mean: Sequence[float], std: Sequence[float]) -> npt.NDArray[np.float32]:
-    """Images (n, h, w, c) as a network takes them, by the ``mean`` and ``std`` of each channel of ``images / 255``."""
-    shown: npt.NDArray[np.float32] = ((images / 255 - np.array(mean)) / np.array(std)).astype(np.float32)
-    return shown
 
 
 def statistics(dataset: Dataset, indices: npt.NDArray[np.int64]) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -10,8 +10,6 @@ from typing import Any
 
 import keras
 
-from objectives.models import whitening
-
 HEAD = "head"
 
 
@@ -30,7 +28,7 @@ def freeze(network: keras.Model, until: str) -> None:
         raise ValueError(f"cannot freeze up to {until!r}: there are none, {', '.join(names[:-1])}")
     frozen = () if until == "none" else names[: names.index(until) + 1]
     for layer in network.layers:
-        layer.trainable = _group(layer) not in frozen and layer.name != whitening.LAYER
+        layer.trainable = _group(layer) not in frozen
 
 
 def load(network: keras.Model, source: Path) -> None:

@@ -10,9 +10,6 @@ from typing import Any
 import keras
 from keras import ops
 
-GREY = 0.5
-"""What a square that is cut out shows: near the mean of natural images."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Ranges:
@@ -21,9 +18,7 @@ class Ranges:
     ``rotation`` and ``shear`` are degrees about the image's centre; ``shift`` is a fraction of height and of width;
     ``zoom`` z scales height and width by 1-z to 1+z, each on its own; ``brightness`` b multiplies by 1-b to 1+b.
     ``flip``: half of the images are mirrored left to right. ``whole_pixels`` rounds shifts, so that shifts and flips
-    alone never blur; all whole shifts of the range are equally likely. ``alternating``: the flips are not drawn here,
-    but each image is mirrored in every second epoch, by ``Batches``. ``cutout`` is the side of a grey square somewhere
-    in the image, as a fraction of its height.
+    alone never blur; all whole shifts of the range are equally likely.
     """
 
     rotation: float = 0.0
@@ -32,9 +27,7 @@ class Ranges:
     shear: float = 0.0
     brightness: float = 0.0
     flip: bool = False
-    alternating: bool = False
     whole_pixels: bool = False
-    cutout: float = 0.0
 
 
 SHIFT_AND_FLIP = Ranges(shift=1 / 16, flip=True, whole_pixels=True)
@@ -76,9 +69,6 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
         if self.ranges.brightness > 0:
             factor = 1 + draws[:, 7] * self.ranges.brightness
             x = ops.clip(x * ops.reshape(factor, (-1, 1, 1, 1)), 0.0, 1.0)
-        if self.ranges.cutout > 0:
-            centres = keras.random.uniform((batch, 2), seed=self.seed_generator)
-            x = ops.where(squares(centres, self.ranges.cutout, height, width), GREY, x)
         return x
 
     def _resample(self, images: Any, transform: Any) -> Any:
@@ -105,7 +95,7 @@ def transforms(draws: Any, ranges: Ranges, height: int, width: int) -> Any:
     """
     angle, shear = draws[:, 0] * math.radians(ranges.rotation), draws[:, 1] * math.radians(ranges.shear)
     zoom_x, zoom_y = (1 + draws[:, i] * ranges.zoom for i in (2, 3))
-    if ranges.flip and not ranges.alternating:
+    if ranges.flip:
         zoom_x = ops.where(draws[:, 6] < 0, -zoom_x, zoom_x)
     shift_x = _shift(draws[:, 4], ranges.shift * width, ranges.whole_pixels)
     shift_y = _shift(draws[:, 5], ranges.shift * height, ranges.whole_pixels)
@@ -118,16 +108,6 @@ def transforms(draws: Any, ranges: Ranges, height: int, width: int) -> Any:
     b2 = centre_y + shift_y - b0 * centre_x - b1 * centre_y
     zero = ops.zeros_like(a0)
     return ops.stack([a0, a1, a2, b0, b1, b2, zero, zero], axis=1)
-
-
-def squares(centres: Any, side: float, height: int, width: int) -> Any:
-    """Centres in 0..1 (b, 2) -> which pixels (b, h, w, 1) lie in the square of this side around them."""
-    rows = ops.reshape(ops.arange(height, dtype="float32"), (1, -1, 1))
-    columns = ops.reshape(ops.arange(width, dtype="float32"), (1, 1, -1))
-    half = side * height / 2
-    y, x = (ops.reshape(centres[:, i], (-1, 1, 1)) for i in (0, 1))
-    inside = (ops.abs(rows + 0.5 - y * height) < half) & (ops.abs(columns + 0.5 - x * width) < half)
-    return ops.expand_dims(inside, -1)
 
 
 def gather(images: Any, transform: Any) -> Any:

@@ -13,12 +13,18 @@ from search.contract import TrialContext, Unusable
 
 @dataclass(frozen=True, kw_only=True)
 class Hyperparameters(space.Training):
-    """How to train, and how much to take over. From scratch the last three do nothing, and are not asked for."""
+    """How to train, and how much to take over. From scratch the last three do nothing, and are not asked for.
 
-    init: str = "source"  # or "scratch"
-    freeze: int = 0  # so many blocks from the input keep the source's weights
-    head_learning_rate: float  # the new head's, as ``learning_rate`` is the backbone's
-    head_warm_epochs: int = 0  # the head learns alone
+    - ``init``: "source" or "scratch"
+    - ``freeze``: 0 to 3 blocks from the input keep the source's weights
+    - ``head_learning_rate``: .05 to 8, log; the new head's, as ``learning_rate`` is the backbone's
+    - ``head_warm_epochs``: 0 to 2 epochs in which the head learns alone
+    """
+
+    init: str = "source"
+    freeze: int = 0
+    head_learning_rate: float
+    head_warm_epochs: int = 0
 
 
 def suggest(trial: space.Suggests) -> Hyperparameters:

@@ -37,8 +37,6 @@ class Recipe:
     schedule: Schedule = "cosine"
     """How the rate falls after the warm-up."""
     warm_up: float = 0.15
-    norm_bias_rate: float = 1.0
-    """The rate of normalisations' biases, as a multiple of the others'."""
     plateau_factor: float = 1.0
     """What the rate is multiplied by where the loss stands still, that of the validation where there is one; 1:
     never."""
@@ -84,17 +82,13 @@ def compile_model(
     peak = peak_rate(recipe, recipe.learning_rate, batch)
     rest = min(recipe.head_warm_epochs, epochs - 1) * steps_per_epoch if recipe.head_learning_rate is not None else 0
     groups = [Group("learning_rate", _optimizer(recipe, model), peak, rest)]
-    chosen: dict[str, Any] = {}
-    if recipe.norm_bias_rate != 1.0:
-        groups.append(Group("norm_bias_rate", _optimizer(recipe, model), peak * recipe.norm_bias_rate, rest))
-        chosen |= {v.path: groups[-1].optimizer for v in network.trainable_variables if v.name == "beta"}
+    backbone = optimizer = groups[0].optimizer
     if recipe.head_learning_rate is not None:
-        head = peak_rate(recipe, recipe.head_learning_rate, batch)
-        groups.append(Group("head_learning_rate", _optimizer(recipe, model), head))
-        chosen |= {v.path: groups[-1].optimizer for v in network.get_layer(transfer.HEAD).trainable_variables}
-    # By the variable itself, not by a pattern over its path: a pattern that matches nothing would go unnoticed.
-    backbone = groups[0].optimizer
-    optimizer = keras.optimizers.MultiOptimizer(lambda v: chosen.get(v.path, backbone)) if chosen else backbone
+        own = _optimizer(recipe, model)
+        groups.append(Group("head_learning_rate", own, peak_rate(recipe, recipe.head_learning_rate, batch)))
+        # By the variable itself, not by a pattern over its path: a pattern that matches nothing would go unnoticed.
+        head = {v.path for v in network.get_layer(transfer.HEAD).trainable_variables}
+        optimizer = keras.optimizers.MultiOptimizer(lambda v: own if v.path in head else backbone)
     loss = keras.losses.CategoricalCrossentropy(label_smoothing=float(recipe.label_smoothing))
     # An object, not its name: that would create its variables in the first step, which is then traced twice.
     accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")

@@ -9,7 +9,7 @@ from search.contract import Size
 
 QUICK = Size(budget=10, epochs=5, rungs=(2,), train_images=6_000, validation_images=2_000)
 """A search on a part of the training images, for two CPU cores."""
-HOUR = Size(budget=16, epochs=6, rungs=(2,), train_images=10_000, validation_images=2_500, refit_epochs=12)
-"""Half of the time for the search, half for a network of a size that is worth keeping, on two CPU cores."""
+HOUR = Size(budget=10, epochs=6, rungs=(2,), train_images=10_000, validation_images=2_500, refit_epochs=12)
+"""A third of the time for the search, two thirds for a network of a size that is worth keeping, on two CPU cores."""
 FULL = Size(budget=100, epochs=30, rungs=(3, 9, 27), refit_epochs=30)
 """A search on every training image that is not a validation image. Other ``epochs`` want other ``refit_epochs``."""

@@ -1,7 +1,20 @@
 """What every CIFAR objective searches of a training: one space that holds the original recipes and what came after.
 
-Names and ranges are those of Optuna's ``suggest`` calls below. Rates are multiples of the optimizer's reference (.1 for
-SGD, .001 for AdamW, at 128 images), shares are of the trial's epochs, so that one space serves every size.
+- ``optimizer``: "sgd", with Nesterov momentum, or "adamw", which without weight decay is Adam
+- ``learning_rate``: .05 to 8, log; the peak as a multiple of the optimizer's reference (.1 for SGD, .001 for AdamW, at
+  128 images)
+- ``momentum``: .8 to .98; with SGD alone
+- ``weight_decay``: 0 to .001, in PyTorch's units for SGD; AdamW shrinks the weights as much
+- ``schedule``: "cosine", "linear" (one cycle), or "plateau" (halved where the loss stands still)
+- ``warm_up``: 0 to .3 of the trial's epochs; not with a plateau
+- ``batch``: 64, 128, 256 or 512 images
+- ``label_smoothing``: 0 to .2
+- ``dropout_scale``: 0 to 1; 1 is the notebook's dropout
+- ``shift``: 0 to .125 of the image's height and width, at most; 1/16 is two pixels
+- ``affine``: 0 to 1 in steps of .25; 1 is the notebook's rotation, zoom and shear, each up to its own range
+- ``brightness``: 0 to .2 in steps of .05; at most so much brighter or darker
+
+Shares are of the trial's epochs, so that one space serves every size.
 """
 
 from __future__ import annotations
@@ -68,18 +81,18 @@ RESNET = Original(
 class Training:
     """How a network is trained, and on what it is shown. Networks add what is theirs."""
 
-    optimizer: str = "sgd"  # with Nesterov momentum; or "adamw", which without weight decay is Adam
-    learning_rate: float  # the peak, in multiples of the optimizer's reference rate
-    momentum: float = 0.9  # SGD's
-    weight_decay: float  # in PyTorch's units for SGD; AdamW shrinks the weights as much; 0: none
-    schedule: str = "cosine"  # or "linear" (one cycle), or "plateau": halved where the loss stands still
-    warm_up: float  # share of the epochs; a plateau needs none
+    optimizer: str = "sgd"
+    learning_rate: float
+    momentum: float = 0.9
+    weight_decay: float
+    schedule: str = "cosine"
+    warm_up: float
     batch: int = 128
     label_smoothing: float
-    dropout_scale: float  # 1 is the notebook's dropout
-    shift: float = 1 / 16  # at most so much of the image's height and width: 2 pixels
-    affine: float = 0.0  # 1: the notebook's rotation, zoom and shear, each up to its own range
-    brightness: float = 0.0  # at most so much brighter or darker
+    dropout_scale: float
+    shift: float = 1 / 16
+    affine: float = 0.0
+    brightness: float = 0.0
 
 
 class Suggests(Protocol):
@@ -131,8 +144,8 @@ def recipe(hp: Training, original: Original, **more: Any) -> Recipe:
     )
 
 
-def ranges(hp: Training, original: Original, **more: Any) -> Ranges:
-    """Where ``affine`` is 0, whole pixels are shifted: nothing blurs. ``more``: fields of Ranges."""
+def ranges(hp: Training, original: Original) -> Ranges:
+    """Where ``affine`` is 0, whole pixels are shifted: nothing blurs."""
     return Ranges(
         rotation=original.rotation * hp.affine,
         shift=hp.shift,
@@ -141,5 +154,4 @@ def ranges(hp: Training, original: Original, **more: Any) -> Ranges:
         brightness=hp.brightness,
         flip=True,
         whole_pixels=hp.affine == 0,
-        **more,
     )

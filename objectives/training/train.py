@@ -12,8 +12,7 @@ import numpy.typing as npt
 
 from objectives.data import Cut, Dataset, cut, load, statistics
 from objectives.data.batches import Batches
-from objectives.data.components import kernel_for
-from objectives.models import architecture, deploy, transfer, whitening
+from objectives.models import architecture, deploy, transfer
 from objectives.training import model_folder
 from objectives.training.augmentation import Augment
 from objectives.training.backend import prepare
@@ -41,8 +40,6 @@ def train_plan(plan: Plan, hyperparameters: Any, context: TrialContext) -> float
     images = _refit_images(dataset, parts, context.size) if context.refit else parts.train
     mean, std = statistics(dataset, images)
     network = _network(plan, dataset, context.size)
-    if plan.source is None and whitening.is_whitened(network):
-        whitening.set_kernel(network, kernel_for(dataset, images, mean, std))
     batch = plan.batch or context.size.batch
     fitted = fit(
         deploy.trained(network, mean, std, Augment(plan.augmentation, seed=context.seed)),
@@ -55,7 +52,6 @@ def train_plan(plan: Plan, hyperparameters: Any, context: TrialContext) -> float
             seed=context.seed,
             shuffle=True,
             drop_last=True,
-            alternating=plan.augmentation.flip and plan.augmentation.alternating,
         ),
         None if context.refit else _in_order(dataset, parts.validation),
         context=context,
