@@ -825,10 +825,11 @@ def test_an_idle_worker_asks_ever_less_often(storage_url: str, tmp_path: Path) -
 def test_a_trial_costs_as_much_beside_thousands_of_closed_ones(storage_url: str, tmp_path: Path) -> None:
     """Statements, and connections at once: two at the most."""
     counts = []
+    seldom = replace(SETTINGS, lease=60, renew=60)  # a renewal more or less would be the machine's speed
     for closed in (5, 2000):
         study = new_study(storage_url, budget=3)
         closed_trials(storage_url, study, closed)
-        worker = worker_on(storage_url, study, tmp_path)
+        worker = worker_on(storage_url, study, tmp_path, settings=seldom)
         with Statements(storage_url) as statements:
             worker.work([study.key])
         worker.close()
