@@ -25,13 +25,13 @@ accuracy, with 95 % intervals; "deleted" is what the objectives had until then:
 from __future__ import annotations
 
 import argparse
-import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from scipy.stats import t
 
+from benchmarks.intervals import paired
 from benchmarks.table import read
 
 TABLE = Path(__file__).with_name("levers.csv")
@@ -56,12 +56,7 @@ def effects(results: Sequence[Mapping[str, str]]) -> list[tuple[str, float, floa
 
 def within(results: Sequence[Mapping[str, str]]) -> list[tuple[str, float, float]]:
     """(what was done, points gained over plain in the same run, half of the 95 % interval)."""
-    found = []
-    for name in WITHIN:
-        gains = [float(row[name]) - float(row["plain"]) for row in results]
-        half = t.ppf(0.975, len(gains) - 1) * statistics.stdev(gains) / len(gains) ** 0.5
-        found.append((name, statistics.fmean(gains), float(half)))
-    return found
+    return [(name, *paired([float(row[name]) - float(row["plain"]) for row in results])) for name in WITHIN]
 
 
 def main() -> None:

@@ -22,10 +22,9 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
-from scipy.stats import t
-
 from benchmarks.children import answer, for_each
 from benchmarks.context import BenchmarkContext
+from benchmarks.intervals import paired
 from benchmarks.table import append, read
 from search.child.hardware import has_bfloat16, processor
 from search.studies.provenance import code_hash, revision
@@ -78,8 +77,7 @@ def difference(results: Sequence[Mapping[str, str]]) -> tuple[float, float, int]
         for seed in seeds
         if all((seed, precision) in scores for precision in PRECISIONS)
     ]
-    half = t.ppf(0.975, len(gains) - 1) * statistics.stdev(gains) / len(gains) ** 0.5
-    return statistics.fmean(gains), half, len(gains)
+    return *paired(gains), len(gains)
 
 
 def _say(results: Sequence[Mapping[str, str]]) -> None:

@@ -20,7 +20,7 @@ from search.commands.refit import refit_winner
 from search.contract import Devices, Size, size_from_json
 from search.database.leases import Spent
 from search.errors import SearchError
-from search.rules.devices import children_by_default, share
+from search.rules.devices import children_by_default, is_better_alone, share
 from search.studies.create import create
 from search.worker.loop import Worker
 from tests import light
@@ -54,6 +54,22 @@ def test_cores_and_gpus_are_divided() -> None:
     assert share(3, (), 8) == [Devices(3), Devices(3), Devices(2)]
     assert share(2, (), 1) == [Devices(1)] * 2
     assert share(2, ("0", "1", "2"), 8) == [Devices(4, ("0", "2")), Devices(4, ("1",))]
+
+
+@pytest.mark.parametrize(
+    ("one", "only_trial", "others_run", "alone"),
+    [
+        (Devices(1), True, False, True),
+        (Devices(1), False, False, False),
+        (Devices(1), True, True, False),
+        (Devices(4, ("0",)), True, False, False),
+    ],
+)
+def test_only_what_has_nothing_beside_it_is_given_all_cores(
+    one: Devices, only_trial: bool, others_run: bool, alone: bool
+) -> None:
+    """What runs is not sent away for it, and on a GPU it needs no more of them."""
+    assert is_better_alone(one, only_trial=only_trial, others_run=others_run) == alone
 
 
 @pytest.mark.parametrize(

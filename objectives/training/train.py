@@ -67,7 +67,13 @@ def train_plan(plan: Plan, hyperparameters: Any, context: TrialContext) -> float
             history=fitted.history,
             hyperparameters=parameters(hyperparameters),
             training=_training(plan, context, dataset, parts, fitted)
-            | {"train_images": len(images), "mean": mean, "std": std, "parameters": network.count_params()},
+            | {
+                "batch": batch,
+                "train_images": len(images),
+                "mean": mean,
+                "std": std,
+                "parameters": network.count_params(),
+            },
         )
     return fitted.value
 
@@ -115,7 +121,6 @@ def _training(plan: Plan, context: TrialContext, dataset: Dataset, parts: Cut, f
         "architecture": dict(plan.architecture),
         "recipe": dataclasses.asdict(plan.recipe),
         "augmentation": dataclasses.asdict(plan.augmentation),
-        "batch": plan.batch or context.size.batch,
         "transferred": plan.source is not None,
         "frozen_blocks": plan.freeze,
         "number": context.number,

@@ -27,6 +27,6 @@ def share(children: int, gpus: Sequence[str], cores: int) -> list[Devices]:
     ]
 
 
-def gains_alone(one: Devices) -> bool:
-    """Whether a trial that nothing is to run beside is faster for having all cores. With a GPU it needs no more."""
-    return not one.gpus
+def is_better_alone(one: Devices, *, only_trial: bool, others_run: bool) -> bool:
+    """Whether a trial is to have all cores, and nothing beside it meanwhile. With a GPU it needs no more of them."""
+    return only_trial and not others_run and not one.gpus

@@ -26,7 +26,7 @@ from search.child.seat import Seat
 from search.database.fence import FencedStorage
 from search.database.leases import Lease
 from search.errors import SearchError
-from search.rules.devices import gains_alone
+from search.rules.devices import is_better_alone
 from search.rules.failures import gives_up
 from search.rules.waiting import is_late
 from search.settings import DEFAULTS, Settings
@@ -226,9 +226,9 @@ class Worker:
 
     def _is_to_be_alone(self, lease: Lease, seat: Seat) -> bool:
         """What ran out of memory beside others; and a refit, or another that is its study's only trial."""
-        if lease.alone or self.trials or not gains_alone(seat.devices):
-            return lease.alone  # what runs already is not sent away for it
-        return self.storage.leases.budget(lease.study_key) == 1
+        others = bool(self.trials)
+        only = not others and self.storage.leases.budget(lease.study_key) == 1  # asked only where it matters
+        return lease.alone or is_better_alone(seat.devices, only_trial=only, others_run=others)
 
     def _claim(self, seat: Seat, keys: Sequence[str]) -> None:
         lease = self.claims.claim(seat, self.joined, keys)
