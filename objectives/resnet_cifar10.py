@@ -1,7 +1,7 @@
 """A residual network on CIFAR-10: how it is trained matters far more than how it is built.
 
 ``quick`` (width 16, 0.6 M parameters) searches on 6,000 images and trains the winner on all 50,000: about 87 % on the
-test part, 25 minutes on two cores. ``full`` (width 64, 10 M parameters) wants a GPU.
+test part, 20 minutes on two slow cores. ``full`` (width 64, 10 M parameters) wants a GPU.
 
 Searched is ``space.Training`` (its names and ranges are there), and of the network:
 
