@@ -177,8 +177,12 @@ class Objective:
 
     def _point(self, name: str) -> dict[str, Any]:
         if name not in self.points:
-            there = f"there are {', '.join(self.points)}" if self.points else "this objective names none"
-            raise SearchError(f"no point is called {name!r}: {there}. Give one of them, or leave FIRST out.")
+            there = (
+                f"there are {', '.join(self.points)}. Give one of them, or leave"
+                if self.points
+                else "this objective names none. Leave"
+            )
+            raise SearchError(f"no point is called {name!r}: {there} FIRST out.")
         return parameters(self.points[name])
 
     def __call__(self, trial: BaseTrial) -> float:

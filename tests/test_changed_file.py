@@ -67,6 +67,8 @@ def test_an_edited_function_is_refused_until_somebody_says_yes(capsys: Said, sto
         (trial.params["x"] - wanted) ** 2 for trial, wanted in zip(found, (2, 2, 3, 3), strict=True)
     ]
     run("--trials", "5")
+    assert list(json.loads(Path("exports/mine/report.json").read_text())["chosen"]["of_another_file"]) == list("234")
+    assert "trials 2, 3, 4 ran another version" in Path("exports/mine/report.md").read_text()
     mine.write_text(MINE)
     assert f"the content {short(OTHER)}, here it is {short(MINE)}. " in refused(capsys, "run", "mine", "--trials", "6")
 

@@ -78,9 +78,9 @@ def a_study(url: str, reference: str = LIGHT, name: str = "light", **more: Any) 
         (("run", "x.refit", "--objective", LIGHT), "'x.refit' cannot name a study: .*not ending in .refit"),
         (
             ("run", "x", "--trials", "-3"),
-            "argument --trials: needs a whole number of at least 1, '-3' was given. See: ",
+            "argument --trials: needs a whole number of at least 0, '-3' was given. See: ",
         ),
-        (("run", "x", "--trials", "many"), "argument --trials: needs a whole number of at least 1, 'many' was given"),
+        (("run", "x", "--trials", "many"), "argument --trials: needs a whole number of at least 0, 'many' was given"),
         (("run", "x", "--children", "0"), "argument --children: needs a whole number of at least 1, '0' was given"),
         (("run", "x", "--timeout", "soon"), "argument --timeout: needs a time such as 90s, .*'soon' was given"),
         (("run", "x", "--lease", "-1s"), "argument --lease: "),

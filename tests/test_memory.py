@@ -118,7 +118,11 @@ def test_a_second_kill_with_nothing_beside_it_is_the_hyperparameters_fault(
 
 def test_two_that_die_at_once_are_both_tried_alone(storage_url: str, tmp_path: Path) -> None:
     study, kernel = new_study(storage_url, budget=2, epochs=3), Kernel(tmp_path / "cgroup")
-    once = '(mine := once.with_name(f"once-{context.number}")).exists() is False and mine.touch() is None'
+    both = 'all(once.with_name(f"once-{number}").exists() for number in (0, 1))'
+    waits = f"[time.sleep(0.02) for _ in iter(lambda: {both}, True)] is not None"  # on a slow machine one begins late
+    once = (
+        f'(mine := once.with_name(f"once-{{context.number}}")).exists() is False and mine.touch() is None and {waits}'
+    )
     said = work(storage_url, replace(study, objective=objective(tmp_path, kernel, once)), tmp_path, kernel)
     assert sum("perhaps for memory" in line for line in said) == 2
     assert check(storage_url, study, 2) == []

@@ -50,6 +50,7 @@ REPORT: dict[str, Any] = {
             None,
         ],
         "control": {"number": 1, "state": "complete", "value": 0.5},
+        "of_another_file": {},
     },
     "data": {"name": "cifar10", "train": 6000},
     "source": None,
@@ -93,8 +94,13 @@ def test_a_page_with_a_test() -> None:
     assert "| `learning_rate` | 0.123457 |" in page and "| `units` | 5 |" in page
     assert "![Confusion matrix](confusion_matrix.png)" in page and "learning_curve.png" not in page
     assert f"- `model.keras`: SHA-256 `{'ab' * 32}`, 362026 parameters" in page
-    assert "revision unknown" in page
+    assert "revision unknown" in page and "ran another version" not in page
     assert page.endswith("\n") and "None" not in page and "\n\n\n" not in page
+
+
+def test_what_was_trained_without_a_search_says_how_long() -> None:
+    page = markdown({**REPORT, "trial": None, "value": None, "validation": None}, IMAGES, [])
+    assert "\n\nTest is of what was trained without a search (50,000 images, 8 epochs).\n\n" in page
 
 
 def test_a_page_without_one_does_not_pretend() -> None:

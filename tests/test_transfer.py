@@ -58,6 +58,17 @@ def test_check_searches_no_source(tmp_path: Path) -> None:
     assert not (tmp_path / "exports").exists()
 
 
+def test_a_source_that_somebody_mistyped_is_not_searched(tmp_path: Path) -> None:
+    assert search(tmp_path, "run", "light", "--objective", LIGHT, "--trials", "0").status == 0
+    refused = search(tmp_path, "run", "mine", "--objective", heir(tmp_path), "--source", "lihgt")
+    assert (refused.status, refused.err) == (
+        1,
+        "search: there is no study 'lihgt' to begin from (there: light). Search it first: make search "
+        "STUDY=lihgt OBJECTIVE=light, or name another: SOURCE=…\n",
+    )
+    assert "mine" not in search(tmp_path, "status").out
+
+
 @pytest.mark.parametrize("source", [(), ("--source", "none")])
 def test_what_takes_no_source_needs_none(tmp_path: Path, source: tuple[str, ...]) -> None:
     ran = search(tmp_path, "run", "light", "--objective", LIGHT, "--trials", "1", "--no-refit", *source)
@@ -74,5 +85,6 @@ def test_a_source_of_another_width_is_refused_before_anything_is_made(tmp_path: 
     assert refused.status == 1
     assert refused.err.startswith(
         "search: the source study 'light' has networks of width 1, size quick here has 2. Search one of that size: "
+        "make search STUDY=light_quick OBJECTIVE=light SIZE=quick, then name it: SOURCE=light_quick"
     )
     assert "mine" not in search(tmp_path, "status").out

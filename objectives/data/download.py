@@ -44,6 +44,11 @@ def find_or_download(layout: Layout, data_dir: Path) -> None:
         raise _nothing(layout, data_dir, url, reason)
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SearchError(
+            f"no {layout.title} in {data_dir}, which cannot be made ({error.strerror}): set DATA_DIR"
+        ) from error
+    try:
         with _one_at_a_time(data_dir / ".download.lock"):
             if missing(layout, data_dir):
                 _fetch(layout, data_dir, url)

@@ -117,18 +117,18 @@ _CHILDREN = (
 _CHANGED = "your own objective's file was edited on purpose: go on with it as it is here"
 
 
-def _count(text: str) -> int:
+def _count(text: str, least: int = 1) -> int:
     try:
         value = int(text)
     except ValueError:
-        value = 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"needs a whole number of at least 1, {text!r} was given")
+        value = least - 1
+    if value < least:
+        raise argparse.ArgumentTypeError(f"needs a whole number of at least {least}, {text!r} was given")
     return value
 
 
 def _trials(text: str) -> int:
-    return 0 if text.strip() == "0" else _count(text)
+    return _count(text, least=0)
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -217,7 +217,9 @@ def _searching(parser: argparse.ArgumentParser, *, objective: bool = True) -> No
         parser.add_argument("--objective", metavar="OBJECTIVE", help="a name in objectives/ or a .py file")
     parser.add_argument("--size", help=f"quick, hour or full; default {SIZE}")
     parser.add_argument("--epochs", type=_count, metavar="N", help="of a whole trial and of the refit")
-    parser.add_argument("--train-size", type=_count, metavar="N", help="training images of a trial")
+    parser.add_argument(
+        "--train-size", type=_count, metavar="N", help="training images of a trial, and fewer for the refit"
+    )
     parser.add_argument("--first", type=_names, metavar="NAMES", help="points of the objective to try first: A or A,B")
     parser.add_argument("--source", metavar="STUDY", help="where transfer begins; none: from scratch")
     parser.add_argument(
@@ -242,5 +244,7 @@ def _machine(parser: argparse.ArgumentParser) -> None:
 
 def _data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--data-dir", metavar="DIR", help=f"where the data sets lie, or are downloaded to; default {DATA}/"
+        "--data-dir",
+        metavar="DIR",
+        help=f"where the data sets lie, or are downloaded to (or SEARCH_DATA_DIR); default {DATA}/",
     )

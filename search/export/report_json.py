@@ -17,7 +17,7 @@ from search.export.scores import Scores
 from search.studies.attributes import own
 from search.studies.provenance import revision
 from search.studies.study import Study
-from search.studies.trials import TrialRow, all_trials, attributes, best_trial, parameters
+from search.studies.trials import TrialRow, all_trials, attributes, best_trial, of_another_file, parameters
 from search.studies.winner import Winner
 
 
@@ -29,7 +29,7 @@ def report(engine: sa.Engine, winner: Winner, scores: Scores, looks: Mapping[str
     return {
         "study": study.name,
         "objective": study.objective,
-        "size": {"name": study.size_name, **study.definition["size"]},
+        "size": {"name": study.size_name, **study.definition["size"], "budget": Leases(engine).budget(study.key)},
         "trial": best.number if best else None,
         "metric": study.definition["metric"],
         "direction": study.definition["direction"],
@@ -73,6 +73,7 @@ def _chosen(engine: sa.Engine, study: Study) -> dict[str, Any]:
         else "not at all, this is what one would train unsearched",
         "first": first,
         "control": _control(first, study.definition.get("without_source") or {}),
+        "of_another_file": of_another_file(engine, study),
     }
 
 

@@ -82,7 +82,7 @@ def _scores(report: Report, shown: Shown) -> str:
             rows.append([number.title, *("" if value is None else formatted(value, unit) for value in values)])
     if not rows:
         return ""
-    note = f"\n\n{_spent(report, shown)}" if len(columns) == 2 and report["exported"] == "refit" else ""
+    note = f"\n\n{_spent(report, shown)}" if report["test"] and report["exported"] == "refit" else ""
     return "## Scores\n\n" + _table(["", *columns], rows) + note
 
 
@@ -96,6 +96,8 @@ def _spent(report: Report, shown: Shown) -> str:
     searched = (report["data"] or {}).get("train")
     small = f" ({searched:,} {shown.examples}, {size['epochs']} epochs)" if searched else ""
     large = f" ({trained:,} {shown.examples}, {size['refit_epochs']} epochs)" if trained else ""
+    if not report["validation"]:
+        return f"Test is of what was trained without a search{large}."
     return (
         f"Validation is of the trial chosen{small}; test is of the refit{large}, which has seen the validation "
         f"{shown.examples}."
@@ -117,6 +119,11 @@ def _chosen(report: Report) -> str:
         lines.append(
             f"- from scratch at equal budget (the control), "
             f"trial {chosen['control']['number']}: {_value(chosen['control'])}"
+        )
+    if others := chosen["of_another_file"]:
+        lines.append(
+            f"- the objective's file was changed during the search: trials {', '.join(map(str, others))} ran another "
+            "version than the study was created with, and their values may be of something else"
         )
     source = report["source"]
     if source:

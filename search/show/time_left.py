@@ -25,11 +25,14 @@ def estimate(size: Size, study: Study, cores: int) -> float:
 
 
 def images(size: Size, study: Study) -> tuple[int, int]:
-    """Those of a trial, and those of the refit."""
+    """Those of a trial, and those of the refit; no more than there are, where it is known how many."""
     data = study.definition.get("data") or {}
     every = int(data.get("images", 0))
-    train = size.train_images or max(0, every - size.validation_images)
-    return min(train, every) if every else train, size.refit_images or every
+    if not every:
+        return size.train_images or 0, size.refit_images or 0
+    # As many as the study's own cut left, which may be more than another size would ask for.
+    others = every - min(size.validation_images, int(data.get("validation", size.validation_images)))
+    return min(size.train_images or others, others), min(size.refit_images or every, every)
 
 
 def seconds_left(study: Study, progress: Progress, running: Sequence[LeasedTrial]) -> float | None:

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from search.database.optuna_tables import PARAMS, REPORTS, SYSTEM_ATTRIBUTES, TRIAL_ATTRIBUTES, TRIALS, VALUES
 from search.database.tables import LEASES
 from search.rules.best import best, is_feasible
-from search.studies.attributes import PRUNED_BY, named
+from search.studies.attributes import OTHER_FILE, PRUNED_BY, named
 from search.studies.study import Study
 
 _LOOKED_AT = 50
@@ -136,13 +136,24 @@ def attributes(engine: sa.Engine, trial: TrialRow) -> dict[str, Any]:
 
 def not_by_the_pruner(engine: sa.Engine, study: Study) -> set[int]:
     """The ids of those trials that were pruned by something else: out of memory, NaN, their own function."""
-    query = (
-        sa.select(TRIAL_ATTRIBUTES.c.trial_id, TRIAL_ATTRIBUTES.c.value_json)
-        .join(TRIALS, TRIALS.c.trial_id == TRIAL_ATTRIBUTES.c.trial_id)
-        .where(TRIALS.c.study_id == study.study_id, TRIAL_ATTRIBUTES.c.key == named(PRUNED_BY))
-    )
     with engine.connect() as connection:
-        return {row.trial_id for row in connection.execute(query) if json.loads(row.value_json) != "pruner"}
+        rows = list(connection.execute(_attribute(study, PRUNED_BY)))
+    return {row.trial_id for row in rows if json.loads(row.value_json) != "pruner"}
+
+
+def of_another_file(engine: sa.Engine, study: Study) -> dict[int, str]:
+    """By number those that ran other content of the objective's own file than the study was created with: which."""
+    with engine.connect() as connection:
+        rows = list(connection.execute(_attribute(study, OTHER_FILE).order_by(TRIALS.c.number)))
+    return {row.number: json.loads(row.value_json) for row in rows}
+
+
+def _attribute(study: Study, name: str) -> sa.Select[Any]:
+    return (
+        sa.select(TRIAL_ATTRIBUTES.c.trial_id, TRIALS.c.number, TRIAL_ATTRIBUTES.c.value_json)
+        .join(TRIALS, TRIALS.c.trial_id == TRIAL_ATTRIBUTES.c.trial_id)
+        .where(TRIALS.c.study_id == study.study_id, TRIAL_ATTRIBUTES.c.key == named(name))
+    )
 
 
 def reports(engine: sa.Engine, trial: TrialRow) -> dict[int, float | None]:

@@ -18,7 +18,7 @@ from search.database.leases import Entry, Lease, LeaseLost
 from search.rules import pruning
 from search.rules.best import is_feasible
 from search.rules.pruning import PrunedBy
-from search.studies.attributes import PRUNED_BY, named, own
+from search.studies.attributes import OTHER_FILE, PRUNED_BY, named, own
 from search.studies.optuna_study import as_optuna
 from search.worker.joined_study import JoinedStudy
 from search.worker.new_trial import trial_of
@@ -61,8 +61,8 @@ class Reports:
 
     def note(self, change: str | None) -> None:
         """Beside the trial: its objective's file is not what the study was created with. Can be done again."""
-        if change and self.trial().user_attrs.get(named("file")) != change:
-            self.trial().set_user_attr(named("file"), change)
+        if change and self.trial().user_attrs.get(named(OTHER_FILE)) != change:
+            self.trial().set_user_attr(named(OTHER_FILE), change)
 
     def forget(self) -> None:
         """After the database was away: what Optuna remembers may not be what is stored, and is read anew."""
