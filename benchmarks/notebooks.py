@@ -76,10 +76,11 @@ RUNS = {
 }
 
 
-def train(name: str, run: Run, given: argparse.Namespace) -> dict[str, Any]:
+def train(name: str, given: argparse.Namespace) -> dict[str, Any]:
     """From where it stands to its test figures; the report of its export. What it begins from comes first."""
-    if run.source:
-        train(run.source, RUNS[run.source], given)
+    source = RUNS[name].source
+    if source:
+        train(source, given)
     folder = given.folder
     folder.mkdir(parents=True, exist_ok=True)
     place = ["--storage", f"sqlite:///{folder}/notebooks.db", "--data-dir", str(given.data_dir.resolve())]
@@ -89,7 +90,7 @@ def train(name: str, run: Run, given: argparse.Namespace) -> dict[str, Any]:
     if "quick" in flags or given.train_images:
         flags += ["--train-size", str(given.train_images or _nine_tenths(name, given.data_dir))]
     begin = ["run", _study(name, given), "--objective", name, "--first", "NOTEBOOK", "--trials", "1", "--no-refit"]
-    _search(folder, *begin, *flags, *(["--source", _study(run.source, given)] if run.source else []), *place)
+    _search(folder, *begin, *flags, *(["--source", _study(source, given)] if source else []), *place)
     _search(folder, "export", _study(name, given), "--test", *place)
     found: dict[str, Any] = json.loads((folder / "exports" / _study(name, given) / "report.json").read_text())
     return found
@@ -180,7 +181,7 @@ def main() -> None:
 
     for name in given.runs:
         if name not in {row["run"] for row in there()}:
-            row = result(name, train(name, RUNS[name], given), given.width)
+            row = result(name, train(name, given), given.width)
             at = {"date": date.today().isoformat(), "revision": (revision() or "unknown")[:12]}
             append(given.table, FIELDS, [at | row])
     say(there())

@@ -21,7 +21,9 @@ from search.contract import Devices, Size, size_from_json
 from search.database.leases import Spent
 from search.errors import SearchError
 from search.rules.devices import children_by_default, is_better_alone, share
+from search.show.time_left import images
 from search.studies.create import create
+from search.studies.study import Study
 from search.worker.loop import Worker
 from tests import light
 from tests.commands import LIGHT, search, until
@@ -70,6 +72,21 @@ def test_only_what_has_nothing_beside_it_is_given_all_cores(
 ) -> None:
     """What runs is not sent away for it, and on a GPU it needs no more of them."""
     assert is_better_alone(one, only_trial=only_trial, others_run=others_run) == alone
+
+
+def test_images_are_counted_as_the_cut_leaves_them() -> None:
+    """Of the study's own size as it was cut, of another as it would be; never more than there are."""
+    data = {"images": 1_437, "train": 1_157, "validation": 280}
+    asked = Size(budget=1, epochs=1, train_images=100_000, refit_images=100_280, validation_images=300)
+    definition = {"size": dataclasses.asdict(asked), "data": data}
+    study = Study("s", 1, "key", "objective", definition, 0, 0, None, "code", "quick")
+    assert images(asked, study) == (1_157, 1_437)
+    assert images(dataclasses.replace(asked, train_images=None, refit_images=None), study) == (1_157, 1_437)
+    assert images(dataclasses.replace(asked, train_images=600, refit_images=900), study) == (600, 900)
+    full = Size(budget=1, epochs=1, validation_images=400)
+    assert images(full, study) == (1_037, 1_437)
+    assert images(dataclasses.replace(full, validation_images=5_000), study) == (0, 1_437)
+    assert images(full, dataclasses.replace(study, definition={"size": dataclasses.asdict(asked)})) == (0, 0)
 
 
 @pytest.mark.parametrize(

@@ -30,10 +30,16 @@ class Kernel:
         self.kills = partial(out_of_memory_kills, folder, self.own)
 
 
-def objective(folder: Path, kernel: Kernel, dies: str) -> str:
-    """The light one, which says when it begins and ends, and kills itself where ``dies`` holds."""
+def objective(folder: Path, kernel: Kernel, dies: str, *, begin_together: int = 1) -> str:
+    """The light one, which says when it begins and ends, and kills itself where ``dies`` holds.
+
+    Each waits until so many have begun: on a slow machine one begins late.
+    """
     before = "    epochs = context.size.refit_epochs if"
     hog = f"""    once, note = Path({str(folder / "once")!r}), Path({str(folder / "note")!r}).open("a")
+    once.with_name(f"begun-{{context.number}}").touch()
+    while len(list(once.parent.glob("begun-*"))) < {begin_together}:
+        time.sleep(0.02)
     print(context.number, "begins", time.monotonic(), file=note, flush=True)
     if {dies}:
         once.touch()
@@ -118,12 +124,9 @@ def test_a_second_kill_with_nothing_beside_it_is_the_hyperparameters_fault(
 
 def test_two_that_die_at_once_are_both_tried_alone(storage_url: str, tmp_path: Path) -> None:
     study, kernel = new_study(storage_url, budget=2, epochs=3), Kernel(tmp_path / "cgroup")
-    both = 'all(once.with_name(f"once-{number}").exists() for number in (0, 1))'
-    waits = f"[time.sleep(0.02) for _ in iter(lambda: {both}, True)] is not None"  # on a slow machine one begins late
-    once = (
-        f'(mine := once.with_name(f"once-{{context.number}}")).exists() is False and mine.touch() is None and {waits}'
-    )
-    said = work(storage_url, replace(study, objective=objective(tmp_path, kernel, once)), tmp_path, kernel)
+    once = '(mine := once.with_name(f"once-{context.number}")).exists() is False and mine.touch() is None'
+    file = objective(tmp_path, kernel, once, begin_together=2)
+    said = work(storage_url, replace(study, objective=file), tmp_path, kernel)
     assert sum("perhaps for memory" in line for line in said) == 2
     assert check(storage_url, study, 2) == []
     (_, _, end), (_, begin, _) = sorted(runs(tmp_path), key=lambda run: run[1])

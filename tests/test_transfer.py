@@ -63,8 +63,7 @@ def test_a_source_that_somebody_mistyped_is_not_searched(tmp_path: Path) -> None
     refused = search(tmp_path, "run", "mine", "--objective", heir(tmp_path), "--source", "lihgt")
     assert (refused.status, refused.err) == (
         1,
-        "search: there is no study 'lihgt' to begin from (there: light). Search it first: make search "
-        "STUDY=lihgt OBJECTIVE=light, or name another: SOURCE=…\n",
+        "search: there is no study 'lihgt' in this database (there: light, light.refit). Did you mean 'light'?\n",
     )
     assert "mine" not in search(tmp_path, "status").out
 

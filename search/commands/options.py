@@ -218,7 +218,10 @@ def _searching(parser: argparse.ArgumentParser, *, objective: bool = True) -> No
     parser.add_argument("--size", help=f"quick, hour or full; default {SIZE}")
     parser.add_argument("--epochs", type=_count, metavar="N", help="of a whole trial and of the refit")
     parser.add_argument(
-        "--train-size", type=_count, metavar="N", help="training images of a trial, and fewer for the refit"
+        "--train-size",
+        type=_count,
+        metavar="N",
+        help="training images of a trial; the refit has them and the validation images",
     )
     parser.add_argument("--first", type=_names, metavar="NAMES", help="points of the objective to try first: A or A,B")
     parser.add_argument("--source", metavar="STUDY", help="where transfer begins; none: from scratch")

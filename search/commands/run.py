@@ -24,8 +24,8 @@ from search.studies.compare import refuse_other_flags
 from search.studies.create import create, new_key, raise_budget, refuse_name
 from search.studies.objective_file import objective_reference
 from search.studies.stop import last_stop, let_go_on
-from search.studies.study import Study, all_studies, find
-from search.studies.transfer import copy_source, find_source, refuse_other_width, unknown_source, wanted_source
+from search.studies.study import Study, existing, find
+from search.studies.transfer import copy_source, find_source, refuse_other_width, wanted_source
 from search.studies.winner import Winner, find_winner
 from search.worker.signals import take_signals
 
@@ -162,8 +162,7 @@ def _source(
     if begun is not None:
         refuse_other_width(begun, declared, options.size or SIZE)
     elif name != declared["needs"]:  # a name that somebody typed, and may have mistyped
-        names = [study.name for study in all_studies(machine.storage.engine) if not study.refit]
-        raise unknown_source(name, declared, names)
+        existing(machine.storage.engine, name)
     if winner is not None:
         return winner
     machine.screen.say(f"{name} has no model to begin from yet, so it is searched first")

@@ -30,8 +30,10 @@ def images(size: Size, study: Study) -> tuple[int, int]:
     every = int(data.get("images", 0))
     if not every:
         return size.train_images or 0, size.refit_images or 0
-    # As many as the study's own cut left, which may be more than another size would ask for.
-    others = every - min(size.validation_images, int(data.get("validation", size.validation_images)))
+    # The study's own cut may have found fewer to validate on than its size asks for.
+    own = size.validation_images == study.size.validation_images
+    held_out = int(data.get("validation", size.validation_images)) if own else size.validation_images
+    others = max(0, every - held_out)
     return min(size.train_images or others, others), min(size.refit_images or every, every)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,26 +45,19 @@ def no_source(name: str) -> SearchError:
     )
 
 
-def unknown_source(name: str, declared: Mapping[str, Any], names: Sequence[str]) -> SearchError:
-    """For a SOURCE that is no study."""
-    return SearchError(
-        f"there is no study {name!r} to begin from (there: {', '.join(names) or 'none yet'}). Search it first: "
-        f"make search STUDY={name} OBJECTIVE={declared['needs']}, or name another: SOURCE=…"
-    )
-
-
 def refuse_other_width(source: Study, declared: Mapping[str, Any], size_name: str) -> None:
     """SearchError where the source's network is wider or narrower than this definition's."""
-    has, wants, needs = source.size.width, declared["size"]["width"], declared["needs"]
-    # A study of another objective may have no such network in any size.
-    objective = source.objective if source.size_name != size_name else needs
-    other = f"{source.name if source.size_name != size_name else needs}_{size_name}"
-    if has != wants:
-        raise SearchError(
-            f"the source study {source.name!r} has networks of width {has}, size {size_name} here has {wants}. "
-            f"Search one of that size: make search STUDY={other} OBJECTIVE={objective} SIZE={size_name}, "
-            f"then name it: SOURCE={other}"
-        )
+    has, wants = source.size.width, declared["size"]["width"]
+    if has == wants:
+        return
+    name, objective = source.name, source.objective
+    if source.size_name == size_name:  # that objective has no such network
+        name = objective = declared["needs"]
+    raise SearchError(
+        f"the source study {source.name!r} has networks of width {has}, size {size_name} here has {wants}. "
+        f"Search one of that size: make search STUDY={name}_{size_name} OBJECTIVE={objective} SIZE={size_name}, "
+        f"then name it: SOURCE={name}_{size_name}"
+    )
 
 
 def copy_source(storage: FencedStorage, source: Winner, key: str, place: str | None) -> dict[str, Any]:
