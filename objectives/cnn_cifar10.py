@@ -18,7 +18,7 @@ from typing import Any
 from optuna.trial import BaseTrial
 
 from objectives.data import identity, test_checksum
-from objectives.training import space
+from objectives.training import notebooks, space
 from objectives.training.evaluate import evaluate
 from objectives.training.plan import Plan
 from objectives.training.report import shown
@@ -49,8 +49,8 @@ def plan(hp: Hyperparameters, size: Size) -> Plan:
     return Plan(
         data="cifar10",
         architecture=network(hp, size),
-        recipe=space.recipe(hp, space.CNN),
-        augmentation=space.ranges(hp, space.CNN),
+        recipe=space.recipe(hp, notebooks.CNN),
+        augmentation=space.ranges(hp, notebooks.CNN),
         batch=hp.batch,
     )
 
@@ -60,12 +60,13 @@ def train(hp: Hyperparameters, context: TrialContext) -> float:
 
 
 MODERN = Hyperparameters(learning_rate=1.0, weight_decay=5e-4, warm_up=0.15, label_smoothing=0.1, dropout_scale=0.0)
-NOTEBOOK = Hyperparameters(**space.CNN.searched, head="dense")
+NOTEBOOK = Hyperparameters(**notebooks.CNN.searched, head="dense")
 """The project's original recipe: Adam at .001, halved where the validation loss stood still for 3 epochs of 30, early
 stopping after 10, dropout, rotation of 15 degrees, shifts and zoom of .1, flips.
 
 Not as it was: every second of its epochs was one batch long; it stopped by one measure and kept by another (here both
-go by validation accuracy); and statistics of normalisation look back over fewer updates, as a short trial needs.
+go by validation accuracy); images are normalised by channel, not only brought to 0..1; and statistics of normalisation
+look back over fewer updates, as a short trial needs.
 """
 
 OBJECTIVE = Objective(

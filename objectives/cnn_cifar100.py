@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 
 from objectives.data import identity, test_checksum
-from objectives.training import fine_tune, space
+from objectives.training import fine_tune, notebooks
 from objectives.training.evaluate import evaluate
 from objectives.training.fine_tune import Hyperparameters
 from objectives.training.report import shown
@@ -22,7 +22,7 @@ from search.contract import Objective, TrialContext, parameters
 
 def train(hp: Hyperparameters, context: TrialContext) -> float:
     alone = {"builder": "cnn", "width": context.size.width, "head": 0}
-    plan = fine_tune.plan(hp, context, space.CNN, data="cifar100", without_source=alone)
+    plan = fine_tune.plan(hp, context, notebooks.CNN_CIFAR100, data="cifar100", without_source=alone)
     return train_plan(plan, hp, context)
 
 
@@ -36,9 +36,11 @@ TRANSFER = Hyperparameters(
     dropout_scale=0.0,
 )
 SCRATCH = replace(TRANSFER, init="scratch", learning_rate=1.0, head_learning_rate=1.0, head_warm_epochs=0)
-NOTEBOOK = Hyperparameters(**space.CNN.searched, head_learning_rate=space.CNN.searched["learning_rate"])
-"""The project's original: as on CIFAR-10 (see ``cnn_cifar10.NOTEBOOK``), nothing frozen, one rate for all layers. Its
-source was the network of that recipe."""
+NOTEBOOK = Hyperparameters(
+    **notebooks.CNN_CIFAR100.searched, head_learning_rate=notebooks.CNN_CIFAR100.searched["learning_rate"]
+)
+"""The project's original: as on CIFAR-10 (see ``cnn_cifar10.NOTEBOOK``) but for 35 epochs, nothing frozen, one rate for
+all layers. Its source was the network of that recipe."""
 
 OBJECTIVE = Objective(
     suggest=fine_tune.suggest,

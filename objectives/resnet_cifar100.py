@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 
 from objectives.data import identity, test_checksum
-from objectives.training import fine_tune, space
+from objectives.training import fine_tune, notebooks
 from objectives.training.evaluate import evaluate
 from objectives.training.fine_tune import Hyperparameters
 from objectives.training.report import shown
@@ -22,7 +22,7 @@ from search.contract import Objective, TrialContext, parameters
 
 def train(hp: Hyperparameters, context: TrialContext) -> float:
     alone = {"builder": "resnet", "width": context.size.width, "head": 0, "stem_bn_relu": False}
-    plan = fine_tune.plan(hp, context, space.RESNET, data="cifar100", without_source=alone)
+    plan = fine_tune.plan(hp, context, notebooks.RESNET, data="cifar100", without_source=alone)
     return train_plan(plan, hp, context)
 
 
@@ -36,7 +36,7 @@ TRANSFER = Hyperparameters(
     dropout_scale=0.0,
 )
 SCRATCH = replace(TRANSFER, init="scratch", learning_rate=2.0, head_learning_rate=1.0, head_warm_epochs=0)
-NOTEBOOK = Hyperparameters(**space.RESNET.searched, head_learning_rate=space.RESNET.searched["learning_rate"])
+NOTEBOOK = Hyperparameters(**notebooks.RESNET.searched, head_learning_rate=notebooks.RESNET.searched["learning_rate"])
 """The project's original: as on CIFAR-10 (see ``resnet_cifar10.NOTEBOOK``), nothing frozen, one rate for all layers.
 Its source was the network of that recipe."""
 

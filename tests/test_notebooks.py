@@ -11,9 +11,10 @@ import pytest
 
 from objectives import cnn_cifar10, cnn_cifar100, resnet_cifar10, resnet_cifar100
 from objectives.models import architecture
-from objectives.training import fine_tune, space
+from objectives.training import fine_tune, notebooks
 from objectives.training.augmentation import Ranges
-from objectives.training.recipe import Recipe, peak_rate
+from objectives.training.early_stopping import patience_epochs
+from objectives.training.recipe import Recipe, peak_rate, plateau_epochs
 from tests.contexts import Context
 
 CNN = Recipe(
@@ -28,6 +29,7 @@ CNN = Recipe(
     plateau_patience=0.1,
     patience=1 / 3,
 )
+CNN_CIFAR100 = dataclasses.replace(CNN, plateau_patience=3 / 35, patience=10 / 35)
 RESNET = Recipe(
     optimizer="sgd",
     learning_rate=0.1,
@@ -46,8 +48,9 @@ RESNET_IMAGES = Ranges(rotation=10.0, shift=0.1, zoom=0.1, shear=2.9, brightness
 def test_rates_and_lengths_in_the_notebooks_own_units() -> None:
     assert peak_rate(CNN, CNN.learning_rate, 128) == pytest.approx(1e-3)
     assert peak_rate(RESNET, RESNET.learning_rate, 128) == pytest.approx(0.01)
-    assert (CNN.plateau_patience * 30, CNN.patience * 30) == (pytest.approx(3), pytest.approx(10))
-    assert (RESNET.warm_up * 50, RESNET.patience * 50) == (pytest.approx(5), pytest.approx(15))
+    for recipe, epochs in ((CNN, 30), (CNN_CIFAR100, 35)):
+        assert (plateau_epochs(recipe, epochs), patience_epochs(recipe, epochs)) == (3, 10)
+    assert (RESNET.warm_up * 50, patience_epochs(RESNET, 50)) == (pytest.approx(5), 15)
     full = [module.OBJECTIVE.sizes["full"] for module in (cnn_cifar10, cnn_cifar100, resnet_cifar10, resnet_cifar100)]
     assert [(size.width, size.epochs) for size in full] == [(32, 30), (32, 35), (64, 30), (64, 35)]
 
@@ -84,21 +87,33 @@ def test_the_residual_network() -> None:
 
 
 @pytest.mark.parametrize(
-    ("module", "recipe", "images", "original"),
-    [(cnn_cifar100, CNN, CNN_IMAGES, space.CNN), (resnet_cifar100, RESNET, RESNET_IMAGES, space.RESNET)],
+    ("module", "source", "recipe", "images", "notebook"),
+    [
+        (cnn_cifar100, cnn_cifar10, CNN_CIFAR100, CNN_IMAGES, notebooks.CNN_CIFAR100),
+        (resnet_cifar100, resnet_cifar10, RESNET, RESNET_IMAGES, notebooks.RESNET),
+    ],
     ids=["cnn", "resnet"],
 )
 def test_their_fine_tuning(  # type: ignore[no-untyped-def]
-    module, recipe: Recipe, images: Ranges, original: space.Original, tmp_path: Path
+    module, source, recipe: Recipe, images: Ranges, notebook: notebooks.Notebook, tmp_path: Path
 ) -> None:
     """Everything is taken over but the head, nothing is frozen, and all layers learn at one rate."""
-    (tmp_path / "training.json").write_text(json.dumps({"architecture": {"builder": "cnn", "width": 32}}))
+    network = source.network(source.NOTEBOOK, source.OBJECTIVE.sizes["full"])
+    (tmp_path / "training.json").write_text(json.dumps({"architecture": network}))
     lent = Context(tmp_path / "trial", tmp_path, module.OBJECTIVE.sizes["full"], source=tmp_path)
-    plan = fine_tune.plan(module.NOTEBOOK, lent, original, data="cifar100", without_source={})
+    plan = fine_tune.plan(module.NOTEBOOK, lent, notebook, data="cifar100", without_source={})
     one_rate = dataclasses.replace(recipe, head_learning_rate=recipe.learning_rate, head_warm_epochs=0)
     assert (plan.recipe, plan.augmentation, plan.batch) == (one_rate, images, 128)
     assert (plan.source, plan.freeze) == (tmp_path, 0)
-    assert plan.architecture == {"builder": "cnn", "width": 32, "dropout_scale": 1.0}
+    assert plan.architecture == network
+
+
+@pytest.mark.parametrize("module", [cnn_cifar10, resnet_cifar10])
+def test_elsewhere_half_of_a_trial_is_waited_for_a_better_epoch(module) -> None:  # type: ignore[no-untyped-def]
+    """The best epochs of a cosine come last."""
+    size = module.OBJECTIVE.sizes["full"]
+    assert module.plan(module.MODERN, size).recipe.patience == 0.5
+    assert module.plan(dataclasses.replace(module.MODERN, head="dense"), size).recipe.patience == 0.5
 
 
 def _kinds(network: keras.Model) -> list[str]:

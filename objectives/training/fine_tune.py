@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from objectives.models.architecture import Architecture
 from objectives.training import space
 from objectives.training.model_folder import read_training
+from objectives.training.notebooks import Notebook
 from objectives.training.plan import Plan
 from search.contract import TrialContext, Unusable
 
@@ -41,7 +42,7 @@ def suggest(trial: space.Suggests) -> Hyperparameters:
 
 
 def plan(
-    hp: Hyperparameters, context: TrialContext, original: space.Original, *, data: str, without_source: Architecture
+    hp: Hyperparameters, context: TrialContext, notebook: Notebook, *, data: str, without_source: Architecture
 ) -> Plan:
     """The source's architecture with a new head, its weights where ``init`` is ``source``.
 
@@ -52,12 +53,13 @@ def plan(
     if transferred and context.source is None:
         raise Unusable("init is 'source', but this study has none")
     architecture = without_source if context.source is None else read_training(context.source)["architecture"]
+    as_it_was = architecture.get("stem_bn_relu", False)
     more = {"head_learning_rate": hp.head_learning_rate, "head_warm_epochs": hp.head_warm_epochs}
     return Plan(
         data=data,
         architecture={**architecture, "dropout_scale": hp.dropout_scale},
-        recipe=space.recipe(hp, original, **(more if transferred else {})),
-        augmentation=space.ranges(hp, original),
+        recipe=space.recipe(hp, notebook, as_it_was=as_it_was, **(more if transferred else {})),
+        augmentation=space.ranges(hp, notebook),
         batch=hp.batch,
         source=context.source if transferred else None,
         freeze=hp.freeze if transferred else 0,

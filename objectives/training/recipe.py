@@ -44,7 +44,7 @@ class Recipe:
     """For this share of the epochs."""
     patience: float = 0.5
     """Early stopping after this share of the epochs (and no fewer than 3) without a better one. Under a cosine the best
-    epochs come last: less than a third may end a trial that was about to find them."""
+    epochs come last: less than half may end a trial that was about to find them."""
 
     def __post_init__(self) -> None:
         if self.optimizer not in REFERENCE_RATES:
@@ -65,6 +65,11 @@ def keras_weight_decay(recipe: Recipe) -> float:
     if recipe.optimizer == "sgd":
         return recipe.weight_decay / (1.0 - recipe.momentum)
     return recipe.weight_decay / (1.0 - 0.9) * REFERENCE_RATES["sgd"] / REFERENCE_RATES["adamw"]
+
+
+def plateau_epochs(recipe: Recipe, epochs: int) -> int:
+    """For how long the loss may stand still before the rate is cut."""
+    return max(1, round(recipe.plateau_patience * epochs))
 
 
 def peak_rate(recipe: Recipe, multiple: float, batch: int) -> float:
@@ -99,7 +104,7 @@ def compile_model(
         schedule=recipe.schedule,
         steps=epochs * steps_per_epoch,
         warm_up=recipe.warm_up,
-        plateau=Plateau(recipe.plateau_factor, max(1, round(recipe.plateau_patience * epochs))),
+        plateau=Plateau(recipe.plateau_factor, plateau_epochs(recipe, epochs)),
     )
 
 

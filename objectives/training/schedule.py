@@ -33,6 +33,9 @@ def shape(schedule: Schedule, step: int, steps: int, warm_up: float) -> float:
 class Plateau:
     """Cuts ``scale`` by ``factor`` where the loss has not fallen for ``patience`` epochs; factor 1: never."""
 
+    LEAST = 1e-4
+    """By less it has not fallen, as in Keras."""
+
     SMALLEST = 1e-3
     """The scale falls no further: from a rate of .001 to Keras's 1e-6."""
 
@@ -41,7 +44,7 @@ class Plateau:
         self.scale, self.best, self.wait = 1.0, math.inf, 0
 
     def epoch(self, loss: float) -> None:
-        if loss < self.best:
+        if loss < self.best - self.LEAST:
             self.best, self.wait = loss, 0
             return
         self.wait += 1

@@ -19,62 +19,13 @@ Shares are of the trial's epochs, so that one space serves every size.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from objectives.training.augmentation import Ranges
+from objectives.training.notebooks import ZOOM, Notebook
 from objectives.training.recipe import Recipe
-
-ZOOM = 0.1
-"""At ``affine`` 1, as in both notebooks."""
-
-
-@dataclass(frozen=True)
-class Original:
-    """A notebook's training: the fields of ``Training``, and what is not searched."""
-
-    searched: Mapping[str, Any]
-    rotation: float
-    """Degrees, at most, at ``affine`` 1."""
-    shear: float
-    patience: float
-    """Early stopping after this share of the epochs without a better one."""
-
-
-CNN = Original(
-    searched={
-        "optimizer": "adamw",  # Adam, as nothing decays
-        "learning_rate": 1.0,
-        "weight_decay": 0.0,
-        "schedule": "plateau",
-        "warm_up": 0.0,
-        "label_smoothing": 0.0,
-        "dropout_scale": 1.0,
-        "shift": 0.1,
-        "affine": 1.0,
-    },
-    rotation=15.0,
-    shear=0.0,
-    patience=1 / 3,
-)
-"""Its patience was 10 epochs of 30."""
-RESNET = Original(
-    searched={
-        "learning_rate": 0.1,
-        "weight_decay": 0.0,
-        "warm_up": 0.1,
-        "label_smoothing": 0.1,
-        "dropout_scale": 1.0,
-        "shift": 0.1,
-        "affine": 1.0,
-        "brightness": 0.1,
-    },
-    rotation=10.0,
-    shear=2.9,
-    patience=0.3,
-)
-"""Its patience was 15 epochs of its schedule's 50. Its shear of .05 was meant in radians and read in degrees."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,9 +78,12 @@ def training(trial: Suggests) -> dict[str, Any]:
     }
 
 
-def recipe(hp: Training, original: Original, **more: Any) -> Recipe:
-    """``more``: fields of Recipe."""
+def recipe(hp: Training, notebook: Notebook, *, as_it_was: bool = False, **more: Any) -> Recipe:
+    """``as_it_was``: stopped as early as the notebook's, as it also is on a plateau; elsewhere the best epochs come
+    last. ``more``: fields of Recipe."""
     plateau = hp.schedule == "plateau"
+    if plateau or as_it_was:
+        more["patience"] = notebook.patience
     return Recipe(
         optimizer=hp.optimizer,
         learning_rate=hp.learning_rate,
@@ -139,18 +93,18 @@ def recipe(hp: Training, original: Original, **more: Any) -> Recipe:
         schedule="constant" if plateau else hp.schedule,  # type: ignore[arg-type]
         warm_up=hp.warm_up,
         plateau_factor=0.5 if plateau else 1.0,
-        patience=original.patience,
+        plateau_patience=notebook.plateau_patience,
         **more,
     )
 
 
-def ranges(hp: Training, original: Original) -> Ranges:
+def ranges(hp: Training, notebook: Notebook) -> Ranges:
     """Where ``affine`` is 0, whole pixels are shifted: nothing blurs."""
     return Ranges(
-        rotation=original.rotation * hp.affine,
+        rotation=notebook.rotation * hp.affine,
         shift=hp.shift,
         zoom=ZOOM * hp.affine,
-        shear=original.shear * hp.affine,
+        shear=notebook.shear * hp.affine,
         brightness=hp.brightness,
         flip=True,
         whole_pixels=hp.affine == 0,
