@@ -1,11 +1,10 @@
-"""Trainings in processes of their own, a thread each, as many at once as a search starts here."""
+"""Trainings in processes of their own, as many at once as a search starts here."""
 
 from __future__ import annotations
 
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -22,10 +21,9 @@ def for_each(wanted: Iterable[T], do: Callable[[T], None], children: int | None 
         list(pool.map(do, wanted))
 
 
-def answer(module: str, *arguments: str) -> dict[str, Any]:
-    """The JSON that ``python -m module …`` prints as its last line, one thread; SystemExit with its errors."""
-    command = [sys.executable, "-m", module, *arguments]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "2"}
+def answer(*command: str, threads: int = 1) -> dict[str, Any]:
+    """The JSON that a command prints as its last line; SystemExit with its errors."""
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "TF_CPP_MIN_LOG_LEVEL": "2"}
     done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr}")

@@ -168,8 +168,8 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=FOLDER)
     parser.add_argument("--table", type=Path, default=TABLE)
     given = parser.parse_args()
-    if (given.epochs or given.train_images) and given.table == TABLE:
-        parser.error("what is only tried does not belong into the table: give another --table, and --folder")
+    if (given.epochs or given.train_images) and (given.table == TABLE or given.folder == FOLDER):
+        parser.error("what is only tried does not belong into the table: give another --table and another --folder")
     from search.studies.provenance import revision  # noqa: PLC0415
 
     def there() -> list[dict[str, str]]:

@@ -121,7 +121,7 @@ def main() -> None:
         return [row for row in read(given.table) if at.items() <= row.items()]
 
     def one(wanted: tuple[str, str]) -> None:
-        found = answer("benchmarks.precision", "--one", *wanted, *flags)
+        found = answer(sys.executable, "-m", "benchmarks.precision", "--one", *wanted, *flags)
         scores = {name: f"{value:.2f}" for name, value in found.items()}
         where = {"date": date.today().isoformat(), "revision": (revision() or "unknown")[:12]}
         append(given.table, FIELDS, [{**where, **at, "seed": wanted[0], "precision": wanted[1], **scores}])

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import csv
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+_ONE_AT_A_TIME = threading.Lock()
 
 
 def read(table: Path) -> list[dict[str, str]]:
@@ -17,10 +20,9 @@ def read(table: Path) -> list[dict[str, str]]:
 
 
 def append(table: Path, fields: Sequence[str], results: Iterable[Mapping[str, Any]]) -> None:
-    """Behind what is there; a new table begins with its header."""
-    new = not table.exists()
-    with table.open("a", newline="") as file:
+    """Behind what is there, by one thread at a time; a new table begins with its header."""
+    with _ONE_AT_A_TIME, table.open("a", newline="") as file:
         writer = csv.DictWriter(file, fields, lineterminator="\n")
-        if new:
+        if not file.tell():
             writer.writeheader()
         writer.writerows(results)

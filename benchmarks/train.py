@@ -2,12 +2,13 @@
 
     python -m benchmarks.train [--networks resnet-16 resnet-32 cnn-32] [--rounds 3] [--seconds 20]; make bench-train
 
-Four sides train the same network on batches of 128 with shifts and flips:
+Four sides train the same network on batches of 128, three of them with shifts and flips:
 
 - ``bare``: Keras's ``fit`` on arrays, with our augmentation and nothing else
 - ``trial``: the objective itself, with its batches, its owner of the learning rate and its callbacks; also as children
   that share the cores, as many as a search starts, whose rates are added up; and in bfloat16 where the processor has it
-- ``notebook``: the pipeline that the project began with, Keras's ``ImageDataGenerator`` in front of ``fit``
+- ``notebook``: the pipeline that the project began with, Keras's ``ImageDataGenerator`` in front of ``fit``, which
+  also rotates and zooms, as the CNN's did
 - ``pytorch``: ``train_torch.py`` in an environment of its own, likewise in bfloat16
 
 Each figure is of a process of its own, whose first batches are not timed; the sides take turns. Results are appended to
@@ -25,12 +26,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+from benchmarks.children import answer, for_each
 from benchmarks.context import BenchmarkContext
 from benchmarks.table import append, read
 
@@ -133,7 +134,6 @@ def one(side: str, network: str, seconds: float, cores: int, data_dir: Path) -> 
 def measured(side: str, network: str, given: argparse.Namespace, children: int, cores: int) -> float:
     """By so many processes at once, which share the cores; their sum."""
     each = max(1, cores // children)
-    environment = {**os.environ, "OMP_NUM_THREADS": str(each), "TF_CPP_MIN_LOG_LEVEL": "2"}
     time_and_cores = ["--seconds", str(given.seconds)]
     if side.startswith("pytorch"):
         name, _, width = network.partition("-")
@@ -144,14 +144,9 @@ def measured(side: str, network: str, given: argparse.Namespace, children: int, 
         command = [sys.executable, "-m", "benchmarks.train", "--side", side, "--networks", network]
         command += ["--cores", str(each), "--data-dir", str(given.data_dir), *time_and_cores]
 
-    def run(_: int) -> float:
-        done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
-        if done.returncode:
-            raise SystemExit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr}")
-        return float(json.loads(done.stdout.splitlines()[-1])["images_per_second"])
-
-    with ThreadPoolExecutor(children) as pool:
-        return sum(pool.map(run, range(children)))
+    rates: list[float] = []
+    for_each(range(children), lambda _: rates.append(answer(*command, threads=each)["images_per_second"]), children)
+    return sum(rates)
 
 
 def make_torch() -> None:

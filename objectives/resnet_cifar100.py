@@ -14,16 +14,20 @@ from objectives.data import identity, test_checksum
 from objectives.training import fine_tune, notebooks
 from objectives.training.evaluate import evaluate
 from objectives.training.fine_tune import Hyperparameters
+from objectives.training.plan import Plan
 from objectives.training.report import shown
 from objectives.training.sizes import FULL, HOUR, QUICK
 from objectives.training.train import train_plan
 from search.contract import Objective, TrialContext, parameters
 
 
-def train(hp: Hyperparameters, context: TrialContext) -> float:
+def plan(hp: Hyperparameters, context: TrialContext) -> Plan:
     alone = {"builder": "resnet", "width": context.size.width, "head": 0, "stem_bn_relu": False}
-    plan = fine_tune.plan(hp, context, notebooks.RESNET, data="cifar100", without_source=alone)
-    return train_plan(plan, hp, context)
+    return fine_tune.plan(hp, context, notebooks.RESNET, data="cifar100", without_source=alone)
+
+
+def train(hp: Hyperparameters, context: TrialContext) -> float:
+    return train_plan(plan(hp, context), hp, context)
 
 
 TRANSFER = Hyperparameters(

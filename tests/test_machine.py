@@ -215,20 +215,23 @@ def test_what_fails_while_it_loads_is_said_to_who_asks_first(tmp_path: Path) -> 
 
 
 def test_what_trials_took_is_added_up(storage_url: str) -> None:
-    storage, study = storage_at(storage_url), new_study(storage_url, budget=2)
+    storage, study = storage_at(storage_url), new_study(storage_url, budget=3)
     for number, memory in enumerate((3 * GIB, 2 * GIB)):
         lease = storage.leases.claim(study.key, "holder", "host", f"nonce{number}")
         assert lease is not None
-        storage.leases.renew(lease, seconds=10.0, trained=6.0, memory=memory, worker_memory=GIB)
+        storage.leases.renew(lease, epoch=1, seconds=10.0, trained=6.0, memory=memory, worker_memory=GIB)
         storage.leases.renew(lease, seconds=5.0, trained=4.0, memory=GIB, worker_memory=GIB)
         storage.leases.give_back(lease, counted=False, seconds=5.0)
+    died = storage.leases.claim(study.key, "holder", "host", "nonce2")
+    assert died is not None
+    storage.leases.renew(died, seconds=10.0)  # within its first epoch
     (older,) = [storage.leases.claim(other.key, "holder", "host", "nonce") for other in [new_study(storage_url)]]
     assert older is not None
-    storage.leases.renew(older, seconds=100.0)
+    storage.leases.renew(older, epoch=1, seconds=100.0)
     assert storage.leases.spent(older.study_key) == Spent(), "nobody knows what was training of what says nothing"
     spent = storage.leases.spent(study.key)
-    assert spent == Spent(seconds=40.0, trained=20.0, memory=3 * GIB, worker_memory=GIB)
-    assert spent.training_share == 0.5
+    assert spent == Spent(seconds=50.0, trained=20.0, memory=3 * GIB, worker_memory=GIB)
+    assert spent.training_share == 0.4
     assert storage.leases.spent("nobody's") == Spent() and Spent().training_share is None
 
 

@@ -11,7 +11,6 @@ import pytest
 
 from objectives import cnn_cifar10, cnn_cifar100, resnet_cifar10, resnet_cifar100
 from objectives.models import architecture
-from objectives.training import fine_tune, notebooks
 from objectives.training.augmentation import Ranges
 from objectives.training.early_stopping import patience_epochs
 from objectives.training.recipe import Recipe, peak_rate, plateau_epochs
@@ -87,21 +86,21 @@ def test_the_residual_network() -> None:
 
 
 @pytest.mark.parametrize(
-    ("module", "source", "recipe", "images", "notebook"),
+    ("module", "source", "recipe", "images"),
     [
-        (cnn_cifar100, cnn_cifar10, CNN_CIFAR100, CNN_IMAGES, notebooks.CNN_CIFAR100),
-        (resnet_cifar100, resnet_cifar10, RESNET, RESNET_IMAGES, notebooks.RESNET),
+        (cnn_cifar100, cnn_cifar10, CNN_CIFAR100, CNN_IMAGES),
+        (resnet_cifar100, resnet_cifar10, RESNET, RESNET_IMAGES),
     ],
     ids=["cnn", "resnet"],
 )
 def test_their_fine_tuning(  # type: ignore[no-untyped-def]
-    module, source, recipe: Recipe, images: Ranges, notebook: notebooks.Notebook, tmp_path: Path
+    module, source, recipe: Recipe, images: Ranges, tmp_path: Path
 ) -> None:
     """Everything is taken over but the head, nothing is frozen, and all layers learn at one rate."""
     network = source.network(source.NOTEBOOK, source.OBJECTIVE.sizes["full"])
     (tmp_path / "training.json").write_text(json.dumps({"architecture": network}))
     lent = Context(tmp_path / "trial", tmp_path, module.OBJECTIVE.sizes["full"], source=tmp_path)
-    plan = fine_tune.plan(module.NOTEBOOK, lent, notebook, data="cifar100", without_source={})
+    plan = module.plan(module.NOTEBOOK, lent)
     one_rate = dataclasses.replace(recipe, head_learning_rate=recipe.learning_rate, head_warm_epochs=0)
     assert (plan.recipe, plan.augmentation, plan.batch) == (one_rate, images, 128)
     assert (plan.source, plan.freeze) == (tmp_path, 0)

@@ -22,9 +22,13 @@ RECORDS = "SELECT study_id, value_json FROM study_user_attributes WHERE key"
 DECLARED = 'shown=Shown(numbers=(Number(key="accuracy", title="luck", unit="%"),), references={"mine": 0.5}),'
 
 
+SOMETIMES = 'if trial.suggest_categorical("kind", ["a", "b"]) == "b": trial.suggest_float("only_b", 0, 1)'
+
+
 def an_objective(folder: Path) -> str:
     text = Path(LIGHT).read_text().replace("import BadCheckpointError, ", "import BadCheckpointError, Number, Shown, ")
     path = folder / "mine.py"
+    text = text.replace("    return Hyper", f"    {SOMETIMES}\n    return Hyper")
     path.write_text(text.replace('metric="score",', f'metric="score", {DECLARED}'))
     return str(path)
 
@@ -37,7 +41,10 @@ def made_old(database: Path) -> None:
         connection.execute("UPDATE study_user_attributes SET key = 'search' WHERE key = 'study'")
         for study_id, text in connection.execute(f"{RECORDS} = 'search'").fetchall():
             record = json.loads(text)
-            record["definition"]["references"] = record["definition"].pop("shown")["references"]
+            definition = record["definition"]
+            definition["references"] = definition.pop("shown")["references"]
+            del definition["first_named"], definition["size"]["precision"]
+            definition["space"].pop("only_b", None)  # what one point did not ask for
             connection.execute(
                 "UPDATE study_user_attributes SET value_json = ? WHERE key = 'search' AND study_id = ?",
                 (json.dumps(record), study_id),

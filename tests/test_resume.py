@@ -20,15 +20,16 @@ SIZE = {"epochs": 4, "train_images": 320, "validation_images": 80, "width": 4, "
 BATCHES = 10
 # Everything that draws or counts is on: dropout, augmentation, warm-up, a plateau.
 HP: dict[str, dict[str, Any]] = {
-    "cnn": {"batch": 32, "dropout_scale": 0.5, "affine": 1.0, "brightness": 0.1, "schedule": "plateau"},
-    "resnet": {
+    "cnn": {
         "batch": 32,
         "dropout_scale": 0.5,
-        "schedule": "linear",
+        "affine": 1.0,
+        "brightness": 0.1,
+        "optimizer": "adamw",
+        "schedule": "plateau",
     },
+    "resnet": {"batch": 32, "dropout_scale": 0.5, "schedule": "linear"},
 }
-
-
 NETWORKS = ("cnn", "resnet")
 
 

@@ -77,8 +77,9 @@ def test_what_has_no_time_left_is_gone_on_with(tmp_path: Path) -> None:
 
 def test_what_it_begins_from_is_not_searched_either() -> None:
     asked = Options(storage="", data_dir=Path(), trials=0, epochs=3)
-    assert asked.for_source("x").changes == {"budget": 0}
-    assert dataclasses.replace(asked, trials=5).for_source("x").changes == {}
+    assert asked.for_source("x", begun=False).changes == {"budget": 0}
+    assert asked.for_source("x", begun=True).changes == {}, "a search that was begun goes on as one"
+    assert dataclasses.replace(asked, trials=5).for_source("x", begun=False).changes == {}
 
 
 def test_parameters_are_those_that_were_trained_with(tmp_path: Path) -> None:

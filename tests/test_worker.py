@@ -37,7 +37,7 @@ from search.studies.stop import STOPPED, let_go_on
 from search.studies.study import Study, find
 from search.worker.loop import Worker
 from search.worker.reports import Reports
-from search.worker.signals import take_signals
+from search.worker.signals import ONE_EVENT, take_signals
 from tests import light
 from tests.commands import LIGHT, alive, children_of, ended, search, started, until
 from tests.faults import SETTINGS, check, check_trials, declare, forked, light_launch, new_study, storage_at
@@ -704,7 +704,7 @@ def test_the_second_signal_ends_at_once(tmp_path: Path, sqlite_url: str) -> None
         process.send_signal(signal.SIGINT)
         assert process.stdout is not None
         assert any(line.startswith("stopping: ") for line in process.stdout)
-        time.sleep(1)
+        time.sleep(2 * ONE_EVENT)  # else both are one
         began = time.monotonic()
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 130

@@ -20,7 +20,8 @@ class Seat:
 
     def child_for(self, reference: str) -> Child:
         """The warm one if it has this objective, else a new one."""
-        return self._child(reference, self.devices if self.child is None else self._has)
+        warm = self.child is not None and self._reference == reference
+        return self._child(reference, self._has if warm else self.devices)
 
     def child_for_trial(self, reference: str, devices: Devices) -> Child:
         """The same with these devices; one that has others, or is worn out, makes way."""

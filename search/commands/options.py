@@ -57,10 +57,11 @@ class Options:
         asked = {"budget": self.trials, "epochs": self.epochs, "train_images": self.train_size}
         return {name: value for name, value in asked.items() if value is not None}
 
-    def for_source(self, objective: str) -> Options:
+    def for_source(self, objective: str, *, begun: bool) -> Options:
         """What the search for a missing source takes over from the one that needs it: size, machine and time."""
         nothing = dict.fromkeys(("epochs", "train_size", "source", "direction", "first"))
-        trials = 0 if self.trials == 0 else None  # no search for the one is none for the other
+        # No search for the one is none for the other; what was begun as one goes on as one.
+        trials = 0 if self.trials == 0 and not begun else None
         return dataclasses.replace(self, objective=objective, trials=trials, **nothing)  # type: ignore[arg-type]
 
 

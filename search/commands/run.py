@@ -167,7 +167,8 @@ def _source(
         return winner
     machine.screen.say(f"{name} has no model to begin from yet, so it is searched first")
     began, objective = time.monotonic(), begun.objective if begun else declared["needs"]
-    if not search(machine, name, options.for_source(objective), TimeLeft(left.seconds)):
+    wanted = options.for_source(objective, begun=begun is not None)
+    if not search(machine, name, wanted, TimeLeft(left.seconds)):
         return None
     left.spend(time.monotonic() - began)
     return find_source(machine.storage, name)[1]

@@ -100,8 +100,8 @@ class Openings:
 class Spent:
     """What a study's leases took: seconds, those of them in training steps, and memory at its peaks, in bytes.
 
-    Seconds are of leases of which both are known. 0 where nobody said: the objective does not report its seconds, the
-    system tells of no memory.
+    Seconds are of leases of which both are known, those without an epoch among them. 0 where nobody said: the objective
+    does not report its seconds, the system tells of no memory.
     """
 
     seconds: float = 0.0
@@ -334,8 +334,9 @@ class Leases:
 
     def spent(self, study_key: str) -> Spent:
         """By all leases of a study; nothing, where tables from before schema 3 are only read."""
+        known = sa.or_(LEASES.c.trained > 0, LEASES.c.epoch == 0)
         columns = (
-            sa.func.sum(sa.case((LEASES.c.trained > 0, LEASES.c.seconds), else_=0.0)),
+            sa.func.sum(sa.case((known, LEASES.c.seconds), else_=0.0)),
             sa.func.sum(LEASES.c.trained),
             sa.func.max(LEASES.c.memory),
             sa.func.max(LEASES.c.worker_memory),

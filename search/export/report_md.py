@@ -96,7 +96,7 @@ def _spent(report: Report, shown: Shown) -> str:
     searched = (report["data"] or {}).get("train")
     small = f" ({searched:,} {shown.examples}, {size['epochs']} epochs)" if searched else ""
     large = f" ({trained:,} {shown.examples}, {size['refit_epochs']} epochs)" if trained else ""
-    if not report["validation"]:
+    if report["trial"] is None:
         return f"Test is of what was trained without a search{large}."
     return (
         f"Validation is of the trial chosen{small}; test is of the refit{large}, which has seen the validation "

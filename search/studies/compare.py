@@ -12,7 +12,7 @@ from search.errors import SearchError
 from search.rules.content import short, stored_hash
 from search.studies.study import Study
 
-_NOT_COMPARED = {"file", "references", "shown", "sizes"}
+_NOT_COMPARED = {"file", "first_named", "references", "shown", "sizes"}
 
 
 def refuse_difference(study: Study, fresh: Mapping[str, Any]) -> None:
@@ -23,6 +23,8 @@ def refuse_difference(study: Study, fresh: Mapping[str, Any]) -> None:
     own = {**fresh, "size": {**fresh["size"], "budget": None}}
     if "source" in stored:
         own["source"] = stored["source"]
+    if "first_named" not in stored:  # it is from before a space's conditional parameters were all looked for
+        own["space"] = {name: one for name, one in own.get("space", {}).items() if name in stored.get("space", {})}
     differences = list(_differences(_plain(stored), _plain(own)))
     if differences:
         path, before, now = differences[0]

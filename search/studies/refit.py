@@ -57,7 +57,9 @@ def refit_of(storage: FencedStorage, study: Study, trial: TrialRow | None) -> St
     if refit.refit["key"] != study.key:
         return None
     if refit.refit["trial"] is None and trial is not None:
-        return refit if parameters(storage.engine, trial) == dict(refit.refit["params"]) else None
+        # A trial has those parameters only that it asked for.
+        same = parameters(storage.engine, trial).items() <= refit.refit["params"].items()
+        return refit if same else None
     return refit if refit.refit["trial"] == (trial.number if trial else None) else None
 
 

@@ -9,7 +9,7 @@ from types import FrameType
 
 from search.worker.loop import Worker
 
-_ONE_EVENT = 0.5
+ONE_EVENT = 0.5
 """Seconds. A terminal that is closed sends SIGHUP by way of its shell and of the kernel; that is not "again"."""
 
 
@@ -24,7 +24,7 @@ def take_signals(worker: Worker) -> None:
     def handle(_number: int, _frame: FrameType | None) -> None:
         nonlocal first
         now = time.monotonic()
-        if worker.interrupted and now - first < _ONE_EVENT:
+        if worker.interrupted and now - first < ONE_EVENT:
             return
         if worker.interrupted:
             worker.screen.end()
