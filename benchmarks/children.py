@@ -13,12 +13,13 @@ from search.child.hardware import cores, memory
 from search.rules.devices import children_by_default
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
-def for_each(wanted: Iterable[T], do: Callable[[T], None], children: int | None = None) -> None:
+def for_each(wanted: Iterable[T], do: Callable[[T], R], children: int | None = None) -> list[R]:
     """``do`` for each, so many at once; None: as a search does here. The first error ends it."""
     with ThreadPoolExecutor(children or children_by_default((), cores(), memory())) as pool:
-        list(pool.map(do, wanted))
+        return list(pool.map(do, wanted))
 
 
 def answer(*command: str, threads: int = 1) -> dict[str, Any]:

@@ -144,9 +144,8 @@ def measured(side: str, network: str, given: argparse.Namespace, children: int, 
         command = [sys.executable, "-m", "benchmarks.train", "--side", side, "--networks", network]
         command += ["--cores", str(each), "--data-dir", str(given.data_dir), *time_and_cores]
 
-    rates: list[float] = []
-    for_each(range(children), lambda _: rates.append(answer(*command, threads=each)["images_per_second"]), children)
-    return sum(rates)
+    found = for_each(range(children), lambda _: answer(*command, threads=each), children)
+    return sum(float(one["images_per_second"]) for one in found)
 
 
 def make_torch() -> None:
