@@ -23,8 +23,8 @@ def refuse_difference(study: Study, fresh: Mapping[str, Any]) -> None:
     own = {**fresh, "size": {**fresh["size"], "budget": None}}
     if "source" in stored:
         own["source"] = stored["source"]
-    if "first_named" not in stored:  # it is from before a space's conditional parameters were all looked for
-        own["space"] = {name: one for name, one in own.get("space", {}).items() if name in stored.get("space", {})}
+    if "space" in stored and "first_named" not in stored:  # from before conditional parameters were all looked for
+        own["space"] = {name: one for name, one in own.get("space", {}).items() if name in stored["space"]}
     differences = list(_differences(_plain(stored), _plain(own)))
     if differences:
         path, before, now = differences[0]
