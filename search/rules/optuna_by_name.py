@@ -14,12 +14,15 @@ from search.contract import Size
 from search.errors import SearchError
 from search.rules.asha import Asha
 from search.rules.pruning import rungs_before_the_end
+from search.rules.quadratic import QuadraticSampler
 
 
 def make_sampler(spec: Mapping[str, Any] | None, startup: int, seed: int) -> BaseSampler:
     """The sampler that the definition names, with this seed; TPE begins with ``startup`` random ones unless it says."""
     spec = spec or {"name": "TPESampler", "keywords": {}}
     extra: dict[str, Any] = {"seed": seed}
+    if spec["name"] == "quadratic":
+        return QuadraticSampler(**{**extra, **spec["keywords"]})
     if spec["name"] == "TPESampler":
         extra["n_startup_trials"] = startup
     return _named(optuna.samplers, spec, extra)  # type: ignore[no-any-return]

@@ -1,0 +1,178 @@
+"""Samplers and pruners on learning curves, at equal cost: what a search of 3, 10, 30 or 100 whole trials finds.
+
+    python -m benchmarks.search.replay [--workers 1 8 64] [--seeds N] [--arms …]   or: make bench-search
+
+The curves are LCBench's (``lcbench.py`` says where it looks for them; without them nothing is measured, and it says so).
+Every second task, ``TUNED``, is for trying things out; ``HELD_BACK``, the others, is what figures are quoted of. Every
+search tries the benchmark's default first, on as many workers, and is scored by the accuracy without noise that its
+winner has at the end. The unit is the task: its seeds are averaged, and intervals are over tasks.
+
+Results are appended to ``benchmarks/search/replay.csv``, and what stands there is not run again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import itertools
+import multiprocessing
+import os
+import statistics
+import warnings
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import optuna
+from scipy.stats import rankdata
+
+from benchmarks.intervals import paired
+from benchmarks.search.lcbench import Surrogate
+from benchmarks.search.simulate import Arm, screened, search
+from benchmarks.search.task import Task
+from benchmarks.table import append, read
+from search.child.hardware import cores, memory
+from search.rules.devices import children_by_default
+from search.studies.provenance import revision
+
+TABLE = Path(__file__).with_name("replay.csv")
+FIELDS = ("date", "revision", "arm", "task", "workers", "seed", "cost", "accuracy", "better")
+"""``cost`` in whole trials; ``accuracy`` of the winner in per cent, without noise; ``better``: the share of random
+points that are."""
+COSTS = (3, 10, 30, 100)
+
+
+def _spec(name: str, **keywords: object) -> dict[str, object]:
+    return {"name": name, "keywords": keywords}
+
+
+NO_PRUNER, ASHA = _spec("NopPruner"), _spec("asha")
+ARMS = {
+    "random": Arm(_spec("RandomSampler"), NO_PRUNER),
+    "random + asha": Arm(_spec("RandomSampler"), ASHA),
+    "TPE": Arm(_spec("TPESampler"), NO_PRUNER),
+    "TPE + median": Arm(_spec("TPESampler"), _spec("MedianPruner")),
+    "TPE + successive halving": Arm(
+        _spec("TPESampler"), _spec("SuccessiveHalvingPruner", min_resource=3, reduction_factor=3)
+    ),
+    "TPE + Hyperband": Arm(_spec("TPESampler"), _spec("HyperbandPruner", min_resource=3, max_resource=52)),
+    "TPE + asha": Arm(_spec("TPESampler"), ASHA),
+    "quadratic + asha": Arm(_spec("quadratic"), ASHA),
+}
+SCREENED = {"one epoch of each": 1, "three epochs of each": 3}
+"""And then the best of them to their end."""
+BASE = "TPE + asha"
+
+
+def run_one(arm: str, task: Task, workers: int, seed: int, costs: Sequence[float]) -> list[float]:
+    """The winner's accuracy after each cost."""
+    if arm in SCREENED:
+        return [screened(task, SCREENED[arm], cost=cost, seed=seed) for cost in costs]
+    return search(task, ARMS[arm], workers=workers, costs=costs, seed=seed)
+
+
+def compared(results: Sequence[Mapping[str, str]], arm: str, base: str, cost: float) -> tuple[float, float, int]:
+    """(points that the arm has more, half of the 95 % interval over tasks, tasks) where both have been run."""
+    ours, theirs = _by_task(results, arm, cost), _by_task(results, base, cost)
+    gains = [ours[task] - theirs[task] for task in ours.keys() & theirs.keys()]
+    return (*paired(gains), len(gains)) if len(gains) > 1 else (float("nan"), float("nan"), len(gains))
+
+
+def mean_ranks(results: Sequence[Mapping[str, str]], cost: float) -> dict[str, float]:
+    """Of each arm over the tasks that all have, the best 1."""
+    arms = sorted({row["arm"] for row in results})
+    values = {arm: _by_task(results, arm, cost) for arm in arms}
+    tasks = set.intersection(*(set(one) for one in values.values()))
+    if not tasks:
+        return {}
+    ranks = [rankdata([-values[arm][task] for arm in arms]) for task in sorted(tasks)]
+    return {arm: statistics.fmean(rank[k] for rank in ranks) for k, arm in enumerate(arms)}
+
+
+def _by_task(results: Sequence[Mapping[str, str]], arm: str, cost: float) -> dict[str, float]:
+    found: dict[str, list[float]] = {}
+    for row in results:
+        if row["arm"] == arm and float(row["cost"]) == cost:
+            found.setdefault(row["task"], []).append(float(row["accuracy"]))
+    return {task: statistics.fmean(values) for task, values in found.items()}
+
+
+def _say(results: Sequence[Mapping[str, str]], workers: int) -> None:
+    results = [row for row in results if row["workers"] == str(workers)]
+    costs = sorted({float(row["cost"]) for row in results})
+    print(f"\n{workers} workers: points over {BASE}, and mean rank, after so many whole trials")
+    print(f"{'':26}" + "".join(f"{cost:>24g}" for cost in costs))
+    ranks = {cost: mean_ranks(results, cost) for cost in costs}
+    for arm in [*ARMS, *SCREENED]:
+        cells = []
+        for cost in costs:
+            points, half, tasks = compared(results, arm, BASE, cost)
+            rank = ranks[cost].get(arm)
+            cells.append(f"{points:+.2f} ± {half:.2f} ({rank:.1f})" if tasks > 1 and rank else "")
+        if any(cells):
+            print(f"{arm:26}" + "".join(f"{cell:>24}" for cell in cells))
+
+
+@functools.cache
+def _tasks(folder: Path) -> dict[str, Task]:
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    return {one.name: Task(one) for one in Surrogate(folder).tasks}
+
+
+def _job(folder: Path, arm: str, task: str, workers: int, seed: int, costs: Sequence[float]) -> list[dict[str, Any]]:
+    """In a process of its own: the rows of one search."""
+    searched = _tasks(folder)[task]
+    at = {"arm": arm, "task": task, "workers": workers, "seed": seed}
+    found = run_one(arm, searched, workers, seed, costs)
+    return [
+        {**at, "cost": f"{cost:g}", "accuracy": f"{value:.3f}", "better": f"{searched.better(value):.4f}"}
+        for cost, value in zip(sorted(costs), found, strict=True)
+    ]
+
+
+def _run(given: argparse.Namespace, folder: Path) -> None:
+    names = list(_tasks(folder))[0 if given.tasks == "tuned" else 1 :: 2][: given.most_tasks]
+    done = {(row["arm"], row["task"], row["workers"], row["seed"], float(row["cost"])) for row in read(given.table)}
+    where = {"date": date.today().isoformat(), "revision": (revision() or "unknown")[:12]}
+    children = given.children or children_by_default((), cores(), memory())
+    # Processes that share nothing, each with one thread for its arithmetic.
+    os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
+    with ProcessPoolExecutor(children, mp_context=multiprocessing.get_context("spawn")) as pool:
+        jobs = []
+        for seed, task, arm, workers in itertools.product(range(given.seeds), names, given.arms, given.workers):
+            if arm in SCREENED and workers > 1:
+                continue  # the same whoever does it
+            missing = [c for c in given.costs if (arm, task, str(workers), str(seed), float(c)) not in done]
+            if missing:
+                jobs.append(pool.submit(_job, folder, arm, task, workers, seed, missing))
+        for job in as_completed(jobs):
+            append(given.table, FIELDS, [where | row for row in job.result()])
+
+
+def main() -> None:
+    """Runs what the table does not hold, then says how the arms compare."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--arms", nargs="+", choices=[*ARMS, *SCREENED], default=[*ARMS, *SCREENED])
+    parser.add_argument("--workers", nargs="+", type=int, default=[1, 8, 64])
+    parser.add_argument("--costs", nargs="+", type=float, default=COSTS)
+    parser.add_argument("--seeds", type=int, default=4)
+    parser.add_argument("--tasks", choices=["tuned", "held-back"], default="held-back")
+    parser.add_argument("--most-tasks", type=int, help="only so many of them")
+    parser.add_argument("--surrogates", type=Path, default=Path(os.environ.get("SEARCH_SURROGATES", "surrogates")))
+    parser.add_argument("--children", type=int, help="one a core, if not given")
+    parser.add_argument("--table", type=Path, default=TABLE)
+    given = parser.parse_args()
+    folder = given.surrogates / "lcbench"
+    if folder.is_dir():
+        _run(given, folder)
+    else:
+        print(f"left out: LCBench, which does not lie in {folder}. Point SEARCH_SURROGATES at its folder.")
+    for workers in given.workers:
+        _say(read(given.table), workers)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""A search on simulated workers: the sampler, the pruner and the rules are the service's own, the training is a curve.
+
+Time is simulated: a worker that is free asks for a trial, an epoch ends when the curve says so, and whatever ended
+before is known to whoever asks.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.trial import Trial, TrialState
+
+from benchmarks.search.task import Array, Task
+from search.contract import Size, seed_for
+from search.rules import pruning
+from search.rules.optuna_by_name import make_pruner, make_sampler
+from search.rules.sampling import startup_trials
+
+OF_A_SEED, OF_AN_EPOCH = 0.5, 0.5
+"""Standard deviations in points of accuracy: of a training's seed, and of each look at the validation images."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A way to search: sampler and pruner as a study's definition has them."""
+
+    sampler: Mapping[str, Any]
+    pruner: Mapping[str, Any]
+    choose: Callable[[optuna.Study], int] | None = None
+    """The number of the winner; None: Optuna's best trial."""
+
+
+@dataclass(order=True)
+class _Epoch:
+    """An epoch of a trial ends."""
+
+    time: float
+    order: int
+    trial: Trial
+    number: int
+    begun: float
+    seconds: Array
+    seen: Array
+
+
+def search(
+    task: Task, arm: Arm, *, workers: int, costs: Sequence[float], seed: int, with_first: bool = True
+) -> list[float]:
+    """The winner's accuracy, without noise, after each cost: in whole trials, of all workers together."""
+    return _Fleet(task, arm, workers, seed, [dict(task.first)] if with_first else []).run(costs)
+
+
+class _Fleet:
+    def __init__(self, task: Task, arm: Arm, workers: int, seed: int, first: Sequence[Mapping[str, Any]]) -> None:
+        self.task, self.arm, self.workers, self.seed, self.first = task, arm, workers, seed, first
+        self.size = Size(budget=1, epochs=task.epochs, rungs=task.rungs)
+        self.study = optuna.create_study(direction="maximize", pruner=make_pruner(arm.pruner, self.size))
+        self.noise = np.random.default_rng(seed_for(seed, task.name))
+        self.truth: list[float] = []
+        """Of each trial, by its number."""
+        self.queue: list[_Epoch] = []
+        self.counted = 0
+
+    def run(self, costs: Sequence[float]) -> list[float]:
+        unit = self.task.whole / self.workers
+        waiting, found = sorted(costs), []
+        for _ in range(self.workers):
+            self.start(0.0)
+        while waiting:
+            ended = heapq.heappop(self.queue)
+            while waiting and ended.time > waiting[0] * unit:
+                waiting.pop(0)
+                found.append(self.truth[self.winner()])
+            self.finish(ended)
+        return found
+
+    def start(self, now: float) -> None:
+        """A free worker asks for a trial."""
+        number = len(self.truth)
+        # As in a study of so many trials; a cost has no number of them.
+        self.study.sampler = make_sampler(
+            self.arm.sampler, startup_trials(10**9), seed_for(self.seed, "sampler", number)
+        )
+        if number < len(self.first):
+            self.study.enqueue_trial(dict(self.first[number]))
+        trial = self.study.ask()
+        seconds, values = self.task.curve(self.task.suggest(trial))
+        noise = self.noise.normal(0, OF_A_SEED) + self.noise.normal(0, OF_AN_EPOCH, len(values))
+        self.truth.append(float(values[-1]))
+        self.push(_Epoch(now + seconds[0], 0, trial, 1, now, seconds, values + noise))
+
+    def push(self, one: _Epoch) -> None:
+        self.counted += 1
+        one.order = self.counted
+        heapq.heappush(self.queue, one)
+
+    def finish(self, one: _Epoch) -> None:
+        """What a worker does after an epoch."""
+        trial, step = one.trial, one.number
+        trial.report(float(one.seen[step - 1]), step)
+        if step == len(one.seen):
+            self.study.tell(trial, float(one.seen.max()))
+            self.start(one.time)
+        elif (
+            pruning.is_asked(step, self.arm.pruner, self.size, refit=False)
+            and trial.should_prune()
+            and pruning.is_obeyed(is_first=trial.number < len(self.first))
+        ):
+            self.study.tell(trial, state=TrialState.PRUNED)
+            self.start(one.time)
+        else:
+            one.time, one.number = one.begun + float(one.seconds[step]), step + 1
+            self.push(one)
+
+    def winner(self) -> int:
+        """Before any trial is complete: what one would have trained unsearched."""
+        if self.arm.choose is not None:
+            return self.arm.choose(self.study)
+        complete = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        return max(complete, key=lambda one: one.value or -math.inf).number if complete else 0
+
+
+def screened(task: Task, epochs: int, *, cost: float, seed: int) -> float:
+    """What needs no sampler: half of the cost for ``epochs`` epochs of one random point after another, half for the
+    best of them to their end; the winner's accuracy, without noise."""
+    rng = np.random.default_rng(seed_for(seed, task.name))
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed_for(seed, "sampler", 0)))
+    half = cost * task.whole / 2
+    spent, seen = 0.0, []
+    while spent < half:
+        point = dict(task.first) if not seen else task.suggest(study.ask())
+        seconds, values = task.curve(point)
+        noisy = values + rng.normal(0, OF_A_SEED) + rng.normal(0, OF_AN_EPOCH, len(values))
+        seen.append((seconds, values, noisy))
+        spent += float(seconds[epochs - 1])
+    spent, ends = 0.0, [(float(seen[0][2].max()), float(seen[0][1][-1]))]  # the first is trained whatever comes
+    for seconds, values, noisy in sorted(seen, key=lambda one: -one[2][epochs - 1]):
+        spent += float(seconds[-1] - seconds[epochs - 1])
+        if spent > half:
+            break
+        ends.append((float(noisy.max()), float(values[-1])))
+    return max(ends)[1]
