@@ -4,6 +4,8 @@
 #:   make search STUDY=cnn_digits      create a study or go on with it: search, retrain the winner on all data, export
 #:        [OBJECTIVE=…] [SIZE=quick|hour|full] [TRIALS=…] [EPOCHS=…] [TRAIN_SIZE=…] [CHILDREN=…] [TIMEOUT=30m] [SOURCE=…]
 #:        [FIRST=NAME: a point that the objective names, tried first instead of its own]
+#:        [HOURS=8: of training, all machines together, instead of TRIALS] [UNTIL=.9: a value that is enough]
+#:        [TRIAL_TIMEOUT=1h: a longer trial is pruned] [MAX_PARAMS=1e6] [MAX_FLOPS=1e8: of the networks]
 #:        [DIRECTION=maximize|minimize] [CHANGED=1: your own objective's file was edited, go on with it]
 #:   make worker [STUDY=…]             join a study from this machine too; without a name, every open study
 #:        [TRUST=1]                      also those whose objective is a .py file that only the database names
@@ -71,13 +73,14 @@ files = $(call flag,files,FILES)
 machine = $(call flag,children,CHILDREN)$(call flag,data-dir,DATA_DIR)$(call flag,timeout,TIMEOUT)
 definition = $(call flag,objective,OBJECTIVE)$(call flag,size,SIZE)$(call flag,source,SOURCE)$(call flag,direction,DIRECTION)$(call flag,first,FIRST)
 changed = $(if $(filter-out 0,$(value CHANGED)), --changed)
+limits = $(call flag,hours,HOURS)$(call flag,until,UNTIL)$(call flag,trial-timeout,TRIAL_TIMEOUT)$(call flag,max-params,MAX_PARAMS)$(call flag,max-flops,MAX_FLOPS)
 spending = $(call flag,trials,TRIALS)$(call flag,epochs,EPOCHS)$(call flag,train-size,TRAIN_SIZE)
 
 help:
 	@sed -n 's/^#: \{0,1\}//p' Makefile
 
 search: .venv
-	$(service) run$(study)$(definition)$(spending)$(changed)$(machine)$(files)
+	$(service) run$(study)$(definition)$(spending)$(limits)$(changed)$(machine)$(files)
 
 worker: .venv
 	$(service) worker $(studies)$(if $(value TRUST), --trust)$(changed)$(machine)$(files)

@@ -24,6 +24,7 @@ class BenchmarkContext:
     resume: Path | None = None
     stop: Callable[[], bool] = lambda: False
     reports: dict[int, dict[str, float]] = field(default_factory=dict)
+    network: tuple[int, float | None] | None = None
 
     def report(self, step: int, values: Mapping[str, float], checkpoint: Path | None = None) -> bool:
         self.reports[step] = dict(values)
@@ -33,3 +34,6 @@ class BenchmarkContext:
 
     def stopping(self) -> bool:
         return self.stop()
+
+    def built(self, parameters: int, flops: float | None = None) -> None:
+        self.network = (parameters, flops)

@@ -132,6 +132,12 @@ class TrialContext(Protocol):
         """Cheap, asked after each batch: True to end here. What counts is the last finished epoch."""
         ...
 
+    def built(self, parameters: int, flops: float | None = None) -> None:
+        """How large the network is, ``flops`` those of one example forward. Before the first step: raises Unusable
+        where a limit of the study's (MAX_PARAMS, MAX_FLOPS) is exceeded, which costs nothing of its budget. An
+        objective that leaves this out cannot be limited so."""
+        ...
+
 
 def _no_data(_data_dir: Path, _size: Size) -> Mapping[str, Any]:
     return {}
@@ -231,6 +237,9 @@ class _PlainContext:
 
     def stopping(self) -> bool:
         return False
+
+    def built(self, parameters: int, flops: float | None = None) -> None:
+        self._trial.set_user_attr(f"{PREFIX}network", {"parameters": parameters, "flops": flops})
 
 
 def _fixed(hp: Hyperparameters, fixed: Mapping[str, Any]) -> Hyperparameters:

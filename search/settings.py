@@ -106,6 +106,8 @@ class Settings:
     """How often a worker without a trial looks for one: ever less often, within these, as long as there is none."""
     attempts: int = 3
     """So many claims without a new checkpoint, and the trial is ended as FAIL."""
+    turned_down: int = 100
+    """So many networks in a row that are larger than the study allows, and it stops."""
     failures: int = 3
     """So many trials of a worker that raise in a row before any report, and it leaves the study to the others."""
     retry: float = 30.0

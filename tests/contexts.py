@@ -38,6 +38,7 @@ class Context:
     batches: int = 0
     reports: dict[int, dict[str, float]] = field(default_factory=dict)
     checkpoints: dict[int, Path] = field(default_factory=dict)
+    network: tuple[int, float | None] | None = None
 
     def report(self, step: int, values: Mapping[str, float], checkpoint: Path | None = None) -> bool:
         assert checkpoint is not None and checkpoint.is_file(), "a report comes after its checkpoint"
@@ -51,6 +52,9 @@ class Context:
         if self.batches == self.kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
         return self.batches == self.stop_at
+
+    def built(self, parameters: int, flops: float | None = None) -> None:
+        self.network = (parameters, flops)
 
 
 def start(runs: list[dict[str, Any]]) -> subprocess.Popen[str]:

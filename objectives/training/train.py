@@ -13,6 +13,7 @@ import numpy.typing as npt
 from objectives.data import Cut, Dataset, cut, load, statistics
 from objectives.data.batches import Batches
 from objectives.models import architecture, deploy, transfer
+from objectives.models.flops import flops
 from objectives.training import model_folder
 from objectives.training.augmentation import Augment
 from objectives.training.backend import prepare
@@ -40,6 +41,7 @@ def train_plan(plan: Plan, hyperparameters: Any, context: TrialContext) -> float
     images = _refit_images(dataset, parts, context.size) if context.refit else parts.train
     mean, std = statistics(dataset, images)
     network = _network(plan, dataset, context.size)
+    context.built(network.count_params(), flops(network))
     batch = plan.batch or context.size.batch
     fitted = fit(
         deploy.trained(network, mean, std, Augment(plan.augmentation, seed=context.seed)),
@@ -66,6 +68,7 @@ def train_plan(plan: Plan, hyperparameters: Any, context: TrialContext) -> float
                 "mean": mean,
                 "std": std,
                 "parameters": network.count_params(),
+                "flops": flops(network),
             },
         )
     return fitted.value

@@ -98,6 +98,8 @@ class Go(Message):
     datetime_start: str | None
     file: str | None
     """The hash of somebody's own file, as the study goes by it."""
+    limits: Mapping[str, float]
+    """On the network's ``parameters`` and ``flops``."""
 
 
 @dataclass
@@ -205,6 +207,14 @@ class Constraint(OfTrial):
 
 
 @dataclass
+class Network(OfTrial):
+    """An objective's ``context.built``."""
+
+    parameters: int
+    flops: float | None
+
+
+@dataclass
 class Epoch(OfTrial):
     """An objective's ``context.report``: epoch ``step`` is finished."""
 
@@ -242,6 +252,13 @@ class Pruned(Last):
 @dataclass
 class Stopped(Last):
     """It ended the batch as it was told to."""
+
+
+@dataclass
+class TooLarge(Last):
+    """The network is larger than the study allows; nothing was trained."""
+
+    why: str
 
 
 @dataclass

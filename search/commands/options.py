@@ -8,7 +8,8 @@ import math
 import os
 import re
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,8 @@ class Options:
     direction: str | None = None
     first: tuple[str, ...] | None = None
     """Points of the objective, by name."""
+    limits: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of the study's Limits."""
     changed: bool = False
     """Yes to another content of the objective's own file."""
     settings: Settings = DEFAULTS
@@ -62,9 +65,10 @@ class Options:
         nothing = dict.fromkeys(("epochs", "train_size", "source", "direction", "first"))
         # No search for the one is none for the other; what was begun as one goes on as one.
         trials = 0 if self.trials == 0 and not begun else None
-        return dataclasses.replace(self, objective=objective, trials=trials, **nothing)  # type: ignore[arg-type]
+        return dataclasses.replace(self, objective=objective, trials=trials, limits={}, **nothing)  # type: ignore[arg-type]
 
 
+_LIMITS = ("hours", "until", "trial_timeout", "max_params", "max_flops")
 _ASKED = ("objective", "size", "trials", "epochs", "train_size", "timeout", "source", "direction", "first")
 
 
@@ -76,6 +80,7 @@ def read(parsed: argparse.Namespace) -> Options:
         storage=storage(parsed),
         data_dir=Path(getattr(parsed, "data_dir", None) or os.environ.get("SEARCH_DATA_DIR") or DATA),
         files=files(parsed),
+        limits={name: value for name in _LIMITS if (value := getattr(parsed, name, None)) is not None},
         changed=bool(getattr(parsed, "changed", False)),
         settings=dataclasses.replace(DEFAULTS, **{name: value for name, value in times.items() if value is not None}),
         children=getattr(parsed, "children", None) or _children_of_environment(),
@@ -128,6 +133,24 @@ def _count(text: str, least: int = 1) -> int:
     return value
 
 
+def _finite(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"needs a number, {text!r} was given")
+    return value
+
+
+def _positive(text: str) -> float:
+    """``8``, ``0.5`` or ``2e6``."""
+    value = _finite(text)
+    if value <= 0:
+        raise argparse.ArgumentTypeError(f"needs a number above 0, {text!r} was given")
+    return value
+
+
 def _trials(text: str) -> int:
     return _count(text, least=0)
 
@@ -176,6 +199,7 @@ def parser() -> argparse.ArgumentParser:
         "--trials", type=_trials, metavar="N", help="the budget of the whole study; 0: train the first point unsearched"
     )
     run.add_argument("--timeout", type=_seconds, metavar="TIME", help="then hand over and export the best so far")
+    _limits(run)
     run.add_argument("--changed", action="store_true", help=_CHANGED)
     run.add_argument("--no-refit", action="store_true", help="leave refit and export to you")
 
@@ -230,6 +254,16 @@ def _searching(parser: argparse.ArgumentParser, *, objective: bool = True) -> No
         "--direction", choices=("maximize", "minimize"), help=f"for a plain function; default {DIRECTION}"
     )
     _machine(parser)
+
+
+def _limits(parser: argparse.ArgumentParser) -> None:
+    """Of the study; each stays until it is changed."""
+    add = parser.add_argument
+    add("--hours", type=_positive, metavar="N", help="of training, all machines together; then refit and export")
+    add("--until", type=_finite, metavar="VALUE", help="no more trials once one is complete with it, or with a better")
+    add("--trial-timeout", type=_seconds, metavar="TIME", help="a trial that takes longer is pruned")
+    add("--max-params", type=_positive, metavar="N", help="networks with more parameters are turned down untrained")
+    add("--max-flops", type=_positive, metavar="N", help="likewise, floating-point operations of one example forward")
 
 
 def _machine(parser: argparse.ArgumentParser) -> None:

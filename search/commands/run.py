@@ -22,6 +22,7 @@ from search.show.before_start import introduction
 from search.show.outcome import outcome
 from search.studies.compare import refuse_other_flags
 from search.studies.create import create, new_key, raise_budget, refuse_name
+from search.studies.limits import change_limits, limits_of, what_ended
 from search.studies.objective_file import objective_reference
 from search.studies.stop import last_stop, let_go_on
 from search.studies.study import Study, existing, find
@@ -71,9 +72,12 @@ def search(machine: Machine, name: str, options: Options, left: TimeLeft, *, ref
     worker.join(study)
     if options.trials is not None:
         raise_budget(machine.storage, study, options.trials)
+    change_limits(machine.storage, study, options.limits, trials=options.trials)
+    limits = limits_of(machine.storage.engine, study)
     let_go_on(machine.storage, study)
     take_signals(worker)
-    for line in introduction(study, machine.storage.leases.budget(study.key), machine.cores, gpus=machine.has_gpus):
+    budget = machine.storage.leases.budget(study.key)
+    for line in introduction(study, budget, limits, machine.cores, gpus=machine.has_gpus):
         screen.say(line)
     worker.limit(left.seconds)
     worker.work([study.key])
@@ -181,6 +185,8 @@ def _finish(machine: Machine, study: Study, options: Options, *, export: bool) -
         say(f"the time was up before a trial was complete. Go on: make search STUDY={study.name}")
     elif not export:
         say(f"the budget is used up. Next: make refit STUDY={study.name}, then make export STUDY={study.name} TEST=1")
+    elif winner is None and (ended := what_ended(machine.storage.engine, study)):
+        raise SearchError(f"{ended} before a trial was complete. Give more: make search STUDY={study.name} HOURS=…")
     elif winner is None:
         raise SearchError(
             f"no trial of {study.name!r} was completed, so there is nothing to export. "

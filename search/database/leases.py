@@ -68,6 +68,10 @@ class Lease:
     """The last epoch at which the pruner let it go on."""
     alone: bool = False
     """It ran out of memory beside others: now it is to run by itself."""
+    seconds: float = 0.0
+    """That its trial has taken."""
+    turned_down: int = 0
+    """Trials of this lease whose network was too large."""
 
 
 @dataclass(frozen=True)
@@ -153,6 +157,8 @@ class Entry(TypedDict, total=False):
     judged: int
     state: str
     """Of the trial that has ended: the lease is closed."""
+    turned_down: bool
+    """Its trial has ended and counts for nothing: the lease is free again, and without one."""
 
 
 class Leases:
@@ -162,10 +168,11 @@ class Leases:
         self._engine = engine
         self.seconds = seconds
 
-    def raise_budget(self, connection: sa.Connection, study_key: str, budget: int) -> None:
-        """Adds the rows that are missing below ``budget``; never takes one away. Safe when several do it at once."""
+    def raise_budget(self, connection: sa.Connection, study_key: str, budget: int, *, begin: int = 0) -> None:
+        """Adds the rows that are missing below ``budget``, of which those below ``begin`` are there; never takes one
+        away. Safe when several do it at once."""
         dialect: Any = postgresql if self._engine.name == "postgresql" else sqlite
-        rows = [{"study_key": study_key, "number": number} for number in range(budget)]
+        rows = [{"study_key": study_key, "number": number} for number in range(begin, budget)]
         if rows:
             connection.execute(dialect.insert(LEASES).on_conflict_do_nothing(), rows)
         unused = (LEASES.c.study_key == study_key, LEASES.c.state == UNUSED)
@@ -223,7 +230,7 @@ class Leases:
         own = self._mine(lease)
         if "born" in entry:
             own.append(LEASES.c.trial_id.is_(None))
-        statement = sa.update(LEASES).where(*own).values(expires=clock() + self.seconds, **_columns(entry))
+        statement = sa.update(LEASES).where(*own).values({"expires": clock() + self.seconds, **_columns(entry)})
         if connection.execute(statement).rowcount != 1:
             raise LeaseLost(f"lease {lease.number}, token {lease.token}")
 
@@ -288,6 +295,20 @@ class Leases:
         own = (LEASES.c.study_key == study_key, LEASES.c.state == "open")
         with self._engine.begin() as connection:
             connection.execute(sa.update(LEASES).where(*own).values(errors=0, avoid=None, retry_at=0.0))
+
+    def one_more(self, study_key: str) -> None:
+        """Another unit for the budget, unless it has been found that nothing more is to be tried."""
+        with self._engine.begin() as connection:
+            rows = sa.select(sa.func.count(), sa.func.count(sa.case((LEASES.c.state == UNUSED, 1))))
+            budget, unused = connection.execute(rows.where(LEASES.c.study_key == study_key)).one()
+            if not unused:
+                self.raise_budget(connection, study_key, budget + 1, begin=budget)
+
+    def seconds_spent(self, study_key: str) -> float:
+        """By all its trials so far, on all machines."""
+        query = sa.select(sa.func.sum(LEASES.c.seconds)).where(LEASES.c.study_key == study_key)
+        with self._engine.connect() as connection:
+            return float(connection.execute(query).scalar_one() or 0.0)
 
     def budget(self, study_key: str) -> int:
         """Units, used up or not."""
@@ -407,7 +428,10 @@ def _columns(entry: Entry) -> dict[str, Any]:
             columns[name] = sa.case((LEASES.c[name] > columns[name], LEASES.c[name]), else_=columns[name])
     if "resumed_from" in columns:
         columns["resumed_from"] = json.dumps(list(columns["resumed_from"]))
-    if "state" in columns:
+    if columns.pop("turned_down", False):
+        columns |= {"state": "open", "trial_id": None, "expires": 0.0, "holder": None, "attempts": 0}
+        columns["turned_down"] = LEASES.c.turned_down + 1
+    elif "state" in columns:
         columns["finished"] = clock()
     return columns
 
@@ -425,4 +449,6 @@ def _lease(row: Any) -> Lease:
         errors=row.errors,
         judged=row.judged,
         alone=bool(row.alone),
+        seconds=row.seconds,
+        turned_down=row.turned_down,
     )

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-SCHEMA_NUMBER = 3
+SCHEMA_NUMBER = 4
 METADATA = sa.MetaData()
 
 SCHEMA = sa.Table("search_schema", METADATA, sa.Column("number", sa.Integer, primary_key=True))
@@ -41,6 +41,8 @@ LEASES = sa.Table(
     sa.Column("trained", sa.Double, nullable=False, server_default="0"),
     sa.Column("memory", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("worker_memory", sa.BigInteger, nullable=False, server_default="0"),
+    # Since schema 4:
+    sa.Column("turned_down", sa.Integer, nullable=False, server_default="0"),
     sa.UniqueConstraint("study_key", "trial_id"),
     comment="one row a unit of the budget: who may run it, until when",
 )

@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 from search.contract import Size
 
-PrunedBy = Literal["pruner", "objective", "hyperparameters"]
-"""Who ended a trial early: the pruner, a plain function itself, or hyperparameters that led nowhere."""
+PrunedBy = Literal["pruner", "objective", "hyperparameters", "time", "size"]
+"""Who ended a trial early: the pruner, a plain function itself, hyperparameters that led nowhere; or a limit on its
+time, or on the size of its network."""
 
 
 def rungs_before_the_end(size: Size) -> tuple[int, ...]:
@@ -35,6 +36,20 @@ def is_obeyed(*, is_first: bool) -> bool:
 def why_pruned(epoch: int) -> str:
     """For who asks what the pruner meant."""
     return f"not among the best at epoch {epoch}" if epoch else "pruned by the objective"
+
+
+def took_too_long(limit: float) -> str:
+    """For who asks; ``limit`` in seconds."""
+    return f"it took longer than {limit:g} s, as TRIAL_TIMEOUT says"
+
+
+def too_large(sizes: Mapping[str, float | None], limits: Mapping[str, float]) -> str | None:
+    """Why a network of these sizes is not trained: the first that is above its limit."""
+    for name, limit in limits.items():
+        size = sizes.get(name)
+        if size is not None and size > limit:
+            return f"{size:,.0f} {name}, and at most {limit:,.0f} are wanted"
+    return None
 
 
 def leads_nowhere(value: float) -> str | None:

@@ -270,9 +270,7 @@ class Quadratic:
         believed = np.repeat((0.0, 0.0, -CURVED, 0.0), counts)
         for shape in SHAPES:
             unit = np.repeat((CONSTANT, *shape), counts)
-            found += [
-                (one, unit * size, noise) for one, size, noise in _evidences(columns * unit, target, believed)
-            ]
+            found += [(one, unit * size, noise) for one, size, noise in _evidences(columns * unit, target, believed)]
         likely = np.exp(np.array([evidence for evidence, _, _ in found]) - max(evidence for evidence, _, _ in found))
         _, self._scale, self._noise = found[rng.choice(len(found), p=likely / likely.sum())]
         scaled = columns * self._scale
@@ -294,7 +292,9 @@ def _evidences(columns: Array, target: Array, believed: Array) -> Iterator[tuple
         sides = basis.T @ np.stack([target, columns @ believed], axis=1)
     else:
         spectrum, basis = np.linalg.eigh(columns.T @ columns)
-        sides = (columns @ basis / np.sqrt(np.maximum(spectrum, 1e-12))).T @ np.stack([target, columns @ believed], axis=1)
+        sides = (columns @ basis / np.sqrt(np.maximum(spectrum, 1e-12))).T @ np.stack(
+            [target, columns @ believed], axis=1
+        )
     spectrum = np.maximum(spectrum, 0.0)
     both = np.stack([target, columns @ believed], axis=1)
     for amplitude in AMPLITUDES:

@@ -6,13 +6,14 @@ import dataclasses
 
 from search.contract import Size, size_from_json
 from search.show.time_left import duration, estimate, images
+from search.studies.limits import Limits
 from search.studies.study import Study
 
 
-def introduction(study: Study, budget: int, cores: int, gpus: bool) -> list[str]:
+def introduction(study: Study, budget: int, limits: Limits, cores: int, gpus: bool) -> list[str]:
     """What the size means, how long it takes here, what to type for the real thing, how to watch."""
     if study.is_plain:
-        return [f"{study.name}: {budget} trials of {study.objective}"]
+        return [f"{study.name}: {budget} trials of {study.objective}", *_limits(limits)]
     sizes = {name: size_from_json(data) for name, data in study.definition["sizes"].items()}
     sizes[study.size_name] = dataclasses.replace(study.size, budget=budget)
     lines = [f"study {study.name}, objective {study.objective}, size {study.size_name}", "", _SIZE_HEAD]
@@ -21,6 +22,7 @@ def introduction(study: Study, budget: int, cores: int, gpus: bool) -> list[str]
         here = f"about {duration(estimate(size, study, cores))}" if guess else "measured once it runs"
         lines.append(_size_line(name, size, study, here))
     lines += _precision(study)
+    lines += ["", *_limits(limits)] if _limits(limits) else []
     if study.size_name != "full" and "full" in sizes:
         lines += ["", f"For the real thing: make search STUDY={study.name}_full OBJECTIVE={study.objective} SIZE=full"]
     return [
@@ -28,6 +30,22 @@ def introduction(study: Study, budget: int, cores: int, gpus: bool) -> list[str]
         f"Watch: make dashboard, or make status STUDY={study.name}. Ctrl-C hands over; the same command goes on.",
         "",
     ]
+
+
+def _limits(limits: Limits) -> list[str]:
+    """In the words of who set them."""
+    lines = []
+    if limits.hours is not None:
+        more = ", however many trials that is" if limits.endless else ""
+        lines.append(f"It ends after {limits.hours:g} hours of training, all machines together{more}.")
+    if limits.until is not None:
+        lines.append(f"It ends when a trial is complete with {limits.until:g} or better.")
+    if limits.trial_timeout is not None:
+        lines.append(f"A trial that takes longer than {duration(limits.trial_timeout)} is pruned.")
+    lines += [
+        f"Networks of more than {most:,.0f} {name} are turned down." for name, most in limits.of_the_network.items()
+    ]
+    return lines
 
 
 def _precision(study: Study) -> list[str]:

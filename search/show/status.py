@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from collections import Counter
@@ -14,6 +15,7 @@ from search.database.leases import UNUSED, Leases
 from search.errors import SearchError
 from search.rules.best import best
 from search.studies.attributes import own
+from search.studies.limits import limits_of, what_ended
 from search.studies.stop import last_stop
 from search.studies.study import REFIT, Study, all_studies, existing, find
 from search.studies.trials import TrialRow, all_trials, attributes, not_by_the_pruner, parameters, reports
@@ -47,13 +49,17 @@ def _study(engine: sa.Engine, wanted: Study) -> Status:
     by_id = {trial.trial_id: trial for trial in trials}
     counts = Counter(_state(lease) for lease in leases)
     why = last_stop(engine, wanted).get("why")
+    limits = limits_of(engine, wanted)
+    ended = what_ended(engine, wanted, limits)
     winner = best(trials, maximize=wanted.maximize)
     return {
         "study": wanted.name,
         "objective": wanted.objective,
         "size": wanted.size_name,
-        "state": _study_state(counts, why) if leases else "unsearched",
+        "state": _study_state(counts, why, ended) if leases else "unsearched",
         "stopped": why,
+        "ended": ended,
+        "limits": {name: value for name, value in dataclasses.asdict(limits).items() if value},
         "budget": len(leases),
         "metric": wanted.shown_metric,
         "direction": wanted.definition["direction"],
@@ -96,9 +102,11 @@ def _state(lease: Mapping[str, Any]) -> str:
     return "waiting" if lease["trial_id"] is not None else "unbegun"
 
 
-def _study_state(counts: Mapping[str, int], why_stopped: str | None) -> str:
+def _study_state(counts: Mapping[str, int], why_stopped: str | None, why_ended: str | None) -> str:
     if why_stopped:
         return "stopped"
+    if why_ended and not counts.get("running"):
+        return "finished"
     if not any(counts.get(state) for state in ("running", "waiting", "unbegun")):
         return "finished"
     return "running" if counts.get("running") else "open"

@@ -33,6 +33,10 @@ def study(found: Mapping[str, Any]) -> list[str]:
     ]
     if found["unused"]:
         lines.append(f"nothing more is to be tried: {found['unused']} trials of the budget are not run")
+    if found["ended"]:
+        lines.append(f"ended: {found['ended']}")
+    elif found["limits"]:
+        lines.append(f"limits: {', '.join(f'{name} {value}' for name, value in found['limits'].items())}")
     if found["stopped"]:
         lines.append(f"stopped: {found['stopped']}")
     if found["best"]:

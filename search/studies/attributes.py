@@ -12,6 +12,8 @@ UNPREFIXED = {"epochs": dict, "reason": str}
 
 PRUNED_BY = "pruned_by"
 """Of a pruned trial: see ``rules/pruning.py``."""
+NETWORK = "network"
+"""Of a trial whose objective says it: ``parameters`` and ``flops``."""
 OTHER_FILE = "file"
 """Of a trial that ran other content of the objective's own file than the study was created with: which."""
 

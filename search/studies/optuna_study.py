@@ -21,10 +21,14 @@ class SharedStudy(optuna.study.Study):
         self.is_exhausted = True
 
 
-def as_optuna(study: Study, storage: BaseStorage, lease: int) -> SharedStudy:
-    """Optuna's study with the sampler of this lease: its own seed, the same whoever runs it."""
+def as_optuna(study: Study, storage: BaseStorage, lease: int, *, turned_down: int = 0) -> SharedStudy:
+    """Optuna's study with the sampler of this lease: its own seed, the same whoever runs it.
+
+    ``turned_down``: so many trials of this lease were, and the next is to be another.
+    """
     spec = study.definition.get("sampler")
-    seed = seed_for(study.seed, "sampler", 0 if goes_through_one_sequence(spec) else lease)
+    own = (lease, turned_down) if turned_down else (lease,)
+    seed = seed_for(study.seed, "sampler", *((0,) if goes_through_one_sequence(spec) else own))
     return SharedStudy(
         study_name=study.name,
         storage=storage,

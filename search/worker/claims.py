@@ -14,7 +14,7 @@ from search.errors import SearchError
 from search.rules.content import short, stored_hash
 from search.settings import Settings
 from search.studies.stop import last_stop
-from search.studies.study import Study, stored
+from search.studies.study import stored
 from search.worker.joined_study import JoinedStudy
 
 
@@ -24,6 +24,8 @@ class Claims:
     def __init__(self, storage: FencedStorage, holder: str, settings: Settings) -> None:
         self.closed: dict[str, SearchError] = {}
         """Why nothing more of a study, by its key, can be run here."""
+        self.ended: set[str] = set()
+        """The keys of those that a limit has ended."""
         self._storage, self._holder, self._settings = storage, holder, settings
         self._nonces: dict[Seat, str] = {}
         """Of a claim that was not answered yet, or of which no trial has begun."""
@@ -43,7 +45,10 @@ class Claims:
         """Whether no unit of these studies' budgets is left, at the last look. A dead worker's leases are left."""
         if self._unfinished is None:
             return False
-        return not any(self._unfinished.get(key, 0) for key in keys if key not in self.closed)
+        return not any(self._unfinished.get(key, 0) for key in self._open(keys))
+
+    def _open(self, keys: Sequence[str]) -> list[str]:
+        return [key for key in keys if key not in self.closed and key not in self.ended]
 
     def claim(self, seat: Seat, joined: Mapping[str, JoinedStudy], keys: Sequence[str]) -> Lease | None:
         """A lease for this seat, which ``begun`` is then told. None: look again when they are due."""
@@ -51,13 +56,13 @@ class Claims:
             lease = self._storage.leases.claimed(self._nonces[seat])
             if lease is not None:
                 return lease
-        wanted = [key for key in keys if key not in self.closed]
+        wanted = self._open(keys)
         if self._unfinished is None or self._is_something_free(wanted, joined):
             for key in wanted:
-                if self._goes_on(joined[key].study) and (lease := self._claim_of(seat, joined[key])):
+                if self._goes_on(joined[key]) and (lease := self._claim_of(seat, joined[key])):
                     return lease
         self._nonces.pop(seat, None)
-        self._wait(wanted)
+        self._wait(self._open(keys))
         return None
 
     def begun(self, seat: Seat) -> None:
@@ -70,6 +75,9 @@ class Claims:
         lease = leases.claim(joined.study.key, self._holder, host, self._nonces[seat])
         if lease is None and self._is_alone(joined):
             lease = leases.claim(joined.study.key, self._holder, host, self._nonces[seat], left=True)
+        if lease is None and joined.limits.endless:
+            leases.one_more(joined.study.key)
+            lease = leases.claim(joined.study.key, self._holder, host, self._nonces[seat])
         return lease
 
     def _is_alone(self, joined: JoinedStudy) -> bool:
@@ -80,6 +88,8 @@ class Claims:
         """One statement, however many studies and seats."""
         openings = self._storage.leases.openings(keys, self._holder)
         self._unfinished = {key: one.unfinished for key, one in openings.items()}
+        if any(joined[key].limits.endless for key in keys):
+            return True
         return any(one.free or (one.left and joined[key].left_to_others) for key, one in openings.items())
 
     def _wait(self, keys: Sequence[str]) -> None:
@@ -89,8 +99,9 @@ class Claims:
         self._at = time.monotonic() + self._pause
         self._pause = min(self._settings.poll_at_most, 1.5 * self._pause)
 
-    def _goes_on(self, study: Study) -> bool:
-        """False, and the reason kept, where the study was deleted, stopped, or goes by another file."""
+    def _goes_on(self, joined: JoinedStudy) -> bool:
+        """False, and the reason kept, where the study was deleted, stopped, ended, or goes by another file."""
+        study = joined.study
         now = stored(self._storage.engine, study)
         if now is None:
             self.closed[study.key] = SearchError(
@@ -103,4 +114,7 @@ class Claims:
             )
         elif why := last_stop(self._storage.engine, study).get("why"):
             self.closed[study.key] = SearchError(why)
-        return study.key not in self.closed
+        elif ended := joined.what_ended():
+            joined.say(f"{study.name}: {ended}")
+            self.ended.add(study.key)
+        return study.key not in self.closed and study.key not in self.ended

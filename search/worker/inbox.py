@@ -1,4 +1,4 @@
-"""What a trial has yet to hear: its child's messages, and two that the worker adds."""
+"""What a trial has yet to hear: its child's messages, and those that the worker adds."""
 
 from __future__ import annotations
 
@@ -13,6 +13,11 @@ from search.child.protocol import Epoch, Last, Message, OfTrial, Unreadable
 @dataclass
 class Begin(Message):
     """The worker's own: the first of each trial."""
+
+
+@dataclass
+class TimeUp(Message):
+    """The worker's own: the trial has taken as long as it may."""
 
 
 @dataclass

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from optuna.storages import BaseStorage
@@ -16,6 +16,7 @@ from search.files.records import Files
 from search.files.stores import Between
 from search.settings import Settings
 from search.studies.forget import forget_deleted
+from search.studies.limits import Limits, limits_of, what_ended
 from search.studies.study import Study
 from search.studies.study_files import files_of
 from search.studies.transfer import source_folder
@@ -38,6 +39,10 @@ class JoinedStudy:
     source: Path | None
     settings: Settings
     say: Callable[[str], None]
+    limits: Limits = field(default_factory=Limits)
+    """As they were at the last claim."""
+    turned_down_in_a_row: int = 0
+    """Trials here whose network was too large."""
     failures_in_a_row: int = 0
     """Trials that raised here before any report, since the last that did not."""
     proven: bool = False
@@ -46,6 +51,13 @@ class JoinedStudy:
     """Whether a trial was, that failed here."""
     checkpoints_taken: int = 0
     """So many were handed over by trials here."""
+
+    def what_ended(self) -> str | None:
+        """Why nothing more is trained, though the budget is not used up; limits are read anew."""
+        if self.study.refit:
+            return None
+        self.limits = limits_of(self.storage.engine, self.study)
+        return what_ended(self.storage.engine, self.study, self.limits)
 
     def has_others(self) -> bool:
         """Whether other workers are there that have not given the study up."""

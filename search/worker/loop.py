@@ -360,6 +360,7 @@ class Worker:
         self.renew_due()
         late = self.stopping and is_late(self.settings, now - self._stop_asked)
         for seat, trial in list(self.trials.items()):
+            trial.watch_time()
             if seat.child is not None and not trial.free and seat.child.gone():
                 self._drain(seat)
             if seat.child is not None and (late or trial.is_silent()):

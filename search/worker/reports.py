@@ -13,12 +13,22 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from search.child.frozen import to_json
-from search.child.protocol import Answer, AskStudyAttrs, AskTrials, Constraint, Report, Suggest, SystemAttr, UserAttr
+from search.child.protocol import (
+    Answer,
+    AskStudyAttrs,
+    AskTrials,
+    Constraint,
+    Network,
+    Report,
+    Suggest,
+    SystemAttr,
+    UserAttr,
+)
 from search.database.leases import Entry, Lease, LeaseLost
 from search.rules import pruning
 from search.rules.best import is_feasible
 from search.rules.pruning import PrunedBy
-from search.studies.attributes import OTHER_FILE, PRUNED_BY, named, own
+from search.studies.attributes import NETWORK, OTHER_FILE, PRUNED_BY, named, own
 from search.studies.optuna_study import as_optuna
 from search.worker.joined_study import JoinedStudy
 from search.worker.new_trial import trial_of
@@ -32,7 +42,7 @@ class Reports:
         self.number: int | None = None
         """Optuna's, once it is known."""
         self._joined, self._lease = joined, lease
-        self._study = as_optuna(joined.study, joined.cached, lease.number)
+        self._study = as_optuna(joined.study, joined.cached, lease.number, turned_down=lease.turned_down)
         self._trial: Trial | None = None
         self._judged = lease.judged
 
@@ -67,7 +77,9 @@ class Reports:
     def forget(self) -> None:
         """After the database was away: what Optuna remembers may not be what is stored, and is read anew."""
         exhausted = self._study.is_exhausted
-        self._study = as_optuna(self._joined.study, self._joined.cached, self._lease.number)
+        self._study = as_optuna(
+            self._joined.study, self._joined.cached, self._lease.number, turned_down=self._lease.turned_down
+        )
         self._study.is_exhausted = exhausted
         self._trial = None
 
@@ -105,6 +117,15 @@ class Reports:
                 # Optuna's grid, once the state is stored, of a trial that was given its parameters.
                 if error.args != ("grid_id",):
                     raise
+
+    def turn_down(self, reason: str, spent: Entry) -> None:
+        """The trial is pruned and no longer its lease's, which is free again in the same transaction."""
+        trial = self.trial()
+        trial.set_user_attr(named("lease"), None)
+        trial.set_user_attr(named(PRUNED_BY), "size")
+        trial.set_user_attr(named("reason"), reason)
+        with self._joined.storage.entering(trial._trial_id, turned_down=True, **spent):
+            self._study.tell(trial, state=TrialState.PRUNED)
 
     def end_study(self) -> None:
         """The objective has tried enough."""
@@ -171,6 +192,16 @@ class Reports:
         """As Optuna's, which takes each but once."""
         if message.key not in self.trial().constraints:
             self.trial().set_constraint(message.key, message.value)
+
+    def network(self, message: Network) -> None:
+        """How large it is: beside the trial, and what is limited as constraints. Can be done again."""
+        trial = self.trial()
+        said = {"parameters": message.parameters, "flops": message.flops}
+        if trial.user_attrs.get(named(NETWORK)) != said:
+            trial.set_user_attr(named(NETWORK), said)
+        for name, limit in self._joined.limits.of_the_network.items():
+            if name not in trial.constraints and said[name] is not None:
+                trial.set_constraint(name, said[name] / limit - 1)  # type: ignore[operator]
 
     def epoch(self, step: int, values: Mapping[str, float], spent: Entry) -> None:
         """A finished epoch: the metric as an intermediate value, all values as a history, the step in the lease."""

@@ -43,4 +43,5 @@ def order(
         reported=list(frozen.intermediate_values),
         datetime_start=frozen.datetime_start.isoformat() if frozen.datetime_start else None,
         file=stored_hash(study.definition),
+        limits={} if study.refit else joined.limits.of_the_network,
     )

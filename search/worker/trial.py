@@ -31,7 +31,7 @@ from search.studies.stop import stop
 from search.studies.study import still_there
 from search.worker.checkpoints import Checkpoints
 from search.worker.epoch_times import EpochTimes
-from search.worker.inbox import Begin, Broken, Died
+from search.worker.inbox import Begin, Broken, Died, TimeUp
 from search.worker.joined_study import JoinedStudy
 from search.worker.keep_at_end import keep_log, keep_model
 from search.worker.outage import DatabaseBrokenError
@@ -81,6 +81,8 @@ class LeasedTrial:
         """Images a second, where they are reported."""
         self.times = EpochTimes()
         self._ended = 0.0
+        self._time_up = math.inf
+        self._is_built = False
         self._kernel_kills, self._killed_before = kernel_kills, kernel_kills()
 
     # -- what the worker calls ----------------------------------------------------------------------------------------
@@ -117,6 +119,12 @@ class LeasedTrial:
             self.inbox.clear()
         else:
             self.inbox = deque([Broken(bug)])
+
+    def watch_time(self) -> None:
+        """Whether it has taken as long as it may: it learns of that as of any other message."""
+        if self.training and not self.over and time.monotonic() > self._time_up:
+            self._time_up = math.inf
+            self.inbox.append(TimeUp())
 
     def is_silent(self) -> bool:
         """Whether the child should be killed: without a word while training, or too long when told to end."""
@@ -192,12 +200,21 @@ class LeasedTrial:
                 self.reports.end_study()
             case said.Constraint():
                 self.reports.constraint(message)
+            case said.Network():
+                self._is_built = True
+                self.reports.network(message)
             case said.Epoch():
                 self._finish_epoch(message)
             case said.Done():
                 self._complete(message.value)
             case said.Pruned():
                 self._tell(TrialState.PRUNED, message.why or pruning.why_pruned(self.epoch), by="objective")
+            case said.TooLarge():
+                self._turn_down(message.why)
+            case TimeUp():
+                self._stop("pruned")
+                limit = self.joined.limits.trial_timeout or 0.0
+                self._tell(TrialState.PRUNED, pruning.took_too_long(limit), by="time")
             case said.Stopped():
                 self._hand_over()
             case said.Failed():
@@ -239,6 +256,8 @@ class LeasedTrial:
         self.times.begin()
         self.reports.note(what_changed(self.joined.study.definition))
         self.training, self._killed_before = True, self._kernel_kills()
+        if (limit := self.joined.limits.trial_timeout) and not self.joined.study.refit:
+            self._time_up = time.monotonic() + limit - self.lease.seconds
         self.child.send(order(self.joined, self.reports.trial(), self.folder, self.devices, checkpoint))
 
     def _finish_epoch(self, message: said.Epoch) -> None:
@@ -260,17 +279,58 @@ class LeasedTrial:
             self.times.account()
         if message.checkpoint:
             self.checkpoints.take(message.step, Path(message.checkpoint))
-        if self.handing_over:
+        if not self._is_built and self.joined.limits.of_the_network and not self.joined.study.refit:
+            self._stop_unlimited()
+        elif self.handing_over:
             self._stop("hand over")
         elif is_new and self.reports.is_pruned_at(message.step):
             self._stop("pruned")
             self._tell(TrialState.PRUNED, pruning.why_pruned(self.epoch), by="pruner")
+        elif is_new and message.step < self.joined.study.epochs and self._study_has_ended():
+            self.handing_over = True
+            self._stop("hand over")
+
+    def _study_has_ended(self) -> bool:
+        """Asked only where there is a limit that may have been reached."""
+        limits = self.joined.limits
+        return (limits.hours is not None or limits.until is not None) and self.joined.what_ended() is not None
+
+    def _stop_unlimited(self) -> None:
+        """A limit that nobody checks would be none."""
+        why = (
+            f"MAX_PARAMS or MAX_FLOPS is given, and {self.joined.study.objective} does not say how large its network "
+            "is: let its train call context.built(), or begin another study without them"
+        )
+        stop(self.joined.storage, self.joined.study, why)
+        self._stop("pruned")
+        self._give_back(counted=False)
+        self._end("waiting", why)
 
     # -- ends ---------------------------------------------------------------------------------------------------------
+
+    def _turn_down(self, why: str) -> None:
+        """Costs nothing of the budget, but for what the study was given to try first, which would come again."""
+        if self.joined.study.is_first(self.lease.number):
+            self._tell(TrialState.PRUNED, why, by="size")
+            return
+        if not self.reports.frozen().state.is_finished():  # else it was turned down, and the answer was lost
+            self.reports.turn_down(why, self._spent())
+        self._end("turned down", why)
+        self.joined.files.sweep_lease(self.lease)
+        self.folder.clear()
+        self.joined.turned_down_in_a_row += 1
+        if self.joined.turned_down_in_a_row >= self.joined.settings.turned_down:
+            stop(
+                self.joined.storage,
+                self.joined.study,
+                f"{self.joined.turned_down_in_a_row} networks of {self.joined.study.name!r} in a row were too large, "
+                f"last: {why}. Allow more with MAX_PARAMS or MAX_FLOPS, or search a space of smaller ones",
+            )
 
     def _complete(self, value: float) -> None:
         if self._is_told():
             return
+        self.joined.turned_down_in_a_row = 0
         if nowhere := pruning.leads_nowhere(value):
             self._tell(TrialState.PRUNED, nowhere, by="hyperparameters")
             return

@@ -10,9 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from search.child.inside.pipe_end import Line
-from search.child.protocol import Beat, Epoch, Go
+from search.child.protocol import Beat, Epoch, Go, Network
 from search.contract import Devices, Unusable, size_from_json
+from search.rules.pruning import too_large
 from search.settings import BEAT
+
+
+class TooLargeError(Unusable):
+    """The network, for what the study allows."""
 
 
 class RemoteContext:
@@ -30,6 +35,12 @@ class RemoteContext:
         self.refit = bool(go.refit)
         self.told_to_stop = False
         self._beat = time.monotonic()
+        self._limits = go.limits
+
+    def built(self, parameters: int, flops: float | None = None) -> None:
+        self._line.send(Network(_whole(parameters), None if flops is None else float(flops)))
+        if why := too_large({"parameters": parameters, "flops": flops}, self._limits):
+            raise TooLargeError(why)
 
     def report(self, step: int, values: Mapping[str, float], checkpoint: Path | None = None) -> bool:
         epoch = Epoch(_whole(step), {}, str(checkpoint) if checkpoint else None)

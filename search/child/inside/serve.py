@@ -17,7 +17,7 @@ import optuna
 from search.child.inside.describe import as_json, describe
 from search.child.inside.load import Function, Loaded, load
 from search.child.inside.pipe_end import Line
-from search.child.inside.remote_context import RemoteContext
+from search.child.inside.remote_context import RemoteContext, TooLargeError
 from search.child.inside.remote_trial import RemoteTrial
 from search.child.pipe import Pipe
 from search.child.protocol import (
@@ -32,6 +32,7 @@ from search.child.protocol import (
     Pruned,
     Stopped,
     TestSet,
+    TooLarge,
 )
 from search.contract import Objective, SearchError, Unusable
 from search.errors import UnsupportedError
@@ -50,7 +51,11 @@ def run_trial(line: Line, objective: Objective | Function, go: Go) -> None:
         return
     context = RemoteContext(line, go, objective.metric)
     context.workdir.mkdir(parents=True, exist_ok=True)
-    value = objective.train(objective.suggest(trial), context)
+    try:
+        value = objective.train(objective.suggest(trial), context)
+    except TooLargeError as why:
+        line.send(TooLarge(str(why)))
+        return
     if context.told_to_stop:
         line.send(Stopped())
     else:

@@ -1,0 +1,188 @@
+"""What ends a study or a trial before its budget: hours, a value, a trial's own time, the size of its network."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+
+from search.database.engine import open_readonly
+from search.studies.limits import Limits, change_limits, limits_of
+from search.worker.loop import Worker
+from tests.commands import LIGHT, Ended, search
+from tests.faults import new_study, storage_at
+from tests.test_worker import Script, work
+
+EPOCH = 0.1
+
+
+def leases(folder: Path, columns: str) -> list[Any]:
+    with sqlite3.connect(folder / "studies.db") as connection:
+        return connection.execute(f"SELECT {columns} FROM leases ORDER BY number").fetchall()  # noqa: S608
+
+
+def trials(folder: Path) -> list[optuna.trial.FrozenTrial]:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna.load_study(study_name="light", storage=f"sqlite:///{folder}/studies.db").get_trials()
+
+
+def run(folder: Path, *flags: str, objective: str = LIGHT, **environment: str) -> Ended:
+    return search(folder, "run", "light", "--objective", objective, "--no-refit", *flags, **environment)
+
+
+def said(folder: Path, text: str) -> str:
+    """The light objective, whose train says how large its network is."""
+    before = "    for epoch in range(state"
+    source = Path(LIGHT).read_text()
+    assert source.count(before) == 1
+    path = folder / "mine.py"
+    path.write_text(source.replace(before, f"    {text}\n{before}"))
+    return str(path)
+
+
+def test_hours_are_of_all_trials_and_exact_to_an_epoch(tmp_path: Path) -> None:
+    hours, pause = 2.0 / 3600, str(EPOCH)
+    first = run(tmp_path, "--hours", str(hours), "--children", "2", "--epochs", "40", LIGHT_PAUSE=pause)
+    assert (first.status, first.err) == (0, "")
+    assert "hours are used up" in first.out
+    seconds = [row[0] for row in leases(tmp_path, "seconds")]
+    assert 2.0 <= sum(seconds) < 2.0 + 2 * 4 * EPOCH, "each of the two ends the epoch that it is at"
+    assert "open" in {row[0] for row in leases(tmp_path, "state")}, "what ran is handed over, not ended"
+    status = json.loads(search(tmp_path, "status", "light", "--json").out)
+    assert (status["state"], status["ended"]) == ("finished", f"{hours:g} hours are used up")
+
+    again = run(tmp_path, LIGHT_PAUSE=pause)
+    assert again.status == 0 and sum(row[0] for row in leases(tmp_path, "seconds")) == sum(seconds)
+    more = run(tmp_path, "--hours", str(2 * hours), "--children", "2", LIGHT_PAUSE=pause)
+    assert more.status == 0
+    assert 4.0 <= sum(row[0] for row in leases(tmp_path, "seconds")) < 4.0 + 2 * 4 * EPOCH
+    assert any(json.loads(row[0]) for row in leases(tmp_path, "resumed_from")), "they go on where they were"
+
+
+def test_without_trials_the_budget_grows_as_long_as_hours_are_left(tmp_path: Path) -> None:
+    usual = 6
+    ended = run(tmp_path, "--hours", str(3 / 3600), "--epochs", "2", LIGHT_PAUSE=str(EPOCH))
+    assert ended.status == 0 and "however many trials that is" in ended.out
+    assert len(leases(tmp_path, "number")) > usual
+    fixed = run(tmp_path, "--trials", "200")
+    assert fixed.status == 0 and len(leases(tmp_path, "number")) == 200
+    assert limits_of(open_readonly(f"sqlite:///{tmp_path}/studies.db"), _light(tmp_path)).endless is False
+
+
+def _light(folder: Path) -> Any:
+    from search.studies.study import existing  # noqa: PLC0415
+
+    return existing(open_readonly(f"sqlite:///{folder}/studies.db"), "light")
+
+
+def test_a_grid_that_is_done_ends_a_study_without_a_number_of_trials(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    text = Path(LIGHT).read_text().replace("from search.contract import ", "from search.contract import Spec, ")
+    grid = 'sampler=Spec("GridSampler", {"search_space": {"x": [0.1, 0.2], "kind": ["a", "b"]}}),\n    first=('
+    file.write_text(text.replace("first=(", grid))
+    ended = run(tmp_path, "--hours", "1", "--trials", "1", objective=str(file))
+    assert ended.status == 0
+    again = run(tmp_path, "--hours", "2", objective=str(file))
+    assert (again.status, again.err) == (0, "") and len(trials(tmp_path)) < 12
+
+
+def test_a_value_that_is_reached_ends_the_study(tmp_path: Path) -> None:
+    ended = run(tmp_path, "--until", "0", "--children", "1")
+    assert (ended.status, ended.err) == (0, "") and "has reached 0" in ended.out
+    assert [trial.state.name for trial in trials(tmp_path)] == ["COMPLETE"]
+    more = run(tmp_path, "--until", "9")
+    assert more.status == 0 and len(trials(tmp_path)) == 6
+
+
+def test_a_trial_that_takes_too_long_is_pruned_with_that_reason(tmp_path: Path) -> None:
+    ended = run(tmp_path, "--trials", "2", "--trial-timeout", "1s", "--children", "2", LIGHT_PAUSE="30")
+    assert ended.status == 0 or "no trial of 'light'" in ended.err
+    assert [trial.state.name for trial in trials(tmp_path)] == ["PRUNED", "PRUNED"]
+    reasons = {trial.user_attrs["search:reason"] for trial in trials(tmp_path)}
+    assert reasons == {"it took longer than 1 s, as TRIAL_TIMEOUT says"}
+    assert {trial.user_attrs["search:pruned_by"] for trial in trials(tmp_path)} == {"time"}
+
+
+def test_time_on_other_machines_counts_as_a_trials_own(
+    sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LIGHT_PAUSE", "0.3")
+    study = new_study(sqlite_url, budget=1, epochs=9)
+    work(sqlite_url, study, tmp_path, Script(Worker.stop))
+    before = storage_at(sqlite_url).leases.rows(study.key)[0]
+    assert before["state"] == "open" and before["seconds"] > 0
+    change_limits(storage_at(sqlite_url), study, {"trial_timeout": before["seconds"] + 0.2}, trials=None)
+    work(sqlite_url, study, tmp_path)
+    assert storage_at(sqlite_url).leases.rows(study.key)[0]["state"] == "pruned"
+
+
+def test_a_network_that_is_too_large_costs_nothing_of_the_budget(tmp_path: Path) -> None:
+    file = said(tmp_path, "context.built(int(1000 * hp.x), 2.0)")
+    ended = run(tmp_path, "--trials", "8", "--max-params", "600", objective=file)
+    assert (ended.status, ended.err) == (0, "")
+    found = trials(tmp_path)
+    large = [trial for trial in found if trial.params["x"] > 0.6]
+    turned_down = [trial for trial in large if trial.params["x"] != 0.9]
+    assert turned_down, "chance has drawn none, which has a probability of .4 ** 6"
+    assert all(trial.state.name == "PRUNED" and not trial.intermediate_values for trial in large)
+    assert all(trial.constraints["parameters"] == trial.params["x"] * 1000 // 1 / 600 - 1 for trial in large)
+    assert all("parameters, and at most 600 are wanted" in trial.user_attrs["search:reason"] for trial in large)
+    assert len(found) == 8 + len(turned_down), "what the study was given to try first is used up instead"
+    assert leases(tmp_path, "count(trial_id), sum(turned_down)") == [(8, len(turned_down))]
+    assert len({trial.params["x"] for trial in found}) == len(found), "the next is another"
+
+
+def test_where_hardly_anything_fits_the_study_stops(tmp_path: Path) -> None:
+    file = said(tmp_path, "context.built(10, 1e9)")
+    ended = run(tmp_path, "--trials", "3", "--max-flops", "1e6", objective=file)
+    assert ended.status == 1
+    assert "100 networks of 'light' in a row were too large, last: 1,000,000,000 flops, and at most" in ended.err
+
+
+def test_a_limit_that_the_objective_says_nothing_of_is_none(tmp_path: Path) -> None:
+    ended = run(tmp_path, "--max-params", "10")
+    assert ended.status == 1 and "does not say how large its network is" in ended.err
+    assert {row[0] for row in leases(tmp_path, "state")} == {"open"}
+
+
+def test_turning_down_again_after_a_lost_answer_changes_nothing(storage_url: str) -> None:
+    study = new_study(storage_url, budget=1, epochs=2)
+    leases_of = storage_at(storage_url).leases
+    lease = leases_of.claim(study.key, "holder", "host", "nonce")
+    assert lease is not None
+    leases_of.renew(lease, born=7)
+    leases_of.renew(lease, turned_down=True)
+    (row,) = leases_of.rows(study.key)
+    assert (row["state"], row["trial_id"], row["holder"], row["attempts"]) == ("open", None, None, 0)
+    assert leases_of.openings([study.key], "another")[study.key].free == 1
+    again = leases_of.claim(study.key, "another", "host", "other")
+    assert again is not None and (again.turned_down, again.token) == (1, lease.token + 1)
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "wants"),
+    [
+        ("--hours", "0", "needs a number above 0, '0' was given"),
+        ("--hours", "night", "needs a number, 'night' was given"),
+        ("--until", "nan", "needs a number, 'nan' was given"),
+        ("--max-params", "-3", "needs a number above 0, '-3' was given"),
+        ("--trial-timeout", "1y", "needs a time such as 90s, 30m or 2h, '1y' was given"),
+    ],
+)
+def test_what_is_no_limit_is_refused(tmp_path: Path, flag: str, value: str, wants: str) -> None:
+    refused = run(tmp_path, f"{flag}={value}")
+    assert refused.status == 1 and wants in refused.err and len(refused.err.splitlines()) == 1
+
+
+def test_limits_stay_until_they_are_changed(sqlite_url: str) -> None:
+    study, storage = new_study(sqlite_url, budget=1), storage_at(sqlite_url)
+    assert limits_of(storage.engine, study) == Limits()
+    change_limits(storage, study, {"hours": 2.0}, trials=5)
+    change_limits(storage, study, {"until": 0.5}, trials=None)
+    assert limits_of(storage.engine, study) == Limits(hours=2.0, until=0.5)
+    change_limits(storage, study, {}, trials=None)
+    assert limits_of(storage.engine, study) == Limits(hours=2.0, until=0.5)
