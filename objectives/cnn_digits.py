@@ -61,6 +61,7 @@ OBJECTIVE = Objective(
     train=train,
     evaluate=evaluate,
     metric="val_accuracy",
+    metric_is_share=True,
     first=({"learning_rate": 1.0, "weight_decay": 5e-4, "dropout_scale": 0.25, "augmentation": 0.5},),
     data=partial(identity, "digits"),
     test_checksum=partial(test_checksum, "digits"),

@@ -85,6 +85,7 @@ OBJECTIVE = Objective(
     train=train,
     evaluate=evaluate,
     metric="val_accuracy",
+    metric_is_share=True,
     points={"MODERN": parameters(MODERN), "NOTEBOOK": parameters(NOTEBOOK)},
     first=("MODERN", "NOTEBOOK"),
     data=partial(identity, "cifar10"),

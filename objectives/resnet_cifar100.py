@@ -49,6 +49,7 @@ OBJECTIVE = Objective(
     train=train,
     evaluate=evaluate,
     metric="val_accuracy",
+    metric_is_share=True,
     points={"TRANSFER": parameters(TRANSFER), "SCRATCH": parameters(SCRATCH), "NOTEBOOK": parameters(NOTEBOOK)},
     first=("TRANSFER", "SCRATCH"),
     data=partial(identity, "cifar100"),

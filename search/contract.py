@@ -156,6 +156,9 @@ class Objective:
     exported with it. Under ``model`` the metrics may say what the model is: ``file``, ``sha256``, ``parameters``."""
     metric: str
     direction: Direction = "maximize"
+    metric_is_share: bool = False
+    """The metric is a share of the validation examples, which ``data`` counts as ``validation``: so it is known what of
+    a difference between two trials may be chance. What may well be, is a tie, and ties go to the first of ``first``."""
     sizes: Mapping[str, Size]
     """By name; ``quick`` is what is meant where nobody says."""
     points: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

@@ -26,6 +26,8 @@ LOG_LINES = 40
 """So many of a trial's log are shown."""
 
 
+SPARED_ONE_IN = 20
+"""One trial in so many is not pruned."""
 KEPT_MODELS = 3
 """Of each study, the best."""
 STARTUP_TRIALS = 10

@@ -59,7 +59,7 @@ def test_an_export_replaces_nothing_else(tmp_path: Path) -> None:
     (mine / "thesis.txt").unlink()
     assert search(tmp_path, "export", "light", "--to", str(mine)).status == 0
     first = json.loads((mine / "report.json").read_text())
-    assert first["exported"] == "best trial"
+    assert first["exported"] == "chosen trial"
     assert first["test"] is None
     assert first["test_openings"] == 0
     assert first["validation"]["accuracy"] == first["value"]

@@ -74,7 +74,7 @@ def test_without_trials_the_budget_grows_as_long_as_hours_are_left(tmp_path: Pat
 
 
 def _light(folder: Path) -> Any:
-    from search.studies.study import existing  # noqa: PLC0415
+    from search.studies.study import existing
 
     return existing(open_readonly(f"sqlite:///{folder}/studies.db"), "light")
 

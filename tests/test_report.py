@@ -93,7 +93,7 @@ def test_the_test_set_is_scored_once_per_model(storage_url: str, tmp_path: Path)
 
     evaluation = Evaluation()
     before = exported(storage_url, study, target, evaluation, test=False)
-    assert (before["exported"], before["test"], before["test_openings"]) == ("best trial", None, 0)
+    assert (before["exported"], before["test"], before["test_openings"]) == ("chosen trial", None, 0)
     assert before["validation"]["accuracy"] == best.value == before["value"]
 
     again = refitted(storage_url, study, tmp_path)
@@ -295,7 +295,7 @@ def test_a_better_trial_is_refitted_anew(sqlite_url: str, tmp_path: Path) -> Non
             storage.leases.raise_budget(connection, study.key, len(storage.leases.rows(study.key)) + 1)
         work(sqlite_url, study, tmp_path)
     report = exported(sqlite_url, study, tmp_path / "mine", Evaluation(), test=True)
-    assert report["exported"] == "best trial", "its own refit is not done yet"
+    assert report["exported"] == "chosen trial", "its own refit is not done yet"
     new = refit()
     assert (old.key != new.key, new.refit["trial"]) == (True, report["trial"])  # type: ignore[index]
     assert find(storage.engine, f"{study.name}.refit") == new

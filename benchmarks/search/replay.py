@@ -2,7 +2,8 @@
 
     python -m benchmarks.search.replay [--workers 1 8 64] [--seeds N] [--arms …]   or: make bench-search
 
-The curves are LCBench's (``lcbench.py`` says where it looks for them; without them nothing is measured, and it says so).
+The curves are LCBench's (``lcbench.py`` says where they are looked for; without them nothing is measured, and it says
+so).
 Every second task, ``TUNED``, is for trying things out; ``HELD_BACK``, the others, is what figures are quoted of. Every
 search tries the benchmark's default first, on as many workers, and is scored by the accuracy without noise that its
 winner has at the end. The unit is the task: its seeds are averaged, and intervals are over tasks.
@@ -122,7 +123,9 @@ def _tasks(folder: Path) -> dict[str, Task]:
     return {one.name: Task(one) for one in Surrogate(folder).tasks}
 
 
-def _job(folder: Path, arm: str, task: str, workers: int, seed: int, costs: Sequence[float]) -> list[dict[str, Any]]:
+def _job(  # noqa: PLR0917 - as a pool of processes calls it
+    folder: Path, arm: str, task: str, workers: int, seed: int, costs: Sequence[float]
+) -> list[dict[str, Any]]:
     """In a process of its own: the rows of one search."""
     searched = _tasks(folder)[task]
     at = {"arm": arm, "task": task, "workers": workers, "seed": seed}

@@ -13,6 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from search.database.leases import Leases, Spent
+from search.export.bought import bought
 from search.export.scores import Scores
 from search.studies.attributes import own
 from search.studies.provenance import revision
@@ -41,7 +42,8 @@ def report(engine: sa.Engine, winner: Winner, scores: Scores, looks: Mapping[str
         "model": dict(scores.model) if scores.model else None,
         "test_openings": sum(looks.values()),
         "test_openings_by_study": dict(looks),
-        "chosen": _chosen(engine, study),
+        "chosen": _chosen(engine, winner),
+        "bought": bought(engine, study),
         "data": study.definition.get("data"),
         "source": study.definition.get("source"),
         "references": dict(study.shown.references),
@@ -61,20 +63,31 @@ def _hyperparameters(engine: sa.Engine, winner: Winner) -> dict[str, Any]:
     return parameters(engine, trained) if trained else {}
 
 
-def _chosen(engine: sa.Engine, study: Study) -> dict[str, Any]:
+def _chosen(engine: sa.Engine, winner: Winner) -> dict[str, Any]:
+    study = winner.study
     trials = all_trials(engine, study)
     states, by_lease = Counter(trial.state for trial in trials), {trial.lease: trial for trial in trials}
     first = [_brief(engine, by_lease.get(lease)) for lease in range(len(study.definition["first"]))]
     return {
         "from": len(trials),
         "states": {state: states[state] for state in ("complete", "pruned", "fail")},
-        "how": f"the best {study.definition['metric']} of a trial's best epoch, among complete trials"
-        if any(trial.state == "complete" for trial in trials)
-        else "not at all, this is what one would train unsearched",
+        "how": _how(engine, winner),
         "first": first,
         "control": _control(first, study.definition.get("without_source") or {}),
         "of_another_file": of_another_file(engine, study),
     }
+
+
+def _how(engine: sa.Engine, winner: Winner) -> str:
+    best, metric = best_trial(engine, winner.study), winner.study.definition["metric"]
+    if winner.trial is None or best is None:
+        return "not at all, this is what one would train unsearched"
+    if winner.trial.number != best.number:
+        return (
+            f"what one would train unsearched: the best {metric}, {best.value:.4f} of trial {best.number}, may well be "
+            "no better, and such a tie goes to what was there first"
+        )
+    return f"the best {metric} of a trial's best epoch, among complete trials"
 
 
 def _control(first: Sequence[Mapping[str, Any] | None], without_source: Mapping[str, Any]) -> Mapping[str, Any] | None:

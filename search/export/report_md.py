@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from search.contract import Number, Shown, Table
+from search.export.bought import amount, sentence
 from search.export.numbers import (
     Metrics,
     as_headline,
@@ -34,6 +35,7 @@ def markdown(report: Report, shown: Shown, files: Sequence[str]) -> str:
         _verdict(report, shown),
         _scores(report, shown),
         _chosen(report),
+        _bought(report),
         _hyperparameters(report),
         *[_section(metrics, table) for table in shown.tables],
         *[f"![{picture.title}]({picture.file})" for picture in shown.pictures if picture.file in files],
@@ -131,6 +133,33 @@ def _chosen(report: Report) -> str:
             f"- source of the weights: {_source(source)} of {source['study']} (SHA-256 {source['sha256'][:16]}…)"
         )
     return "## How it was chosen\n\n" + "\n".join(lines)
+
+
+def _bought(report: Report) -> str:
+    found = report.get("bought")
+    if not found:
+        return ""
+    lines = [f"- {sentence(found)}"]
+    if found["within_noise"] is not None:
+        noise = amount(found, found["noise"]).lstrip("+")
+        lines.append(
+            f"- {found['within_noise']} of {found['complete'] - 1} other complete trials may well be as good as the "
+            f"best: a value's standard deviation from one training to the next is reckoned as {noise}"
+        )
+    spared = found["spared"]
+    if spared["trials"]:
+        rate = f", {spared['rate']:.0%}" if spared["rate"] is not None else ", too few to say how often"
+        lines.append(
+            f"- {spared['trials']} trials were run to their end against the pruner, for {spared['epochs']} epochs; "
+            f"{spared['among_the_best']} of them ended among the best{rate}"
+        )
+    for rung, one in found["rungs"].items():
+        if one["correlation"] is not None:
+            lines.append(
+                f"- rank correlation of epoch {rung} with the end: {one['correlation']:.2f}, over the {one['trials']} "
+                "trials that were not pruned"
+            )
+    return "## What the search bought\n\n" + "\n".join(lines)
 
 
 def _source(source: Mapping[str, Any]) -> str:

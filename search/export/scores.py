@@ -36,7 +36,7 @@ class Scores:
         """What the export holds, in words."""
         if self.model is None:
             return "without a model"
-        return "refit" if self.refit else "best trial"
+        return "refit" if self.refit else "chosen trial"
 
 
 def score(winner: Winner, files: Files, looks: Looks, folder: Path, evaluate: Evaluate, *, test: bool) -> Scores:

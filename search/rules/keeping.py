@@ -8,8 +8,12 @@ from search.rules.best import rank
 
 
 def too_many(models: Mapping[int, float], *, maximize: bool, at_most: int) -> list[int]:
-    """The leases whose models go: value by lease number in, all but the best out, in the order of the best trial."""
-    return sorted(models, key=lambda number: rank(models[number], number, maximize=maximize))[at_most:]
+    """The leases whose models go: value by lease number in, all but the best out, in the order of the best trial.
+
+    That of lease 0 stays too: it is trained again where the best may well be no better.
+    """
+    ranked = sorted(models, key=lambda number: rank(models[number], number, maximize=maximize))
+    return [number for number in ranked[at_most:] if number != 0]
 
 
 def is_worth_uploading(*, uploaded: bool, spent: float, elapsed: float, share: float) -> bool:

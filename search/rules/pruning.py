@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from search.contract import Size
+from search.contract import Size, seed_for
+from search.settings import SPARED_ONE_IN
 
 PrunedBy = Literal["pruner", "objective", "hyperparameters", "time", "size"]
 """Who ended a trial early: the pruner, a plain function itself, hyperparameters that led nowhere; or a limit on its
@@ -28,9 +29,19 @@ def is_asked(step: int, spec: Mapping[str, Any] | None, size: Size, *, refit: bo
     return spec["name"] != "asha" or step in rungs_before_the_end(size)
 
 
-def is_obeyed(*, is_first: bool) -> bool:
-    """Trials of ``first`` are never stopped. They are asked all the same, so that their values compete."""
-    return not is_first
+def is_obeyed(*, is_first: bool, is_spared: bool) -> bool:
+    """Trials of ``first`` are never stopped, nor are those spared. They are asked all the same, so that their values
+    compete."""
+    return not is_first and not is_spared
+
+
+def is_spared(seed: int, lease: int, budget: int) -> bool:
+    """Whether this lease's trial runs to its end whatever the pruner says, so that one sees what pruning costs.
+
+    One in twenty, drawn before any value is known; none of a study of fewer trials than that, ``budget`` when it was
+    created, or of its first ones.
+    """
+    return max(lease, budget) >= SPARED_ONE_IN and seed_for(seed, "spared", lease) % SPARED_ONE_IN == 0
 
 
 def why_pruned(epoch: int) -> str:

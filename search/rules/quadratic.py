@@ -67,7 +67,11 @@ class QuadraticSampler(BaseSampler):
         self._rng = np.random.default_rng()
         self._random.reseed_rng()
 
-    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+    def infer_relative_search_space(
+        self,
+        study: Study,
+        trial: FrozenTrial,  # noqa: ARG002 - as Optuna calls it
+    ) -> dict[str, BaseDistribution]:
         """Every parameter that a trial has had, as the latest had it."""
         found: dict[str, BaseDistribution] = {}
         for other in study.get_trials(deepcopy=False):

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from search.export.bought import sentence
 from search.export.numbers import as_headline, headline, headline_title
 from search.studies.objective_file import is_shipped
 from search.studies.study import Study
@@ -16,7 +17,11 @@ def outcome(report: Mapping[str, Any], study: Study, status: Mapping[str, Any], 
     if report["trial"] is None:
         lines = ["", "nothing was searched: this is what one would train without a search"]
     else:
-        lines = ["", f"best: trial {report['trial']}, {report['metric']} {report['value']:.4f}"]
+        bought = report["bought"]
+        what = "best" if bought is None or bought["best"] == report["trial"] else "chosen"
+        lines = ["", f"{what}: trial {report['trial']}, {report['metric']} {report['value']:.4f}"]
+        if bought and study.definition["first"]:
+            lines.append(sentence(bought))
     if study.epochs and report["trial"] is not None:
         epochs = status["epochs"]
         lines.append(f"epochs: {epochs['run']} run, {epochs['saved_by_pruning']} saved by pruning")
@@ -24,7 +29,7 @@ def outcome(report: Mapping[str, Any], study: Study, status: Mapping[str, Any], 
         title, score = headline_title(report["test"], study.shown), headline(report["test"], study.shown)
         lines.append(f"test {title} of the refit: {score}, look no. {report['test_openings']}")
     elif study.epochs:
-        lines.append("test: not opened (the best trial was not trained again yet)")
+        lines.append("test: not opened (the chosen trial was not trained again yet)")
     metrics = report["test"] or report["validation"] or {}
     lines += [f"{name}: {as_headline(score, metrics, study.shown)}" for name, score in report["references"].items()]
     lines.append(f"exported to {target}/ (report.md)")

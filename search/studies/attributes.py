@@ -14,6 +14,8 @@ PRUNED_BY = "pruned_by"
 """Of a pruned trial: see ``rules/pruning.py``."""
 NETWORK = "network"
 """Of a trial whose objective says it: ``parameters`` and ``flops``."""
+SPARED_AT = "spared_at"
+"""Of a trial that runs to its end all the same: the epoch at which the pruner would have stopped it."""
 OTHER_FILE = "file"
 """Of a trial that ran other content of the objective's own file than the study was created with: which."""
 

@@ -13,12 +13,12 @@ from search.studies.attributes import own
 from search.studies.create import create
 from search.studies.stop import let_go_on
 from search.studies.study import REFIT, Study, find, still_there
-from search.studies.trials import TrialRow, all_trials, attributes, best_trial, parameters
+from search.studies.trials import TrialRow, all_trials, attributes, chosen_trial, parameters
 
 
 def ensure_refit(storage: FencedStorage, study: Study) -> Study:
     """The refit of the best trial, ready to be worked on; an earlier best's makes way. SearchError without a best."""
-    best = best_trial(storage.engine, study)
+    best = chosen_trial(storage.engine, study)
     if best is None and is_searched(storage, study):
         raise SearchError(
             f"no trial of {study.name!r} was completed, so there is nothing to train again. "

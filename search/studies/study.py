@@ -14,6 +14,7 @@ from search.database.optuna_tables import STUDIES, STUDY_ATTRIBUTES
 from search.errors import unknown_study
 from search.files.paths import is_key
 from search.report_declaration import shown_from_json
+from search.rules.noise import deviation
 from search.rules.sampling import first_parameters
 from search.studies.attributes import named
 
@@ -78,6 +79,13 @@ class Study:
         """How its reports show what its objective leaves."""
         # Before ``shown`` was stored, references stood by themselves.
         return shown_from_json(self.definition.get("shown") or {"references": self.definition.get("references", {})})
+
+    def noise(self, value: float) -> float | None:
+        """The standard deviation of a trial's value near this one, from one training to the next; None: unknown."""
+        examples = (self.definition.get("data") or {}).get("validation")
+        if not examples or not self.definition.get("metric_is_share") or not 0 <= value <= 1:
+            return None
+        return deviation(value, int(examples))
 
     def fixed(self, lease: int) -> dict[str, Any]:
         """The parameters that this lease does not ask the sampler for."""

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from search.database.optuna_tables import PARAMS, REPORTS, SYSTEM_ATTRIBUTES, TRIAL_ATTRIBUTES, TRIALS, VALUES
 from search.database.tables import LEASES
 from search.rules.best import best, is_feasible
+from search.rules.noise import is_tie
 from search.studies.attributes import OTHER_FILE, PRUNED_BY, named
 from search.studies.study import Study
 
@@ -57,6 +58,22 @@ def best_trial(engine: sa.Engine, study: Study) -> TrialRow | None:
     if feasible is None and len(rows) == _LOOKED_AT:
         return best(all_trials(engine, study), maximize=study.maximize)
     return feasible
+
+
+def chosen_trial(engine: sa.Engine, study: Study) -> TrialRow | None:
+    """The one to be trained again: the best, or what one would train unsearched, if that may well be as good."""
+    best = best_trial(engine, study)
+    if best is None or best.value is None or best.lease == 0 or not study.definition["first"]:
+        return best
+    noise = study.noise(best.value)
+    if noise is None:
+        return best
+    with engine.connect() as connection:
+        rows = connection.execute(_trials(study).where(LEASES.c.number == 0)).all()
+        first = next(iter(_as_rows(rows, _broken(connection, study, [row.trial_id for row in rows]))), None)
+    if first is None or first.state != "complete" or first.value is None or not first.feasible:
+        return best
+    return first if is_tie(abs(best.value - first.value), noise) else best
 
 
 def _infinity(maximize: bool) -> sa.ColumnElement[int]:
@@ -136,9 +153,7 @@ def attributes(engine: sa.Engine, trial: TrialRow) -> dict[str, Any]:
 
 def not_by_the_pruner(engine: sa.Engine, study: Study) -> set[int]:
     """The ids of those trials that were pruned by something else: out of memory, NaN, their own function."""
-    with engine.connect() as connection:
-        rows = list(connection.execute(_attribute(study, PRUNED_BY)))
-    return {row.trial_id for row in rows if json.loads(row.value_json) != "pruner"}
+    return {trial_id for trial_id, by in attribute_by_trial(engine, study, PRUNED_BY).items() if by != "pruner"}
 
 
 def of_another_file(engine: sa.Engine, study: Study) -> dict[int, str]:
@@ -146,6 +161,22 @@ def of_another_file(engine: sa.Engine, study: Study) -> dict[int, str]:
     with engine.connect() as connection:
         rows = list(connection.execute(_attribute(study, OTHER_FILE).order_by(TRIALS.c.number)))
     return {row.number: json.loads(row.value_json) for row in rows}
+
+
+def attribute_by_trial(engine: sa.Engine, study: Study, name: str) -> dict[int, Any]:
+    """The values of our attribute of this name, by the ids of the trials that have it."""
+    with engine.connect() as connection:
+        return {row.trial_id: json.loads(row.value_json) for row in connection.execute(_attribute(study, name))}
+
+
+def all_reports(engine: sa.Engine, study: Study) -> dict[int, dict[int, float | None]]:
+    """Of all trials, by their ids: value by step."""
+    query = sa.select(REPORTS).join(TRIALS, TRIALS.c.trial_id == REPORTS.c.trial_id)
+    found: dict[int, dict[int, float | None]] = {}
+    with engine.connect() as connection:
+        for row in connection.execute(query.where(TRIALS.c.study_id == study.study_id)):
+            found.setdefault(row.trial_id, {})[row.step] = row.intermediate_value
+    return found
 
 
 def _attribute(study: Study, name: str) -> sa.Select[Any]:

@@ -12,7 +12,7 @@ from search.errors import SearchError
 from search.studies.refit import is_searched, refit_of, why_failed
 from search.studies.study import Study
 from search.studies.study_files import reading_files_of
-from search.studies.trials import TrialRow, best_trial
+from search.studies.trials import TrialRow, best_trial, chosen_trial
 
 FileRecord = sa.Row[Any]
 
@@ -56,7 +56,7 @@ def winner_of(storage: FencedStorage, study: Study) -> Winner:
 
 def find_winner(storage: FencedStorage, study: Study) -> Winner | None:
     """None where no trial is complete, nor what was trained unsearched."""
-    best = best_trial(storage.engine, study)
+    best = chosen_trial(storage.engine, study)
     refit = refit_of(storage, study, best)
     again = best_trial(storage.engine, refit) if refit else None
     refitted = _model_of(storage, refit, again) if refit and again else None

@@ -28,7 +28,7 @@ from search.database.leases import Entry, Lease, LeaseLost
 from search.rules import pruning
 from search.rules.best import is_feasible
 from search.rules.pruning import PrunedBy
-from search.studies.attributes import NETWORK, OTHER_FILE, PRUNED_BY, named, own
+from search.studies.attributes import NETWORK, OTHER_FILE, PRUNED_BY, SPARED_AT, named, own
 from search.studies.optuna_study import as_optuna
 from search.worker.joined_study import JoinedStudy
 from search.worker.new_trial import trial_of
@@ -226,8 +226,12 @@ class Reports:
         asked = pruning.is_asked(step, study.definition.get("pruner"), study.size, refit=bool(study.refit))
         if not asked or step <= self._judged:
             return False
-        if self.trial().should_prune() and pruning.is_obeyed(is_first=study.is_first(self._lease.number)):
-            return True
+        if self.trial().should_prune():
+            is_spared = pruning.is_spared(study.seed, self._lease.number, study.size.budget)
+            if pruning.is_obeyed(is_first=study.is_first(self._lease.number), is_spared=is_spared):
+                return True
+            if is_spared and named(SPARED_AT) not in self.trial().user_attrs:
+                self.trial().set_user_attr(named(SPARED_AT), step)
         # A verdict is final: who is preempted is not held against those that came later.
         self._joined.storage.leases.renew(self._lease, judged=step)
         self._judged = step

@@ -47,6 +47,7 @@ def describe(objective: Objective | Function, order: Describe) -> dict[str, Any]
         "kind": "objective",
         "metric": objective.metric,
         "direction": objective.direction,
+        "metric_is_share": objective.metric_is_share,
         "size": as_json(size),
         "space": space,
         "first": [_checked(hp, space) for hp in objective.tried_first(order.first)],

@@ -1,0 +1,116 @@
+"""What a search bought: its best trial beside what one would train unsearched, and what pruning may have cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from search.database.leases import Leases
+from search.rules.noise import interval, is_tie, rank_correlation
+from search.rules.pruning import rungs_before_the_end
+from search.studies.attributes import SPARED_AT
+from search.studies.study import Study
+from search.studies.trials import TrialRow, all_reports, all_trials, attribute_by_trial, best_trial
+
+ENOUGH = 20
+"""Spared trials, for a rate."""
+
+
+def bought(engine: sa.Engine, study: Study) -> dict[str, Any] | None:
+    """As JSON; None where nothing was searched. Leads are positive where the best trial is better."""
+    best = best_trial(engine, study)
+    if best is None or best.value is None:
+        return None
+    trials = all_trials(engine, study)
+    complete = [one for one in trials if one.state == "complete" and one.value is not None and one.feasible]
+    first = next((one for one in complete if one.lease == 0), None) if study.definition["first"] else None
+    noise = study.noise(best.value)
+    return {
+        "best": best.number,
+        "first": first.number if first else None,
+        "noise": noise,
+        "in_points": bool(study.definition.get("metric_is_share")),
+        **_lead(study, best, first, noise, others=sum(one.state in {"complete", "pruned"} for one in trials) - 1),
+        "within_noise": _within_noise(study, best, complete, noise),
+        "complete": len(complete),
+        "spared": _spared(engine, study, trials, best, noise),
+        "rungs": _rungs(engine, study, complete),
+    }
+
+
+def _better_by(study: Study, one: TrialRow, other: TrialRow) -> float:
+    lead = (one.value or 0.0) - (other.value or 0.0)
+    return lead if study.maximize else -lead
+
+
+def _lead(study: Study, best: TrialRow, first: TrialRow | None, noise: float | None, others: int) -> dict[str, Any]:
+    """``verdict``: nothing to compare with; the first itself; unknown without noise; better; or level."""
+    if first is None:
+        return {"lead": None, "interval": None, "verdict": "no first"}
+    lead = _better_by(study, best, first)
+    if first.trial_id == best.trial_id:
+        return {"lead": 0.0, "interval": None, "verdict": "first"}
+    if noise is None:
+        return {"lead": lead, "interval": None, "verdict": "unknown"}
+    low, high = interval(lead, noise, others=others)
+    return {"lead": lead, "interval": [low, high], "verdict": "better" if low > 0 else "level"}
+
+
+def _within_noise(study: Study, best: TrialRow, complete: Sequence[TrialRow], noise: float | None) -> int | None:
+    """How many others may well be as good."""
+    if noise is None:
+        return None
+    others = (one for one in complete if one.trial_id != best.trial_id)
+    return sum(is_tie(_better_by(study, best, one), noise) for one in others)
+
+
+def _spared(
+    engine: sa.Engine, study: Study, trials: Sequence[TrialRow], best: TrialRow, noise: float | None
+) -> dict[str, Any]:
+    """Trials that ran on against the pruner: what that took, and how many ended among the best."""
+    at, by_id = attribute_by_trial(engine, study, SPARED_AT), {one.trial_id: one for one in trials}
+    epochs = {row["trial_id"]: row["epoch"] for row in Leases(engine).rows(study.key)}
+    ended = [by_id[trial_id] for trial_id in at if trial_id in by_id and by_id[trial_id].state == "complete"]
+    good = [
+        one for one in ended if _better_by(study, best, one) <= 0 or is_tie(_better_by(study, best, one), noise or 0)
+    ]
+    return {
+        "trials": len(ended),
+        "among_the_best": len(good),
+        "epochs": sum(max(0, epochs.get(trial_id, 0) - step) for trial_id, step in at.items()),
+        "rate": len(good) / len(ended) if len(ended) >= ENOUGH else None,
+    }
+
+
+def _rungs(engine: sa.Engine, study: Study, complete: Sequence[TrialRow]) -> dict[str, Any]:
+    """Of each rung: the rank correlation of values there with those at the end, over trials that came so far."""
+    found: dict[str, Any] = {}
+    reports = all_reports(engine, study)
+    for rung in rungs_before_the_end(study.size) if study.epochs else ():
+        both = [(reports[one.trial_id].get(rung), one.value) for one in complete if one.trial_id in reports]
+        pairs = [(there, end) for there, end in both if there is not None and end is not None]
+        correlation = rank_correlation([one for one, _ in pairs], [other for _, other in pairs])
+        found[str(rung)] = {"trials": len(pairs), "correlation": correlation}
+    return found
+
+
+def amount(found: Mapping[str, Any], value: float) -> str:
+    """``+1.20 points`` for shares, ``+0.0120`` for what has no unit."""
+    return f"{100 * value:+.2f} points" if found["in_points"] else f"{value:+.4f}"
+
+
+def sentence(found: Mapping[str, Any]) -> str:
+    """For people, in one line."""
+    if found["verdict"] == "no first":
+        return "what the search bought is unknown: no trial of what one would train unsearched is complete"
+    if found["verdict"] == "first":
+        return f"the search found nothing better than what one would train unsearched, trial {found['first']}"
+    lead = f"{amount(found, found['lead'])} over what one would train unsearched, trial {found['first']}"
+    if found["verdict"] == "unknown":
+        return f"the search bought {lead}; how much of it is chance is unknown"
+    low, high = (amount(found, value) for value in found["interval"])
+    if found["verdict"] == "better":
+        return f"the search bought {lead} (95 % interval {low} to {high})"
+    return f"the search bought nothing that can be told from chance: {lead} (95 % interval {low} to {high})"

@@ -1,0 +1,127 @@
+"""What a search bought: what is told from chance and what is not, who is trained again, what pruning may have cost."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from search.export.bought import sentence
+from search.rules import noise, pruning
+from tests.commands import LIGHT, Ended, search
+
+
+def test_where_no_parameter_does_anything_a_search_hardly_ever_claims_to_have_bought_something() -> None:
+    rng, examples, truth, trials = np.random.default_rng(0), 2_000, 0.6, 20
+    found = claimed = 0
+    for _ in range(2_000):
+        # Another training is worth more or less by as much as its validation images say more or less of it.
+        worth = truth + rng.normal(0, np.sqrt(truth * (1 - truth) / examples), trials)
+        values = rng.binomial(examples, np.clip(worth, 0, 1)) / examples
+        best = int(values.argmax())
+        if best == 0:
+            continue
+        found += 1
+        spread = noise.deviation(float(values[best]), examples)
+        low, _ = noise.interval(float(values[best] - values[0]), spread, others=trials - 1)
+        claimed += low > 0
+    assert found > 1_500
+    assert claimed <= 0.05 * 2_000
+
+
+def test_what_is_there_is_found() -> None:
+    spread = noise.deviation(0.6, 2_000)
+    low, high = noise.interval(0.1, spread, others=19)
+    assert 0.03 < low < 0.1 < high < 0.17
+    assert noise.is_tie(0.01, spread) and not noise.is_tie(0.03, spread)
+    assert 0 < noise.deviation(1.0, 300) < 0.02, "all right among 300 does not mean that none can be wrong"
+
+
+def test_few_or_equal_values_have_no_rank() -> None:
+    assert noise.rank_correlation([1, 2, 3], [2, 4, 9]) == pytest.approx(1)
+    assert noise.rank_correlation([1, 2], [2, 4]) is None
+    assert noise.rank_correlation([1, 1, 1], [2, 4, 5]) is None
+
+
+def test_one_trial_in_twenty_is_spared_and_none_of_a_small_study() -> None:
+    spared = [lease for lease in range(4_000) if pruning.is_spared(7, lease, 4_000)]
+    assert 150 < len(spared) < 250
+    assert [lease for lease in range(20) if pruning.is_spared(7, lease, 10)] == []
+    assert [lease for lease in range(4_000) if pruning.is_spared(7, lease, 10)] == [one for one in spared if one >= 20]
+    assert spared != [lease for lease in range(4_000) if pruning.is_spared(8, lease, 4_000)]
+
+
+LOW = ("--first", "LOW")
+"""Which chance alone makes no winner."""
+
+
+def objective(folder: Path, *, examples: int, more: str = "") -> str:
+    """The light one: its score is a share of so many."""
+    text = Path(LIGHT).read_text()
+    assert text.count('metric="score",') == 1
+    declared = f'metric="score", metric_is_share=True, data=lambda folder, size: {{"validation": {examples}}},'
+    path = folder / f"share{examples}.py"
+    path.write_text(text.replace('metric="score",', declared + more))
+    return str(path)
+
+
+def run(folder: Path, name: str, file: str, *flags: str) -> tuple[Ended, dict[str, Any]]:
+    ended = search(folder, "run", name, "--objective", file, *flags)
+    assert (ended.status, ended.err) == (0, "")
+    report: dict[str, Any] = json.loads((folder / "exports" / name / "report.json").read_text())
+    return ended, report
+
+
+def test_a_tie_goes_to_what_one_would_train_unsearched(tmp_path: Path) -> None:
+    ended, report = run(tmp_path, "tie", objective(tmp_path, examples=1), "--trials", "12", *LOW)
+    bought = report["bought"]
+    assert bought["best"] != 0 and bought["first"] == 0
+    assert report["trial"] == 0 and report["hyperparameters"] == {"x": 0.1, "kind": "b"}
+    assert "may well be no better, and such a tie goes to what was there first" in report["chosen"]["how"]
+    assert bought["verdict"] == "level" and bought["interval"][0] <= 0 < bought["lead"]
+    assert "the search bought nothing that can be told from chance: +" in ended.out
+    assert (tmp_path / "exports" / "tie" / "model.json").exists()
+    page = (tmp_path / "exports" / "tie" / "report.md").read_text()
+    assert "## What the search bought" in page and "may well be as good as the best" in page
+
+
+def test_what_is_no_tie_is_trained_again(tmp_path: Path) -> None:
+    ended, report = run(tmp_path, "clear", objective(tmp_path, examples=10**9), "--trials", "12", *LOW)
+    bought = report["bought"]
+    assert report["trial"] == bought["best"] != 0 and bought["within_noise"] == 0
+    assert bought["verdict"] == "better" and bought["interval"][0] > 0
+    assert "the search bought +" in ended.out and "points over what one would train unsearched, trial 0" in ended.out
+    assert set(bought["rungs"]) == {"2"} and bought["rungs"]["2"]["trials"] >= 3
+
+
+def test_its_own_model_is_kept_though_others_are_better(tmp_path: Path) -> None:
+    file = objective(tmp_path, examples=1)
+    assert search(tmp_path, "run", "tie", "--objective", file, "--trials", "30", "--no-refit", *LOW).status == 0
+    exported = search(tmp_path, "export", "tie")
+    assert (exported.status, exported.err) == (0, "")
+    report = json.loads((tmp_path / "exports" / "tie" / "report.json").read_text())
+    assert (report["trial"], report["exported"]) == (0, "chosen trial") and report["bought"]["best"] != 0
+    assert json.loads((tmp_path / "exports" / "tie" / "model.json").read_text())["x"] == 0.1
+
+
+def test_spared_trials_say_what_pruning_may_have_cost(tmp_path: Path) -> None:
+    file = objective(tmp_path, examples=10**6)
+    ended, report = run(tmp_path, "many", file, "--trials", "150")
+    spared = report["bought"]["spared"]
+    assert spared["trials"] > 0 and spared["epochs"] == 2 * spared["trials"], "each ran on from epoch 2 to 4"
+    assert spared["rate"] is None or spared["trials"] >= 20
+    page = (tmp_path / "exports" / "many" / "report.md").read_text()
+    assert f"- {spared['trials']} trials were run to their end against the pruner" in page
+    assert ended.out.count("the search ") == 1
+
+
+def test_without_a_first_or_without_noise_nothing_is_claimed() -> None:
+    found = {"first": 0, "in_points": False, "lead": 0.5, "interval": None}
+    assert sentence({**found, "verdict": "no first"}).startswith("what the search bought is unknown")
+    assert sentence({**found, "verdict": "unknown"}) == (
+        "the search bought +0.5000 over what one would train unsearched, trial 0; how much of it is chance is unknown"
+    )
+    assert "nothing better" in sentence({**found, "verdict": "first"})
