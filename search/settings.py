@@ -29,7 +29,7 @@ LOG_LINES = 40
 SPARED_ONE_IN = 20
 """One trial in so many is not pruned."""
 KEPT_MODELS = 3
-"""Of each study, the best."""
+"""Of each study, the best; and beside them that of its first point."""
 STARTUP_TRIALS = 10
 """TPE draws so many at random first, or a third of the budget where that is less."""
 REDUCTION = 3

@@ -37,7 +37,7 @@ from search.database.storage import open_storage
 from search.database.tables import FILES
 from search.files.records import Files
 from search.files.stores import store_at
-from search.settings import PATIENCE, Patience, Settings
+from search.settings import KEPT_MODELS, PATIENCE, Patience, Settings
 from search.studies.create import create
 from search.studies.study import Study, find
 from search.worker.loop import Worker
@@ -254,7 +254,7 @@ def _check_files(storage: Any, study: Study) -> list[str]:
         recorded = connection.execute(sa.select(FILES).where(FILES.c.study_key == study.key)).all()
     kinds = Counter(row.kind for row in recorded)
     wrong = [f"{study.name}: a checkpoint is left"] if kinds["checkpoint"] or kinds["checkpoint before"] else []
-    if kinds["model"] > 3:
+    if kinds["model"] > KEPT_MODELS + 1:  # the best, and the first point's
         wrong.append(f"{study.name}: {kinds['model']} models are kept")
     stored, names = set(store.names(f"{study.key}/")), {row.name for row in recorded}
     if stored != names:

@@ -126,7 +126,7 @@ def test_a_studys_own_file_without_a_record_is_let_be(files: Files) -> None:
 
 
 @pytest.mark.parametrize("maximize", [True, False])
-def test_the_three_best_models_are_kept(files: Files, tmp_path: Path, maximize: bool) -> None:
+def test_the_three_best_models_are_kept_and_the_first_points(files: Files, tmp_path: Path, maximize: bool) -> None:
     files._maximize = maximize
     sign = 1 if maximize else -1
     for value in (0.3, 0.9, 0.1, 0.5, 0.7):
@@ -136,8 +136,8 @@ def test_the_three_best_models_are_kept(files: Files, tmp_path: Path, maximize: 
         files._leases.close(lease, "complete")
         files.sweep(KEY)
     models = files.of_kind(KEY, "model")
-    assert sorted(sign * row.value for row in models) == [0.5, 0.7, 0.9]
-    assert names(files) == {row.name for row in models} and len(models) == KEPT_MODELS
+    assert sorted(sign * row.value for row in models) == [0.3, 0.5, 0.7, 0.9]
+    assert names(files) == {row.name for row in models} and len(models) == KEPT_MODELS + 1
     assert not files.is_worth_keeping(KEY, 5, sign * 0.4)
     assert files.is_worth_keeping(KEY, 5, sign * 0.6)
 

@@ -186,3 +186,36 @@ def test_limits_stay_until_they_are_changed(sqlite_url: str) -> None:
     assert limits_of(storage.engine, study) == Limits(hours=2.0, until=0.5)
     change_limits(storage, study, {}, trials=None)
     assert limits_of(storage.engine, study) == Limits(hours=2.0, until=0.5)
+
+
+TIMED = 'metric="score", data=lambda folder, size: {"images": 40, "validation": 10},'
+
+
+def timed(folder: Path) -> str:
+    """The light objective, which says that it does ten images a second, so that a refit of 40 takes 12 s."""
+    text = Path(LIGHT).read_text()
+    reported = '{"score": total / epoch}'
+    assert text.count(reported) == 1 and text.count('metric="score",') == 1
+    text = text.replace(reported, '{"score": total / epoch, "images_per_second": 10.0}')
+    path = folder / "timed.py"
+    path.write_text(text.replace('metric="score",', TIMED))
+    return str(path)
+
+
+def test_a_time_limit_leaves_time_for_the_refit(tmp_path: Path) -> None:
+    flags = ("--objective", timed(tmp_path), "--trials", "500", "--children", "1", "--timeout", "20s")
+    ended = search(tmp_path, "run", "light", *flags, LIGHT_PAUSE="0.3")
+    assert (ended.status, ended.err) == (0, "")
+    assert "test accuracy of the refit" in ended.out or "look no. 1" in ended.out
+    report = json.loads((tmp_path / "exports" / "light" / "report.json").read_text())
+    assert report["exported"] == "refit"
+    seconds = sum(row[0] for row in leases(tmp_path, "seconds"))
+    assert 4 < seconds < 14, "the search has what the refit, reckoned as 12 s, leaves it"
+
+
+def test_a_refit_that_has_no_room_is_not_begun(tmp_path: Path) -> None:
+    flags = ("--objective", timed(tmp_path), "--trials", "500", "--children", "1", "--timeout", "5s")
+    ended = search(tmp_path, "run", "light", *flags, LIGHT_PAUSE="0.2")
+    assert ended.status == 0
+    report = json.loads((tmp_path / "exports" / "light" / "report.json").read_text())
+    assert report["exported"] == "chosen trial" and report["test"] is None

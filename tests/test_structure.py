@@ -15,8 +15,9 @@ import pytest
 ROOT = Path(__file__).parent.parent
 DEFINITION = ("STUDY", "OBJECTIVE", "SIZE", "TRIALS", "EPOCHS", "TRAIN_SIZE", "SOURCE", "DIRECTION", "FIRST")
 MACHINE = ("STORAGE", "DATA_DIR", "FILES", "CHILDREN", "TIMEOUT", "TRIAL", "TO", "PORT")
+LIMITS = ("HOURS", "UNTIL", "TRIAL_TIMEOUT", "MAX_PARAMS", "MAX_FLOPS")
 SWITCHES = ("CHANGED", "TEST", "TRUST")
-MAKE_VARIABLES = (*DEFINITION, *MACHINE, *SWITCHES)
+MAKE_VARIABLES = (*DEFINITION, *MACHINE, *LIMITS, *SWITCHES)
 POSITIONAL = {"STUDY", "TRIAL"}
 
 FOLDERS = ("objectives.data", "objectives.models", "objectives.training")
@@ -45,7 +46,7 @@ OUTSIDE = {
     "search.studies": (OPTUNA, SQL),
     "search.child": (OPTUNA,),
     "search.files": (SQL,),
-    "search.rules": (OPTUNA,),
+    "search.rules": (OPTUNA, "numpy", "scipy"),
     "search.database": (OPTUNA, SQL, "psycopg"),
     "search.contract": (OPTUNA,),
     "search.report_declaration": (),

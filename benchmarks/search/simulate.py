@@ -110,13 +110,17 @@ class _Fleet:
         elif (
             pruning.is_asked(step, self.arm.pruner, self.size, refit=False)
             and trial.should_prune()
-            and pruning.is_obeyed(is_first=trial.number < len(self.first))
+            and pruning.is_obeyed(is_first=trial.number < len(self.first), is_spared=self.is_spared(trial.number))
         ):
             self.study.tell(trial, state=TrialState.PRUNED)
             self.start(one.time)
         else:
             one.time, one.number = one.begun + float(one.seconds[step]), step + 1
             self.push(one)
+
+    def is_spared(self, number: int) -> bool:
+        """As in the service, whose pruner it is; with others all that the pruner says is done."""
+        return self.arm.pruner["name"] == "asha" and pruning.is_spared(self.seed, number, 0)
 
     def winner(self) -> int:
         """Before any trial is complete: what one would have trained unsearched."""

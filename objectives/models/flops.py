@@ -9,8 +9,5 @@ import keras
 
 def flops(network: keras.Model) -> float:
     """Of layers with a kernel, at every place where it is applied; an addition and a multiplication are two."""
-    return 2.0 * sum(
-        math.prod(layer.kernel.shape) * math.prod(layer.output.shape[1:-1])
-        for layer in network.layers
-        if getattr(layer, "kernel", None) is not None
-    )
+    kernels = [layer for layer in network.layers if getattr(layer, "kernel", None) is not None]
+    return float(2 * sum(math.prod(one.kernel.shape) * math.prod(one.output.shape[1:-1]) for one in kernels))

@@ -20,6 +20,7 @@ from search.settings import EXPORTS, SIZE
 from search.show import status
 from search.show.before_start import introduction
 from search.show.outcome import outcome
+from search.show.time_left import TimeOfRefit
 from search.studies.compare import refuse_other_flags
 from search.studies.create import create, new_key, raise_budget, refuse_name
 from search.studies.limits import change_limits, limits_of, what_ended
@@ -27,7 +28,9 @@ from search.studies.objective_file import objective_reference
 from search.studies.stop import last_stop, let_go_on
 from search.studies.study import Study, existing, find
 from search.studies.transfer import copy_source, find_source, refuse_other_width, wanted_source
+from search.studies.trials import chosen_trial
 from search.studies.winner import Winner, find_winner
+from search.worker.loop import Worker
 from search.worker.signals import take_signals
 
 
@@ -79,9 +82,11 @@ def search(machine: Machine, name: str, options: Options, left: TimeLeft, *, ref
     budget = machine.storage.leases.budget(study.key)
     for line in introduction(study, budget, limits, machine.cores, gpus=machine.has_gpus):
         screen.say(line)
-    worker.limit(left.seconds)
+    again = refit and not study.is_plain
+    kept = TimeOfRefit(worker, study, left.seconds)
+    worker.limit(left.seconds, reserve=kept if again else None)
     worker.work([study.key])
-    if not worker.stopping and refit and not study.is_plain:
+    if again and (not worker.stopping or _is_kept_for(kept, worker, study)):
         refit_winner(worker, study)
     screen.end()
     if worker.interrupted:
@@ -89,6 +94,14 @@ def search(machine: Machine, name: str, options: Options, left: TimeLeft, *, ref
         return False
     _finish(machine, study, options, export=refit or worker.stopping)
     return not worker.stopping
+
+
+def _is_kept_for(kept: TimeOfRefit, worker: Worker, study: Study) -> bool:
+    """Whether the search ended so that the refit has time, and there is something to train again."""
+    if worker.interrupted or not kept() or chosen_trial(worker.storage.engine, study) is None:
+        return False
+    worker.take_up()
+    return True
 
 
 def go_on(machine: Machine, name: str, options: Options) -> Study | None:

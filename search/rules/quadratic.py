@@ -31,9 +31,10 @@ Array = npt.NDArray[np.float64]
 
 SHAPES = ((1.0, 1.0, 0.5), (1.0, 0.5, 0.15), (1.0, 2.0, 1.0))
 """How large a linear coefficient, a square's and a product's may be, beside each other."""
-CURVED = 1.0
+CURVED = 2.0
 """How far squares are believed to be negative, in units of their standard deviation: optima lie inside."""
-STARTUP = 2
+STARTUP = 5
+"""Random trials before anything is believed."""
 AMPLITUDES = (0.25, 0.5, 1.0, 2.0)
 NOISES = (0.05, 0.15, 0.4, 0.8)
 """Variance of a value that counts fully, where all values' is 1."""
@@ -41,8 +42,8 @@ CONSTANT = 4.0
 """The standard deviation of the value at the centre, likewise."""
 EARLY_WEIGHT = 0.25
 """Of the value of a trial that was pruned before the others' epoch."""
-CANDIDATES = (500, 500, 1_000)
-"""Around the centre, around the best trial, anywhere."""
+CANDIDATES = (1_000, 1_000)
+"""Around the best trial, and anywhere."""
 SPREAD = 0.3
 """Standard deviation of those around, where a parameter's range is 1."""
 MOST = 500
@@ -52,15 +53,14 @@ MOST = 500
 class QuadraticSampler(BaseSampler):
     """Suggests what a Bayesian quadratic of the trials so far, drawn anew each time, calls best.
 
-    ``centre`` is what is believed to be good before any trial: where it is right, little is spent on the rest. Every
-    ``floor``-th trial is random whatever the model says, so that none of the space is left out for ever; 0: none is.
-    Parameters may be conditional: those that a trial does not have count as the centre's.
+    Every ``floor``-th trial is random whatever the model says, so that none of the space is left out for ever; 0: none
+    is. Parameters may be conditional: those that a trial does not have count as the middle of their range.
     """
 
-    def __init__(self, *, seed: int | None = None, centre: Mapping[str, Any] | None = None, floor: int = 0) -> None:
+    def __init__(self, *, seed: int | None = None, floor: int = 0) -> None:
         self._rng = np.random.default_rng(seed)
         self._random = RandomSampler(seed=seed)
-        self._centre, self._floor = dict(centre or {}), floor
+        self._floor = floor
 
     def reseed_rng(self) -> None:
         """As Optuna's."""
@@ -94,19 +94,17 @@ class QuadraticSampler(BaseSampler):
         if len(trials) < STARTUP or not search_space:
             return {}
         cube = Cube(search_space)
-        centre = cube.centre(self._centre)
         rows = cube.rows([one.params for one in trials])
-        rows = np.where(np.isnan(rows), centre, rows)
-        model = Quadratic(rows - centre, scores(values), weights, cube.numeric, self._rng)
+        rows = np.where(np.isnan(rows), cube.middle, rows)
+        model = Quadratic(rows - cube.middle, scores(values), weights, cube.numeric, self._rng)
         best = rows[np.argmax(np.where(weights == weights.max(), values, -np.inf))]
         candidates = np.vstack(
             [
-                cube.around(centre, CANDIDATES[0], self._rng),
-                cube.around(best, CANDIDATES[1], self._rng),
-                cube.anywhere(CANDIDATES[2], self._rng),
+                cube.around(best, CANDIDATES[0], self._rng),
+                cube.anywhere(CANDIDATES[1], self._rng),
             ]
         )
-        drawn = features(candidates - centre, cube.numeric) @ model.draw(self._rng)
+        drawn = features(candidates - cube.middle, cube.numeric) @ model.draw(self._rng)
         return cube.parameters(candidates[np.argmax(drawn)])
 
 
@@ -162,53 +160,64 @@ def scores(values: Array) -> Array:
 
 
 class Cube:
-    """A space as columns from 0 to 1: one for each number, in its own scale, and one for each choice of a category."""
+    """A space as columns from 0 to 1: one for each number, in its own scale, and one for each choice of a category.
+
+    Choices that are all numbers have an order, and one column.
+    """
 
     def __init__(self, space: Mapping[str, BaseDistribution]) -> None:
         self.space = dict(space)
+        self.ordered = {name: choices for name, one in space.items() if (choices := _in_order(one))}
+        self.unordered: dict[str, CategoricalDistribution] = {
+            name: one
+            for name, one in space.items()
+            if isinstance(one, CategoricalDistribution) and name not in self.ordered
+        }
+        self.numbers = {
+            name: one for name, one in space.items() if isinstance(one, FloatDistribution | IntDistribution)
+        }
         self.columns: dict[str, slice] = {}
         width = 0
-        for name, one in self.space.items():
-            more = len(one.choices) if isinstance(one, CategoricalDistribution) else 1
+        for name in self.space:
+            more = len(self.unordered[name].choices) if name in self.unordered else 1
             self.columns[name] = slice(width, width + more)
             width += more
         self.numeric = np.ones(width, dtype=bool)
-        for name, one in self.space.items():
-            if isinstance(one, CategoricalDistribution):
-                self.numeric[self.columns[name]] = False
+        for name in self.unordered:
+            self.numeric[self.columns[name]] = False
 
     def rows(self, parameters: Sequence[Mapping[str, Any]]) -> Array:
         """A row each; NaN for parameters that are not there."""
         rows = np.full((len(parameters), len(self.numeric)), np.nan)
-        for name, one in self.space.items():
+        for name in self.space:
             having = [k for k, each in enumerate(parameters) if name in each]
-            if not having:
-                continue
-            given = [parameters[k][name] for k in having]
-            if isinstance(one, CategoricalDistribution):
-                rows[having, self.columns[name]] = [
-                    [float(value == choice) for choice in one.choices] for value in given
-                ]
-            else:
-                low, high, scale = _bounds(one)
-                rows[having, self.columns[name].start] = (scale(np.array(given, dtype=float)) - low) / (high - low)
+            if having:
+                rows[having, self.columns[name]] = self._part(name, [parameters[k][name] for k in having])
         return rows
 
-    def centre(self, given: Mapping[str, Any]) -> Array:
-        """The row of these parameters, the middle where they say nothing."""
-        row = self.rows([given])[0]
-        middle = np.full(len(row), 0.5)
-        for name, one in self.space.items():
-            if isinstance(one, CategoricalDistribution):
-                middle[self.columns[name]] = 1 / len(one.choices)
-        return np.where(np.isnan(row), middle, row)
+    def _part(self, name: str, given: Sequence[Any]) -> Array:
+        """(given, columns of this parameter)."""
+        if name in self.unordered:
+            return np.array([[float(value == choice) for choice in self.unordered[name].choices] for value in given])
+        if name in self.ordered:
+            choices = self.ordered[name]
+            return np.array([[(choices.index(value) + 0.5) / len(choices)] for value in given])
+        low, high, scale = _bounds(self.numbers[name])
+        return (scale(np.array(given, dtype=float))[:, None] - low) / (high - low)
+
+    @property
+    def middle(self) -> Array:
+        """A row: halfway, and no choice before another."""
+        row = np.full(len(self.numeric), 0.5)
+        for name, one in self.unordered.items():
+            row[self.columns[name]] = 1 / len(one.choices)
+        return row
 
     def anywhere(self, count: int, rng: np.random.Generator) -> Array:
         """Rows at random, uniform."""
         rows = rng.random((count, len(self.numeric)))
-        for name, one in self.space.items():
-            if isinstance(one, CategoricalDistribution):
-                rows[:, self.columns[name]] = np.eye(len(one.choices))[rng.integers(len(one.choices), size=count)]
+        for name, one in self.unordered.items():
+            rows[:, self.columns[name]] = np.eye(len(one.choices))[rng.integers(len(one.choices), size=count)]
         return rows
 
     def around(self, row: Array, count: int, rng: np.random.Generator) -> Array:
@@ -219,20 +228,22 @@ class Cube:
         moved = np.clip(1 - np.abs(1 - np.abs(moved)), 0, 1)
         rows[:, self.numeric] = moved[:, self.numeric]
         others = self.anywhere(count, rng)
-        for name, one in self.space.items():
-            if isinstance(one, CategoricalDistribution):
-                anew = rng.random(count) < SPREAD
-                rows[anew, self.columns[name]] = others[anew, self.columns[name]]
+        for name in self.unordered:
+            anew = rng.random(count) < SPREAD
+            rows[anew, self.columns[name]] = others[anew, self.columns[name]]
         return rows
 
     def parameters(self, row: Array) -> dict[str, Any]:
         """What a row stands for: the nearest number of its range, the choice with the largest column."""
-        return {name: self._value(one, row[self.columns[name]]) for name, one in self.space.items()}
+        return {name: self._value(name, row[self.columns[name]]) for name in self.space}
 
-    @staticmethod
-    def _value(one: BaseDistribution, part: Array) -> Any:
-        if isinstance(one, CategoricalDistribution):
-            return one.choices[int(np.argmax(part))]
+    def _value(self, name: str, part: Array) -> Any:
+        if name in self.unordered:
+            return self.unordered[name].choices[int(np.argmax(part))]
+        if name in self.ordered:
+            choices = self.ordered[name]
+            return choices[min(int(part[0] * len(choices)), len(choices) - 1)]
+        one = self.numbers[name]
         low, high, _ = _bounds(one)
         value = low + float(part[0]) * (high - low)
         value = math.exp(value) if one.log else value
@@ -240,6 +251,13 @@ class Cube:
             value = one.low + round((value - one.low) / one.step) * one.step
         value = min(max(value, one.low), one.high)
         return round(value) if isinstance(one, IntDistribution) else value
+
+
+def _in_order(one: BaseDistribution) -> list[Any]:
+    """The choices of a category, from the smallest on, if they are numbers; else nothing."""
+    choices = list(one.choices) if isinstance(one, CategoricalDistribution) else []
+    numbers = all(isinstance(choice, int | float) and not isinstance(choice, bool) for choice in choices)
+    return sorted(choices) if numbers else []
 
 
 def _bounds(one: FloatDistribution | IntDistribution) -> tuple[float, float, Callable[[Array], Array]]:
@@ -285,7 +303,8 @@ class Quadratic:
 
     def draw(self, rng: np.random.Generator) -> Array:
         """Coefficients (p,) from the posterior."""
-        return self._scale * (self._mean + solve_triangular(self._root.T, rng.normal(size=len(self._mean))))
+        spread = solve_triangular(self._root.T, rng.normal(size=len(self._mean)))
+        return np.asarray(self._scale * (self._mean + spread))
 
 
 def _evidences(columns: Array, target: Array, believed: Array) -> Iterator[tuple[float, float, float]]:

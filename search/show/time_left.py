@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from search.contract import Size
@@ -9,6 +10,7 @@ from search.database.leases import Progress
 from search.rules.pruning import rungs_before_the_end
 from search.settings import IMAGES_PER_SECOND
 from search.studies.study import Study
+from search.worker.loop import Worker
 from search.worker.trial import LeasedTrial
 
 _START, _TRIAL = 20.0, 5.0
@@ -43,6 +45,31 @@ def seconds_left(study: Study, progress: Progress, running: Sequence[LeasedTrial
     if not mine:
         return None
     return float(sum(mine) / len(mine) * progress.epochs_left(study.epochs) / len(running))
+
+
+class TimeOfRefit:
+    """The seconds of a time limit that are to be kept for the refit, by what is measured while the search runs.
+
+    0 until a trial has said how many images a second it does, and where the refit would take more than ``AT_MOST`` of
+    the ``whole`` time: then it is not begun.
+    """
+
+    AT_MOST = 0.75
+
+    def __init__(self, worker: Worker, study: Study, whole: float | None) -> None:
+        self._worker, self._study, self._whole = worker, study, whole or math.inf
+        self._rate = 0.0
+
+    def __call__(self) -> float:
+        mine = [one for one in self._worker.trials.values() if one.joined.study.key == self._study.key]
+        rates = [one.rate for one in mine if one.rate]
+        if rates:
+            self._rate = sum(rates) / len(rates) * len(self._worker.seats)
+        if not self._rate:
+            return 0.0
+        _, refit = images(self._study.size, self._study)
+        needed = self._study.size.refit_epochs * refit / self._rate
+        return needed if needed <= self.AT_MOST * self._whole else 0.0
 
 
 def duration(seconds: float) -> str:

@@ -85,6 +85,7 @@ class Worker:
         self.interrupted = False
         """A signal, not a time limit."""
         self.deadline: float | None = None
+        self._reserve: Callable[[], float] | None = None
         self._workroot, self._data_dir, self._files_place = workroot, data_dir, files_place
         self._kernel_kills = kernel_kills
         self._stop_asked = 0.0
@@ -163,10 +164,14 @@ class Worker:
         """A signal: stops at the next turn, which a silent database may put off; time counts from here."""
         self.deadline, self.interrupted, self._stop_asked = 0.0, True, time.monotonic()
 
-    def limit(self, seconds: float | None) -> None:
-        """From now on so long: what is running then is handed over."""
+    def limit(self, seconds: float | None, *, reserve: Callable[[], float] | None = None) -> None:
+        """From now on so long, less the seconds that ``reserve`` says by then: what is running is handed over."""
         if seconds is not None:
-            self.deadline = time.monotonic() + seconds
+            self.deadline, self._reserve = time.monotonic() + seconds, reserve
+
+    def take_up(self) -> None:
+        """What its time limit left a reserve for may begin, within it."""
+        self.stopping, self._stop_asked, self._reserve = False, 0.0, None
 
     def close(self) -> None:
         """Ends the children, and this worker's part in its studies."""
@@ -183,7 +188,8 @@ class Worker:
     # -- claiming -----------------------------------------------------------------------------------------------------
 
     def _check_time(self) -> None:
-        if self.deadline is not None and time.monotonic() >= self.deadline:
+        kept = self._reserve() if self._reserve else 0.0
+        if self.deadline is not None and time.monotonic() >= self.deadline - kept:
             self.stop()
 
     def _look_for_more(self, keys: list[str]) -> None:

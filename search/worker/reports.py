@@ -124,7 +124,8 @@ class Reports:
         trial.set_user_attr(named("lease"), None)
         trial.set_user_attr(named(PRUNED_BY), "size")
         trial.set_user_attr(named("reason"), reason)
-        with self._joined.storage.entering(trial._trial_id, turned_down=True, **spent):
+        entry: Entry = {**spent, "turned_down": True}
+        with self._joined.storage.entering(trial._trial_id, **entry):
             self._study.tell(trial, state=TrialState.PRUNED)
 
     def end_study(self) -> None:

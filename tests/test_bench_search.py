@@ -1,0 +1,160 @@
+"""What samplers, proxies and whole searches are worth: the arithmetic of their benchmarks, and short runs of them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+from optuna.trial import BaseTrial
+
+from benchmarks.search import pays, proxies, replay
+from benchmarks.search.simulate import OF_A_SEED, Arm, screened, search
+from benchmarks.search.task import Array, Task
+from benchmarks.table import read
+from tests.commands import ROOT
+
+EPOCHS = 27
+
+
+class Hill:
+    """Curves whose end is the higher the nearer x is to .8; an epoch takes a second, of larger y up to three."""
+
+    name, epochs, rungs = "hill", EPOCHS, (3, 9)
+    first: Mapping[str, Any] = {"x": 0.2, "y": 0.0}
+
+    def suggest(self, trial: BaseTrial) -> dict[str, Any]:
+        return {name: trial.suggest_float(name, 0, 1) for name in ("x", "y")}
+
+    def curves(self, points: Sequence[Mapping[str, Any]]) -> tuple[Array, Array]:
+        steps = np.arange(1, EPOCHS + 1)
+        ends = np.array([90 - 60 * (point["x"] - 0.8) ** 2 for point in points])
+        pace = np.array([1 + 2 * point["y"] for point in points])
+        return pace[:, None] * steps, ends[:, None] * (1 - 0.5 * np.exp(-steps / 5))
+
+
+@pytest.fixture(scope="module")
+def hill() -> Task:
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    return Task(Hill())
+
+
+def test_costs_are_in_whole_trials_of_random_points(hill: Task) -> None:
+    assert hill.whole == pytest.approx(2 * EPOCHS, rel=0.05)
+    assert hill.better(0.0) == 1.0 and hill.better(100.0) == 0.0
+    assert hill.better(float(np.median([hill.curve({"x": x, "y": 0.0})[1][-1] for x in np.linspace(0, 1, 99)]))) == (
+        pytest.approx(0.5, abs=0.05)
+    )
+
+
+def test_more_cost_finds_more_and_first_is_what_there_is_before(hill: Task) -> None:
+    arm = replay.ARMS["TPE + asha"]
+    found = [search(hill, arm, workers=1, costs=(0.01, 3, 30), seed=seed) for seed in range(4)]
+    start = hill.curve(hill.first)[1][-1]
+    assert [one[0] for one in found] == [pytest.approx(start)] * 4
+    few, many = (np.mean([one[k] for one in found]) for k in (1, 2))
+    assert start < few < many <= 90
+
+
+@pytest.mark.parametrize("workers", [1, 8, 64])
+def test_the_same_seed_is_the_same_search_on_any_number_of_workers(hill: Task, workers: int) -> None:
+    arm = Arm({"name": "quadratic", "keywords": {}}, {"name": "asha", "keywords": {}})
+    one, again = (search(hill, arm, workers=workers, costs=(3, 10), seed=5) for _ in range(2))
+    assert one == again
+    assert one != search(hill, arm, workers=workers, costs=(3, 10), seed=6)
+
+
+def test_a_winner_is_taken_by_what_was_seen_and_worth_what_is_true(hill: Task) -> None:
+    """Chance makes the best of many look better than it is."""
+    arm = replay.ARMS["random"]
+    values = [search(hill, arm, workers=1, costs=(10,), seed=seed, with_first=False)[0] for seed in range(10)]
+    assert max(values) <= 90 and OF_A_SEED > 0
+
+
+def test_screening_spends_half_on_a_look_at_many(hill: Task) -> None:
+    values = [screened(hill, 1, cost=10, seed=seed) for seed in range(8)]
+    assert np.mean(values) > np.mean([screened(hill, 1, cost=2, seed=seed) for seed in range(8)])
+
+
+def rows(**by_arm: Sequence[float]) -> list[dict[str, str]]:
+    return [
+        {"arm": arm, "task": f"task{k}", "workers": "1", "seed": "0", "cost": "10", "accuracy": str(value)}
+        for arm, values in by_arm.items()
+        for k, value in enumerate(values)
+    ]
+
+
+def test_arms_are_compared_task_by_task() -> None:
+    found = rows(ours=(81, 72, 93), base=(80, 70, 90), other=(85, 60, 80))
+    points, half, tasks = replay.compared(found, "ours", "base", 10)
+    assert (points, tasks) == (pytest.approx(2), 3)
+    assert half == pytest.approx(4.3027 / 3**0.5, rel=1e-3)
+    assert replay.mean_ranks(found, 10) == {
+        "ours": pytest.approx(4 / 3),
+        "base": pytest.approx(7 / 3),
+        "other": (1 + 3 + 3) / 3,
+    }
+
+
+def test_without_surrogates_it_says_what_it_leaves_out(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benchmarks.search.replay", "--surrogates", str(tmp_path), "--table"]
+    ran = subprocess.run([*command, str(tmp_path / "none.csv")], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "left out: LCBench" in ran.stdout
+
+
+def test_a_proxy_is_judged_by_its_ranks_and_by_what_its_choice_costs() -> None:
+    def row(point: str, kind: str, values: str, seed: int = 0) -> dict[str, str]:
+        return {"point": point, "kind": kind, "seed": str(seed), "val_accuracy": values, "seconds": "10"}
+
+    target = {"a": 90.0, "b": 88.0, "c": 80.0, "d": 70.0}
+    results = [row(name, "target", f"{value / 2} {value}") for name, value in target.items()]
+    results += [row("a", "target", "45 92", seed=1)]
+    results += [row(name, "all-2", f"{100 - value} {value}") for name, value in target.items()]
+    bad, good = (one for one in proxies.figures(results) if one.kind == "all-2")
+    assert (bad.spearman, good.spearman) == (pytest.approx(-1), pytest.approx(1))
+    assert (bad.loss, good.loss) == (pytest.approx(91 - 70), 0)
+    assert (bad.seconds, good.seconds, good.points) == (5, 10, 4)
+
+
+def test_a_proxys_points_are_the_same_for_ever_and_lie_in_the_space() -> None:
+    from objectives.resnet_cifar10 import OBJECTIVE
+
+    points = proxies.points()
+    assert points == proxies.points() and len(points) == 12 and set(proxies.SEEDS) <= set(points)
+    study = optuna.create_study()
+    for point in points.values():
+        study.enqueue_trial(point)
+        trial = study.ask()
+        OBJECTIVE.suggest(trial)
+        assert all(trial.params[name] == value for name, value in point.items() if name in trial.params)
+
+
+def test_gains_are_paired() -> None:
+    def row(pair: int, arm: str, accuracy: float) -> dict[str, str]:
+        return {"objective": "cnn_digits", "pair": str(pair), "arm": arm, "accuracy": str(accuracy)}
+
+    results = [
+        row(0, "search", 90),
+        row(0, "equal", 89),
+        row(1, "search", 91),
+        row(1, "equal", 88),
+        row(2, "search", 99),
+    ]
+    assert pays.gains(results, "cnn_digits", "search", "equal") == [1, 3]
+    assert pays.gains(results, "resnet_cifar10", "search", "equal") == []
+    assert pays.has_notebook("resnet_cifar10") and not pays.has_notebook("cnn_digits")
+
+
+def test_a_row_of_a_training_beside_a_search(tmp_path: Path) -> None:
+    table = tmp_path / "pays.csv"
+    short = ["--one", "cnn_digits", "--arm", "equal", "--pair", "0", "--epochs", "1", "--data-dir", str(tmp_path)]
+    command = [sys.executable, "-m", "benchmarks.search.pays", *short]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert '"accuracy": 0.' in ran.stdout.splitlines()[-1]
+    pays.add("cnn_digits", 0, "equal", {"epochs": 1, "seconds": 2.0, "accuracy": 0.5, "found": {"x": 1}}, table)
+    assert [one["accuracy"] for one in read(table)] == ["50.00"]
