@@ -64,9 +64,9 @@ def test_more_cost_finds_more_and_first_is_what_there_is_before(hill: Task) -> N
 @pytest.mark.parametrize("workers", [1, 8, 64])
 def test_the_same_seed_is_the_same_search_on_any_number_of_workers(hill: Task, workers: int) -> None:
     arm = Arm({"name": "quadratic", "keywords": {}}, {"name": "asha", "keywords": {}})
-    one, again = (search(hill, arm, workers=workers, costs=(3, 10), seed=5) for _ in range(2))
+    one, again = (search(hill, arm, workers=workers, costs=(3, 3 * workers), seed=5) for _ in range(2))
     assert one == again
-    assert one != search(hill, arm, workers=workers, costs=(3, 10), seed=6)
+    assert one != search(hill, arm, workers=workers, costs=(3, 3 * workers), seed=6)
 
 
 def test_a_winner_is_taken_by_what_was_seen_and_worth_what_is_true(hill: Task) -> None:
@@ -112,8 +112,8 @@ def test_a_proxy_is_judged_by_its_ranks_and_by_what_its_choice_costs() -> None:
         return {"point": point, "kind": kind, "seed": str(seed), "val_accuracy": values, "seconds": "10"}
 
     target = {"a": 90.0, "b": 88.0, "c": 80.0, "d": 70.0}
-    results = [row(name, "target", f"{value / 2} {value}") for name, value in target.items()]
-    results += [row("a", "target", "45 92", seed=1)]
+    results = [row(name, "target", " ".join([f"{value / 2}"] * 9 + [f"{value}"])) for name, value in target.items()]
+    results += [row("a", "target", " ".join(["45"] * 9 + ["92"]), seed=1)]
     results += [row(name, "all-2", f"{100 - value} {value}") for name, value in target.items()]
     bad, good = (one for one in proxies.figures(results) if one.kind == "all-2")
     assert (bad.spearman, good.spearman) == (pytest.approx(-1), pytest.approx(1))

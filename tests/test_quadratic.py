@@ -175,6 +175,13 @@ def test_every_row_is_a_point_of_the_space_and_every_point_a_row(seed: int) -> N
         assert again["kind"] == point["kind"] and again["even"] == point["even"]
 
 
+def test_around_the_middle_each_category_is_as_likely_as_another() -> None:
+    cube = Cube({"kind": CategoricalDistribution(["a", "b", "c"])})
+    rows = cube.around(cube.middle, 600, np.random.default_rng(0))
+    assert set(np.unique(rows)) == {0.0, 1.0}
+    assert all(150 < sum(row[k] for row in rows) < 250 for k in range(3))
+
+
 def test_what_is_not_there_is_in_the_middle() -> None:
     cube = Cube({"x": FloatDistribution(0, 4), "kind": CategoricalDistribution(["a", "b"])})
     assert np.isnan(cube.rows([{}])).all()

@@ -42,8 +42,8 @@ CONSTANT = 4.0
 """The standard deviation of the value at the centre, likewise."""
 EARLY_WEIGHT = 0.25
 """Of the value of a trial that was pruned before the others' epoch."""
-CANDIDATES = (1_000, 1_000)
-"""Around the best trial, and anywhere."""
+CANDIDATES = (500, 500, 1_000)
+"""Around the middle of the space, around the best trial, and anywhere."""
 SPREAD = 0.3
 """Standard deviation of those around, where a parameter's range is 1."""
 MOST = 500
@@ -100,8 +100,9 @@ class QuadraticSampler(BaseSampler):
         best = rows[np.argmax(np.where(weights == weights.max(), values, -np.inf))]
         candidates = np.vstack(
             [
-                cube.around(best, CANDIDATES[0], self._rng),
-                cube.anywhere(CANDIDATES[1], self._rng),
+                cube.around(cube.middle, CANDIDATES[0], self._rng),
+                cube.around(best, CANDIDATES[1], self._rng),
+                cube.anywhere(CANDIDATES[2], self._rng),
             ]
         )
         drawn = features(candidates - cube.middle, cube.numeric) @ model.draw(self._rng)
@@ -229,7 +230,8 @@ class Cube:
         rows[:, self.numeric] = moved[:, self.numeric]
         others = self.anywhere(count, rng)
         for name in self.unordered:
-            anew = rng.random(count) < SPREAD
+            undecided = row[self.columns[name]].max() < 1
+            anew = undecided | (rng.random(count) < SPREAD)
             rows[anew, self.columns[name]] = others[anew, self.columns[name]]
         return rows
 
