@@ -30,10 +30,13 @@
 #:   make bench-notebooks  the original recipes at full length, beside what they reported; hours, goes on likewise
 #:   make bench-levers   what each lever of fast training was worth in sixteen trainings
 #:   make bench-precision  whether bfloat16 is as good as float32, on validation images; an hour, goes on likewise
+#:   make bench-proxies  which cheap training ranks recipes as the long one does; hours, goes on likewise
+#:   make bench-search   samplers and pruners on learning curves; hours, goes on likewise
+#:   make bench-pays     whole searches beside the same seconds spent otherwise; hours, goes on likewise
 #:   make .venv      make or renew the environment
 
 .DEFAULT_GOAL := help
-.PHONY: help search worker status refit export check dashboard test integration soak lint example bench-service bench-train bench-notebooks bench-levers bench-precision .venv
+.PHONY: help search worker status refit export check dashboard test integration soak lint example bench-service bench-train bench-notebooks bench-levers bench-precision bench-proxies bench-search bench-pays .venv
 
 # The storage's URL may hold a password: it goes by the environment alone, in no argument list and once only.
 ifneq ($(value STORAGE),)
@@ -44,6 +47,9 @@ unexport STORAGE MAKEFLAGS MAKEOVERRIDES MFLAGS
 # Data that lies beside the checkout is taken where nothing else is said.
 ifeq ($(origin SEARCH_DATA_DIR)$(wildcard ../shared/datasets),undefined../shared/datasets)
 export SEARCH_DATA_DIR := $(abspath ../shared/datasets)
+endif
+ifeq ($(origin SEARCH_SURROGATES)$(wildcard ../shared/surrogates),undefined../shared/surrogates)
+export SEARCH_SURROGATES := $(abspath ../shared/surrogates)
 endif
 
 # A value as one word of the command line, whatever is in it. Single quotes keep each recipe one simple command, which
@@ -132,6 +138,15 @@ bench-levers: .venv
 
 bench-precision: .venv
 	.venv/bin/python -m benchmarks.precision
+
+bench-proxies: .venv
+	.venv/bin/python -m benchmarks.search.proxies
+
+bench-search: .venv
+	.venv/bin/python -m benchmarks.search.replay
+
+bench-pays: .venv
+	.venv/bin/python -m benchmarks.search.pays
 
 .venv:
 	@for python in .venv/bin/python python3 python3.13 python3.12 python3.11; do \

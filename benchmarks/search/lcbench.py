@@ -2,12 +2,15 @@
 
 The folder ``lcbench`` (model.onnx, encoding.json, config_space.json) lies where SEARCH_SURROGATES points. Seven
 hyperparameters, 52 epochs; the curves are without noise. Zimmer, Lindauer, Hutter: Auto-PyTorch Tabular (2021);
-Pfisterer et al.: YAHPO Gym (2022).
+Pfisterer et al.: YAHPO Gym (2022). The runtime of the surrogate's network, which nothing else needs, is put into a
+folder of its own.
 """
 
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +26,15 @@ ORDER = ("batch_size", "learning_rate", "momentum", "weight_decay", "num_layers"
 SECONDS, ACCURACY = 0, 1
 """Columns of what it answers."""
 EPOCHS = 52
+RUNTIME = Path(".search") / "onnxruntime"
+
+
+def make_runtime() -> None:
+    """By pip as it is set up here; what it needs is there."""
+    if not (RUNTIME / "made").exists():
+        pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--upgrade", "--target", str(RUNTIME)]
+        subprocess.run([*pip, "onnxruntime"], check=True)
+        (RUNTIME / "made").touch()
 
 
 class Surrogate:
@@ -41,6 +53,7 @@ class Surrogate:
 
     @cached_property
     def _session(self) -> Any:
+        sys.path.append(str(RUNTIME))
         import onnxruntime  # noqa: PLC0415 - nothing else needs it
 
         options = onnxruntime.SessionOptions()

@@ -30,7 +30,7 @@ import optuna
 from scipy.stats import rankdata
 
 from benchmarks.intervals import paired
-from benchmarks.search.lcbench import Surrogate
+from benchmarks.search.lcbench import Surrogate, make_runtime
 from benchmarks.search.simulate import Arm, screened, search
 from benchmarks.search.task import Task
 from benchmarks.table import append, read
@@ -170,6 +170,7 @@ def main() -> None:
     given = parser.parse_args()
     folder = given.surrogates / "lcbench"
     if folder.is_dir():
+        make_runtime()
         _run(given, folder)
     else:
         print(f"left out: LCBench, which does not lie in {folder}. Point SEARCH_SURROGATES at its folder.")
