@@ -429,7 +429,7 @@ def _columns(entry: Entry) -> dict[str, Any]:
     if "resumed_from" in columns:
         columns["resumed_from"] = json.dumps(list(columns["resumed_from"]))
     if columns.pop("turned_down", False):
-        columns |= {"state": "open", "trial_id": None, "expires": 0.0, "holder": None, "attempts": 0}
+        columns |= {"state": "open", "trial_id": None, "expires": 0.0, "holder": None, "nonce": "", "attempts": 0}
         columns["turned_down"] = LEASES.c.turned_down + 1
     elif "state" in columns:
         columns["finished"] = clock()
