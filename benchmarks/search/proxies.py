@@ -17,6 +17,7 @@ import argparse
 import json
 import os
 import statistics
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -187,7 +188,7 @@ def main() -> None:
     def one(wanted: tuple[str, str, int]) -> None:
         point, kind, seed = wanted
         arguments = ["--one", point, kind, str(seed), "--data-dir", str(given.data_dir)]
-        found = answer("benchmarks.search.proxies", *arguments)
+        found = answer(sys.executable, "-m", "benchmarks.search.proxies", *arguments)
         where = {"date": date.today().isoformat(), "revision": (revision() or "unknown")[:12]}
         append(given.table, FIELDS, [{**where, "point": point, "kind": kind, "seed": seed, **found}])
 
