@@ -142,7 +142,8 @@ def figures(results: Sequence[Mapping[str, str]]) -> list[Figures]:
             continue
         worth = np.array([statistics.fmean(target[row["point"]]) for row in rows])
         for epoch in range(1, how.epochs + 1):
-            seen = np.array([_curve(row)[epoch - 1] for row in rows])
+            # One that was stopped early stays at what it had.
+            seen = np.array([_curve(row)[:epoch][-1] for row in rows])
             found.append(
                 Figures(
                     kind,
