@@ -59,8 +59,8 @@ class BadCheckpointError(SearchError):
 class Spec:
     """A sampler's or pruner's name and keywords: data, so that it can be stored with a study and compared.
 
-    ``name`` is a class of ``optuna.samplers`` or ``optuna.pruners``, which is asked after each epoch, or ``"asha"``,
-    which is asked at the size's rungs.
+    ``name`` is a class of ``optuna.samplers``, or ``"quadratic"``, which draws from a Bayesian quadratic of the trials
+    so far; a class of ``optuna.pruners``, which is asked after each epoch, or ``"asha"``, asked at the size's rungs.
     """
 
     name: str

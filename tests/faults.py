@@ -199,15 +199,21 @@ def declare(changes: Mapping[str, Any], direction: str = "minimize") -> Describe
 
 
 def new_study(
-    url: str, *, budget: int = 1, epochs: int = 3, rungs: tuple[int, ...] = (), hopeless: bool = False
+    url: str,
+    *,
+    budget: int = 1,
+    epochs: int = 3,
+    rungs: tuple[int, ...] = (),
+    hopeless: bool = False,
+    objective: str = REFERENCE,
 ) -> Study:
-    """A study of the light objective; a hopeless one prunes its trials at the first rung."""
+    """A study of the light objective, or of a file that changes it; a hopeless one prunes at the first rung."""
     storage = storage_at(url)
     changes = {"budget": budget, "epochs": epochs, "rungs": rungs}
     definition = describe(light.OBJECTIVE, declare(changes))
     if hopeless:
         definition |= {"first": [], "pruner": {"name": "ThresholdPruner", "keywords": {"lower": 2.0}}}
-    return create(storage, f"s{secrets.token_hex(6)}", REFERENCE, definition)
+    return create(storage, f"s{secrets.token_hex(6)}", objective, definition)
 
 
 def check(url: str, study: Study, budget: int) -> list[str]:

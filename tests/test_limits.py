@@ -10,7 +10,9 @@ from typing import Any
 import optuna
 import pytest
 
+from search.commands.main import main
 from search.database.engine import open_readonly
+from search.rules import durations
 from search.studies.limits import Limits, change_limits, limits_of
 from search.worker.loop import Worker
 from tests.commands import LIGHT, Ended, search
@@ -145,22 +147,70 @@ def test_where_hardly_anything_fits_the_study_stops(tmp_path: Path) -> None:
 
 def test_a_limit_that_the_objective_says_nothing_of_is_none(tmp_path: Path) -> None:
     ended = run(tmp_path, "--max-params", "10")
-    assert ended.status == 1 and "does not say how large its network is" in ended.err
+    assert ended.status == 1
+    assert "parameters of the network are limited, and" in ended.err and "MAX_PARAMS=none" in ended.err
     assert {row[0] for row in leases(tmp_path, "state")} == {"open"}
 
 
-def test_turning_down_again_after_a_lost_answer_changes_nothing(storage_url: str) -> None:
+def test_a_lease_whose_trial_was_turned_down_is_as_new(storage_url: str) -> None:
     study = new_study(storage_url, budget=1, epochs=2)
     leases_of = storage_at(storage_url).leases
     lease = leases_of.claim(study.key, "holder", "host", "nonce")
     assert lease is not None
-    leases_of.renew(lease, born=7)
-    leases_of.renew(lease, turned_down=True)
+    leases_of.renew(lease, born=7, resumed_from=[0], seconds=5.0)
+    leases_of.renew(lease, turned_down=True, seconds=2.0)
     (row,) = leases_of.rows(study.key)
     assert (row["state"], row["trial_id"], row["holder"], row["attempts"]) == ("open", None, None, 0)
     assert leases_of.openings([study.key], "another")[study.key].free == 1
     again = leases_of.claim(study.key, "another", "host", "other")
     assert again is not None and (again.turned_down, again.token) == (1, lease.token + 1)
+    assert (again.epoch, again.resumed_from, again.seconds) == (0, (), 0.0)
+    assert leases_of.seconds_spent(study.key) == 7.0, "HOURS count them all the same"
+
+
+def test_a_limit_on_what_is_not_said_is_found_though_something_is_and_can_be_lifted(tmp_path: Path) -> None:
+    file = said(tmp_path, "context.built(10)")
+    ended = run(tmp_path, "--max-flops", "10", "--max-params", "10", objective=file)
+    assert ended.status == 1 and "flops of the network are limited, and" in ended.err
+    assert "parameters of" not in ended.err
+    lifted = run(tmp_path, "--max-flops", "none", objective=file)
+    assert (lifted.status, lifted.err) == (0, "")
+    assert limits_of(open_readonly(f"sqlite:///{tmp_path}/studies.db"), _light(tmp_path)) == Limits(max_params=10)
+
+
+def test_what_was_trained_before_its_limit_is_no_trial_for_nothing(
+    sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LIGHT_PAUSE", "0.3")
+    study = new_study(sqlite_url, budget=1, epochs=9, objective=said(tmp_path, "context.built(10, 10.0)"))
+    work(sqlite_url, study, tmp_path, Script(Worker.stop))
+    assert storage_at(sqlite_url).leases.rows(study.key)[0]["epoch"] > 0
+    change_limits(storage_at(sqlite_url), study, {"max_params": 5.0}, trials=None)
+    work(sqlite_url, study, tmp_path)
+    (row,) = storage_at(sqlite_url).leases.rows(study.key)
+    assert row["state"] == "pruned"
+
+
+def test_a_plain_functions_network_is_nobodys_to_limit(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("def objective(trial):\n    return trial.suggest_float('x', 0, 1)\n")
+    command = ("run", "mine", "--objective", "mine.py", "--trials", "2")
+    refused = search(tmp_path, *command, "--max-params", "5")
+    assert refused.status == 1 and "is a plain function, which says nothing of its network's size" in refused.err
+
+
+def test_hours_that_are_too_few_are_said_to_be(tmp_path: Path) -> None:
+    command = ("run", "light", "--objective", LIGHT, "--hours", str(0.5 / 3600), "--children", "1", "--epochs", "40")
+    ended = search(tmp_path, *command, LIGHT_PAUSE="0.3")
+    assert ended.status == 1 and "hours are used up before a trial of 'light' was complete" in ended.err
+
+
+def test_who_still_trains_is_waited_for_when_a_limit_is_reached(storage_url: str) -> None:
+    study, storage = new_study(storage_url, budget=3), storage_at(storage_url)
+    lease = storage.leases.claim(study.key, "another", "host", "nonce")
+    assert lease is not None
+    assert storage.leases.openings([study.key], "holder")[study.key].held == 1
+    storage.leases.give_back(lease, counted=False)
+    assert storage.leases.openings([study.key], "holder")[study.key].held == 0
 
 
 @pytest.mark.parametrize(
@@ -202,20 +252,40 @@ def timed(folder: Path) -> str:
     return str(path)
 
 
-def test_a_time_limit_leaves_time_for_the_refit(tmp_path: Path) -> None:
-    flags = ("--objective", timed(tmp_path), "--trials", "500", "--children", "1", "--timeout", "20s")
-    ended = search(tmp_path, "run", "light", *flags, LIGHT_PAUSE="0.3")
-    assert (ended.status, ended.err) == (0, "")
-    assert "test accuracy of the refit" in ended.out or "look no. 1" in ended.out
+def at_once(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """In this process and folder, where nothing takes time to load."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(durations, "TO_LOAD", 0.0)
+    monkeypatch.setattr(durations, "OF_A_TRIAL", 0.0)
+
+
+def test_a_time_limit_leaves_time_for_the_refit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    at_once(monkeypatch, tmp_path)
+    monkeypatch.setenv("LIGHT_PAUSE", "0.3")
+    flags = ["--objective", timed(tmp_path), "--children", "1", "--timeout", "24s"]
+    assert main(["run", "light", *flags, "--trials", "500"]) == 0
+    report = json.loads((tmp_path / "exports" / "light" / "report.json").read_text())
+    assert report["exported"] == "refit" and report["test"]
+    seconds = sum(row[0] for row in leases(tmp_path, "seconds"))
+    assert 4 < seconds < 16, "the search has what the refit, reckoned as some 14 s, leaves it"
+
+
+def test_a_search_that_ends_in_time_leaves_the_refit_all_that_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_once(monkeypatch, tmp_path)
+    monkeypatch.setenv("LIGHT_PAUSE", "1")
+    flags = ["--objective", timed(tmp_path), "--children", "1", "--timeout", "22s"]
+    # The trial is done after 4 s, the refit takes 4 too: reckoned are 14, which would leave it 4 s of the 22.
+    assert main(["run", "light", *flags, "--trials", "1", "--epochs", "4"]) == 0
     report = json.loads((tmp_path / "exports" / "light" / "report.json").read_text())
     assert report["exported"] == "refit"
-    seconds = sum(row[0] for row in leases(tmp_path, "seconds"))
-    assert 4 < seconds < 14, "the search has what the refit, reckoned as 12 s, leaves it"
 
 
-def test_a_refit_that_has_no_room_is_not_begun(tmp_path: Path) -> None:
-    flags = ("--objective", timed(tmp_path), "--trials", "500", "--children", "1", "--timeout", "5s")
-    ended = search(tmp_path, "run", "light", *flags, LIGHT_PAUSE="0.2")
-    assert ended.status == 0
+def test_a_refit_that_has_no_room_is_not_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    at_once(monkeypatch, tmp_path)
+    monkeypatch.setenv("LIGHT_PAUSE", "0.2")
+    flags = ["--objective", timed(tmp_path), "--children", "1", "--timeout", "5s"]
+    assert main(["run", "light", *flags, "--trials", "500"]) == 0
     report = json.loads((tmp_path / "exports" / "light" / "report.json").read_text())
     assert report["exported"] == "chosen trial" and report["test"] is None

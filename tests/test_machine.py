@@ -20,8 +20,9 @@ from search.commands.refit import refit_winner
 from search.contract import Devices, Size, size_from_json
 from search.database.leases import Spent
 from search.errors import SearchError
+from search.rules import durations
 from search.rules.devices import children_by_default, is_better_alone, share
-from search.show.time_left import images
+from search.rules.durations import seconds_of_refit
 from search.studies.create import create
 from search.studies.study import Study
 from search.worker.loop import Worker
@@ -32,6 +33,14 @@ from tests.test_child import Quiet, changed, control_groups
 from tests.test_worker import Script, trials
 
 GIB = 1 << 30
+
+
+def test_a_refit_is_reckoned_by_what_the_children_do_together() -> None:
+    """One training on all cores does less than one on each; on a GPU it is the one that was measured."""
+    one = seconds_of_refit(10_000, 100.0, children=1)
+    assert 100 < one - durations.TO_LOAD - durations.OF_A_TRIAL < 120
+    together = seconds_of_refit(10_000, 100.0, children=4)
+    assert one / 4 < together < one / 2
 
 
 @pytest.mark.parametrize(
@@ -80,13 +89,13 @@ def test_images_are_counted_as_the_cut_leaves_them() -> None:
     asked = Size(budget=1, epochs=1, train_images=100_000, refit_images=100_280, validation_images=300)
     definition = {"size": dataclasses.asdict(asked), "data": data}
     study = Study("s", 1, "key", "objective", definition, 0, 0, None, "code", "quick")
-    assert images(asked, study) == (1_157, 1_437)
-    assert images(dataclasses.replace(asked, train_images=None, refit_images=None), study) == (1_157, 1_437)
-    assert images(dataclasses.replace(asked, train_images=600, refit_images=900), study) == (600, 900)
+    assert study.images(asked) == (1_157, 1_437)
+    assert study.images(dataclasses.replace(asked, train_images=None, refit_images=None)) == (1_157, 1_437)
+    assert study.images(dataclasses.replace(asked, train_images=600, refit_images=900)) == (600, 900)
     full = Size(budget=1, epochs=1, validation_images=400)
-    assert images(full, study) == (1_037, 1_437)
-    assert images(dataclasses.replace(full, validation_images=5_000), study) == (0, 1_437)
-    assert images(full, dataclasses.replace(study, definition={"size": dataclasses.asdict(asked)})) == (0, 0)
+    assert study.images(full) == (1_037, 1_437)
+    assert study.images(dataclasses.replace(full, validation_images=5_000)) == (0, 1_437)
+    assert dataclasses.replace(study, definition={"size": dataclasses.asdict(asked)}).images(full) == (0, 0)
 
 
 @pytest.mark.parametrize(

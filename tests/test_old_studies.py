@@ -50,7 +50,7 @@ def made_old(database: Path) -> None:
                 (json.dumps(record), study_id),
             )
         connection.execute("ALTER TABLE files DROP COLUMN place")
-        for column in ("trained", "memory", "worker_memory", "turned_down"):
+        for column in ("trained", "memory", "worker_memory", "turned_down", "seconds_before"):
             connection.execute(f"ALTER TABLE leases DROP COLUMN {column}")
         connection.execute("DROP TABLE looks")
         connection.execute("UPDATE search_schema SET number = 1")

@@ -33,7 +33,7 @@ def make_runtime() -> None:
     """By pip as it is set up here; what it needs is there."""
     if not (RUNTIME / "made").exists():
         pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--upgrade", "--target", str(RUNTIME)]
-        subprocess.run([*pip, "onnxruntime"], check=True)
+        subprocess.run([*pip, "onnxruntime==1.32.0"], check=True)
         (RUNTIME / "made").touch()
 
 

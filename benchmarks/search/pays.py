@@ -6,7 +6,7 @@ A pair is one search as ``make search`` runs it, quick, in a folder of its own, 
 
 - ``first``: what one would train unsearched, for as many epochs as fit into the seconds of search and refit together
 - ``optuna``: plain Optuna, TPE and its successive halving, through ``study.optimize`` with the same point tried first,
-  for the seconds of the search; its best trial trained again as the refit
+  for the seconds of the search, and the trial that runs by then to its end; its best trained again as the refit
 - ``equal``: what one would train unsearched, trained exactly as the refit
 - ``notebook``: the recipe that the project began with, likewise, where the objective has it
 
@@ -46,7 +46,7 @@ from benchmarks.context import BenchmarkContext
 from benchmarks.intervals import paired
 from benchmarks.table import append, read
 from search.child.hardware import cores, processor
-from search.contract import Devices, Objective, seed_for
+from search.contract import Devices, Objective, parameters, seed_for
 from search.studies.provenance import revision
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -84,7 +84,7 @@ def search_plainly(declared: Objective, seconds: float, seed: int, data_dir: Pat
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed), pruner=pruner)
     study.enqueue_trial(declared.tried_first()[0])
     study.optimize(declared, timeout=seconds)
-    return dict(study.best_params)
+    return parameters(declared.suggest(optuna.trial.FixedTrial(study.best_params)))
 
 
 def train(module: Any, hp: Mapping[str, Any], seed: int, folder: Path, given: argparse.Namespace) -> dict[str, Any]:
@@ -92,9 +92,11 @@ def train(module: Any, hp: Mapping[str, Any], seed: int, folder: Path, given: ar
     size = replace(module.OBJECTIVE.sizes["quick"], refit_epochs=given.epochs)
     lent = {"devices": Devices(cores()), "seed": seed, "refit": True, "source": given.source}
     folder.mkdir(parents=True, exist_ok=True)
-    module.OBJECTIVE.train(module.Hyperparameters(**hp), BenchmarkContext(folder, given.data_dir, size, **lent))
+    context = BenchmarkContext(folder, given.data_dir, size, **lent)
+    module.OBJECTIVE.train(module.Hyperparameters(**hp), context)
+    an_epoch = statistics.median(one["training_seconds"] for one in context.reports.values())
     scores = module.OBJECTIVE.evaluate(folder / "model", given.data_dir, "test")
-    return {"accuracy": scores["accuracy"], "found": hp}
+    return {"accuracy": scores["accuracy"], "found": hp, "an_epoch": f"{an_epoch:.3f}"}
 
 
 # -- a pair ------------------------------------------------------------------------------------------------------------
@@ -105,7 +107,8 @@ def searched(objective: str, pair: int, given: argparse.Namespace) -> dict[str, 
     folder = given.folder / f"{objective}-{pair}"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SEARCH_")}
+    environment["PYTHONPATH"] = str(ROOT)
     command = [sys.executable, "-m", "search", "run", objective, "--data-dir", str(given.data_dir.resolve())]
     began = time.monotonic()
     done = subprocess.run(command, cwd=folder, env=environment, check=False)
@@ -153,21 +156,23 @@ def run_pair(objective: str, pair: int, given: argparse.Namespace) -> None:
         add(objective, pair, "search", searched(objective, pair, given), given.table)
     done = arms_of(objective, pair, given)
     search = done["search"]
-    seconds, an_epoch, refit_epochs = float(search["seconds"]), float(search["an_epoch"]), int(search["epochs"])
+    seconds, refit_epochs = float(search["seconds"]), int(search["epochs"])
     if "equal" not in done:
         timed(objective, pair, "equal", given, epochs=refit_epochs)
+        done = arms_of(objective, pair, given)
     if "notebook" not in done and has_notebook(objective):
         timed(objective, pair, "notebook", given, epochs=refit_epochs, point="NOTEBOOK")
     if "first" not in done:
-        timed(objective, pair, "first", given, epochs=int(seconds / an_epoch))
+        timed(objective, pair, "first", given, epochs=int(seconds / float(done["equal"]["an_epoch"])))
     if "optuna" not in done:
-        hp = beside("optuna", objective, pair, given, seconds=seconds - an_epoch * refit_epochs)
+        hp = beside("optuna", objective, pair, given, seconds=seconds - float(search["an_epoch"]) * refit_epochs)
         timed(objective, pair, "optuna", given, epochs=refit_epochs, hp=json.dumps(hp))
 
 
 def run_transfer(pair: int, given: argparse.Namespace) -> None:
     """Both from scratch and from one model of CIFAR-10, as refits."""
-    source, epochs = given.folder / f"source-{pair}", 10
+    source = given.folder / f"source-{pair}"
+    epochs = importlib.import_module("objectives.resnet_cifar100").OBJECTIVE.sizes["quick"].refit_epochs
     for arm, point in zip(TRANSFER, ("TRANSFER", "SCRATCH"), strict=True):
         if arm not in arms_of("resnet_cifar100", pair, given):
             if not (source / "model").is_dir():

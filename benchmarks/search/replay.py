@@ -4,7 +4,7 @@
 
 The curves are LCBench's (``lcbench.py`` says where they are looked for; without them nothing is measured, and it says
 so).
-Every second task, ``TUNED``, is for trying things out; ``HELD_BACK``, the others, is what figures are quoted of. Every
+Every second task, "tuned", is for trying things out; "held-back", the others, is what figures are quoted of. Every
 search tries the benchmark's default first, on as many workers, and is scored by the accuracy without noise that its
 winner has at the end. The unit is the task: its seeds are averaged, and intervals are over tasks.
 
@@ -39,7 +39,7 @@ from search.rules.devices import children_by_default
 from search.studies.provenance import revision
 
 TABLE = Path(__file__).with_name("replay.csv")
-FIELDS = ("date", "revision", "arm", "task", "workers", "seed", "cost", "accuracy", "better")
+FIELDS = ("date", "revision", "tasks", "arm", "task", "workers", "seed", "cost", "accuracy", "better")
 """``cost`` in whole trials; ``accuracy`` of the winner in per cent, without noise; ``better``: the share of random
 points that are."""
 COSTS = (3, 10, 30, 100)
@@ -68,7 +68,7 @@ BASE = "TPE + asha"
 
 
 def run_one(arm: str, task: Task, workers: int, seed: int, costs: Sequence[float]) -> list[float]:
-    """The winner's accuracy after each cost."""
+    """The winner's accuracy after each cost, of which the least comes first."""
     if arm in SCREENED:
         return [screened(task, SCREENED[arm], cost=cost, seed=seed) for cost in costs]
     return search(task, ARMS[arm], workers=workers, costs=costs, seed=seed)
@@ -100,18 +100,18 @@ def _by_task(results: Sequence[Mapping[str, str]], arm: str, cost: float) -> dic
     return {task: statistics.fmean(values) for task, values in found.items()}
 
 
-def _say(results: Sequence[Mapping[str, str]], workers: int) -> None:
-    results = [row for row in results if row["workers"] == str(workers)]
+def _say(results: Sequence[Mapping[str, str]], tasks: str, workers: int) -> None:
+    results = [row for row in results if (row["tasks"], row["workers"]) == (tasks, str(workers))]
     costs = sorted({float(row["cost"]) for row in results})
-    print(f"\n{workers} workers: points over {BASE}, and mean rank, after so many whole trials")
+    print(f"\n{tasks} tasks, {workers} workers: points over {BASE}, and mean rank, after so many whole trials")
     print(f"{'':26}" + "".join(f"{cost:>24g}" for cost in costs))
     ranks = {cost: mean_ranks(results, cost) for cost in costs}
     for arm in [*ARMS, *SCREENED]:
         cells = []
         for cost in costs:
-            points, half, tasks = compared(results, arm, BASE, cost)
+            points, half, both = compared(results, arm, BASE, cost)
             rank = ranks[cost].get(arm)
-            cells.append(f"{points:+.2f} ± {half:.2f} ({rank:.1f})" if tasks > 1 and rank else "")
+            cells.append(f"{points:+.2f} ± {half:.2f} ({rank:.1f})" if both > 1 and rank else "")
         if any(cells):
             print(f"{arm:26}" + "".join(f"{cell:>24}" for cell in cells))
 
@@ -132,14 +132,14 @@ def _job(  # noqa: PLR0917 - as a pool of processes calls it
     found = run_one(arm, searched, workers, seed, costs)
     return [
         {**at, "cost": f"{cost:g}", "accuracy": f"{value:.3f}", "better": f"{searched.better(value):.4f}"}
-        for cost, value in zip(sorted(costs), found, strict=True)
+        for cost, value in zip(costs, found, strict=True)
     ]
 
 
 def _run(given: argparse.Namespace, folder: Path) -> None:
     names = list(_tasks(folder))[0 if given.tasks == "tuned" else 1 :: 2][: given.most_tasks]
     done = {(row["arm"], row["task"], row["workers"], row["seed"], float(row["cost"])) for row in read(given.table)}
-    where = {"date": date.today().isoformat(), "revision": (revision() or "unknown")[:12]}
+    where = {"date": date.today().isoformat(), "revision": (revision() or "unknown")[:12], "tasks": given.tasks}
     children = given.children or children_by_default((), cores(), memory())
     # Processes that share nothing, each with one thread for its arithmetic.
     os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
@@ -148,7 +148,7 @@ def _run(given: argparse.Namespace, folder: Path) -> None:
         for seed, task, arm, workers in itertools.product(range(given.seeds), names, given.arms, given.workers):
             if arm in SCREENED and workers > 1:
                 continue  # the same whoever does it
-            missing = [c for c in given.costs if (arm, task, str(workers), str(seed), float(c)) not in done]
+            missing = [c for c in sorted(given.costs) if (arm, task, str(workers), str(seed), float(c)) not in done]
             if missing:
                 jobs.append(pool.submit(_job, folder, arm, task, workers, seed, missing))
         for job in as_completed(jobs):
@@ -175,7 +175,7 @@ def main() -> None:
     else:
         print(f"left out: LCBench, which does not lie in {folder}. Point SEARCH_SURROGATES at its folder.")
     for workers in given.workers:
-        _say(read(given.table), workers)
+        _say(read(given.table), given.tasks, workers)
 
 
 if __name__ == "__main__":

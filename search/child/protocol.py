@@ -213,6 +213,10 @@ class Network(OfTrial):
     parameters: int
     flops: float | None
 
+    def said(self) -> dict[str, float]:
+        """What is known of it."""
+        return {"parameters": self.parameters} | ({} if self.flops is None else {"flops": self.flops})
+
 
 @dataclass
 class Epoch(OfTrial):

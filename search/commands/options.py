@@ -8,7 +8,7 @@ import math
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ class Options:
     first: tuple[str, ...] | None = None
     """Points of the objective, by name."""
     limits: Mapping[str, Any] = field(default_factory=dict)
-    """Fields of the study's Limits."""
+    """Fields of the study's Limits; None lifts one."""
     changed: bool = False
     """Yes to another content of the objective's own file."""
     settings: Settings = DEFAULTS
@@ -68,6 +68,7 @@ class Options:
         return dataclasses.replace(self, objective=objective, trials=trials, limits={}, **nothing)  # type: ignore[arg-type]
 
 
+_NO_LIMIT = "none"
 _LIMITS = ("hours", "until", "trial_timeout", "max_params", "max_flops")
 _ASKED = ("objective", "size", "trials", "epochs", "train_size", "timeout", "source", "direction", "first")
 
@@ -80,7 +81,11 @@ def read(parsed: argparse.Namespace) -> Options:
         storage=storage(parsed),
         data_dir=Path(getattr(parsed, "data_dir", None) or os.environ.get("SEARCH_DATA_DIR") or DATA),
         files=files(parsed),
-        limits={name: value for name in _LIMITS if (value := getattr(parsed, name, None)) is not None},
+        limits={
+            name: None if value == _NO_LIMIT else value
+            for name in _LIMITS
+            if (value := getattr(parsed, name, None)) is not None
+        },
         changed=bool(getattr(parsed, "changed", False)),
         settings=dataclasses.replace(DEFAULTS, **{name: value for name, value in times.items() if value is not None}),
         children=getattr(parsed, "children", None) or _children_of_environment(),
@@ -151,6 +156,11 @@ def _positive(text: str) -> float:
     return value
 
 
+def _limit(kind: Callable[[str], float]) -> Callable[[str], float | str]:
+    """What ``kind`` takes, or ``none``."""
+    return lambda text: _NO_LIMIT if text == _NO_LIMIT else kind(text)
+
+
 def _trials(text: str) -> int:
     return _count(text, least=0)
 
@@ -198,7 +208,7 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--trials", type=_trials, metavar="N", help="the budget of the whole study; 0: train the first point unsearched"
     )
-    run.add_argument("--timeout", type=_seconds, metavar="TIME", help="then hand over and export the best so far")
+    run.add_argument("--timeout", type=_seconds, metavar="TIME", help="for search and refit; then hand over and export")
     _limits(run)
     run.add_argument("--changed", action="store_true", help=_CHANGED)
     run.add_argument("--no-refit", action="store_true", help="leave refit and export to you")
@@ -257,13 +267,30 @@ def _searching(parser: argparse.ArgumentParser, *, objective: bool = True) -> No
 
 
 def _limits(parser: argparse.ArgumentParser) -> None:
-    """Of the study; each stays until it is changed."""
+    """Of the study; each stays until it is changed, by ``none`` if by nothing else."""
     add = parser.add_argument
-    add("--hours", type=_positive, metavar="N", help="of training, all machines together; then refit and export")
-    add("--until", type=_finite, metavar="VALUE", help="no more trials once one is complete with it, or with a better")
-    add("--trial-timeout", type=_seconds, metavar="TIME", help="a trial that takes longer is pruned")
-    add("--max-params", type=_positive, metavar="N", help="networks with more parameters are turned down untrained")
-    add("--max-flops", type=_positive, metavar="N", help="likewise, floating-point operations of one example forward")
+    add(
+        "--hours", type=_limit(_positive), metavar="N", help="of training, all machines together; then refit and export"
+    )
+    add(
+        "--until",
+        type=_limit(_finite),
+        metavar="VALUE",
+        help="no more trials once one is complete with it, or with a better",
+    )
+    add("--trial-timeout", type=_limit(_seconds), metavar="TIME", help="a trial that takes longer is pruned")
+    add(
+        "--max-params",
+        type=_limit(_positive),
+        metavar="N",
+        help="networks with more parameters are turned down untrained",
+    )
+    add(
+        "--max-flops",
+        type=_limit(_positive),
+        metavar="N",
+        help="likewise, floating-point operations of one example forward",
+    )
 
 
 def _machine(parser: argparse.ArgumentParser) -> None:

@@ -20,10 +20,9 @@ from search.settings import EXPORTS, SIZE
 from search.show import status
 from search.show.before_start import introduction
 from search.show.outcome import outcome
-from search.show.time_left import TimeOfRefit
 from search.studies.compare import refuse_other_flags
 from search.studies.create import create, new_key, raise_budget, refuse_name
-from search.studies.limits import change_limits, limits_of, what_ended
+from search.studies.limits import change_limits, limits_of, nothing_is_complete, what_ended
 from search.studies.objective_file import objective_reference
 from search.studies.stop import last_stop, let_go_on
 from search.studies.study import Study, existing, find
@@ -32,6 +31,7 @@ from search.studies.trials import chosen_trial
 from search.studies.winner import Winner, find_winner
 from search.worker.loop import Worker
 from search.worker.signals import take_signals
+from search.worker.time_of_refit import TimeOfRefit
 
 
 def run(parsed: argparse.Namespace) -> int:
@@ -86,22 +86,25 @@ def search(machine: Machine, name: str, options: Options, left: TimeLeft, *, ref
     kept = TimeOfRefit(worker, study, left.seconds)
     worker.limit(left.seconds, reserve=kept if again else None)
     worker.work([study.key])
-    if again and (not worker.stopping or _is_kept_for(kept, worker, study)):
+    in_time = not worker.stopping
+    if again and (in_time or _is_kept_for(kept, worker, study)):
+        worker.take_up()
         refit_winner(worker, study)
     screen.end()
     if worker.interrupted:
         screen.say(f"handed over. Go on, here or on another machine: make search STUDY={study.name}")
         return False
     _finish(machine, study, options, export=refit or worker.stopping)
-    return not worker.stopping
+    return in_time and not worker.stopping
 
 
 def _is_kept_for(kept: TimeOfRefit, worker: Worker, study: Study) -> bool:
-    """Whether the search ended so that the refit has time, and there is something to train again."""
+    """Whether the search ended here so that the refit has time; there must be something to train again, and nobody who
+    searches on."""
     if worker.interrupted or not kept() or chosen_trial(worker.storage.engine, study) is None:
         return False
-    worker.take_up()
-    return True
+    openings = worker.storage.leases.openings([study.key], worker.holder)
+    return not any(one.held for one in openings.values())
 
 
 def go_on(machine: Machine, name: str, options: Options) -> Study | None:
@@ -197,14 +200,10 @@ def _finish(machine: Machine, study: Study, options: Options, *, export: bool) -
     if winner is None and machine.worker.stopping:
         say(f"the time was up before a trial was complete. Go on: make search STUDY={study.name}")
     elif not export:
-        say(f"the budget is used up. Next: make refit STUDY={study.name}, then make export STUDY={study.name} TEST=1")
-    elif winner is None and (ended := what_ended(machine.storage.engine, study)):
-        raise SearchError(f"{ended} before a trial was complete. Give more: make search STUDY={study.name} HOURS=…")
+        ended = what_ended(machine.storage.engine, study) or "the budget is used up"
+        say(f"{ended}. Next: make refit STUDY={study.name}, then make export STUDY={study.name} TEST=1")
     elif winner is None:
-        raise SearchError(
-            f"no trial of {study.name!r} was completed, so there is nothing to export. "
-            f"See why: make status STUDY={study.name}"
-        )
+        raise nothing_is_complete(machine.storage.engine, study)
     else:
         target = EXPORTS / study.name
         winner = dataclasses.replace(winner, study=study)

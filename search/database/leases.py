@@ -69,7 +69,7 @@ class Lease:
     alone: bool = False
     """It ran out of memory beside others: now it is to run by itself."""
     seconds: float = 0.0
-    """That its trial has taken."""
+    """That its trial has taken; those of trials that were turned down are not among them."""
     turned_down: int = 0
     """Trials of this lease whose network was too large."""
 
@@ -98,6 +98,11 @@ class Openings:
     unfinished: int
     free: int
     left: int
+
+    @property
+    def held(self) -> int:
+        """Those that somebody is at work on, or was until a moment ago."""
+        return self.unfinished - self.free - self.left
 
 
 @dataclass(frozen=True)
@@ -168,15 +173,17 @@ class Leases:
         self._engine = engine
         self.seconds = seconds
 
-    def raise_budget(self, connection: sa.Connection, study_key: str, budget: int, *, begin: int = 0) -> None:
-        """Adds the rows that are missing below ``budget``, of which those below ``begin`` are there; never takes one
-        away. Safe when several do it at once."""
-        dialect: Any = postgresql if self._engine.name == "postgresql" else sqlite
-        rows = [{"study_key": study_key, "number": number} for number in range(begin, budget)]
+    def raise_budget(self, connection: sa.Connection, study_key: str, budget: int) -> None:
+        """Adds the rows that are missing below ``budget``; never takes one away. Safe when several do it at once."""
+        rows = [{"study_key": study_key, "number": number} for number in range(budget)]
         if rows:
-            connection.execute(dialect.insert(LEASES).on_conflict_do_nothing(), rows)
+            connection.execute(self._new_rows(), rows)
         unused = (LEASES.c.study_key == study_key, LEASES.c.state == UNUSED)
         connection.execute(sa.update(LEASES).where(*unused).values(state="open", finished=None))
+
+    def _new_rows(self) -> Any:
+        dialect: Any = postgresql if self._engine.name == "postgresql" else sqlite
+        return dialect.insert(LEASES).on_conflict_do_nothing()
 
     def claim(self, study_key: str, holder: str, host: str, nonce: str, *, left: bool = False) -> Lease | None:
         """The open lease with the lowest number that nobody holds, now ours. None: see ``openings``.
@@ -302,7 +309,7 @@ class Leases:
             rows = sa.select(sa.func.count(), sa.func.count(sa.case((LEASES.c.state == UNUSED, 1))))
             budget, unused = connection.execute(rows.where(LEASES.c.study_key == study_key)).one()
             if not unused:
-                self.raise_budget(connection, study_key, budget + 1, begin=budget)
+                connection.execute(self._new_rows(), [{"study_key": study_key, "number": budget}])
 
     def seconds_spent(self, study_key: str) -> float:
         """By all its trials so far, on all machines."""
@@ -429,8 +436,10 @@ def _columns(entry: Entry) -> dict[str, Any]:
     if "resumed_from" in columns:
         columns["resumed_from"] = json.dumps(list(columns["resumed_from"]))
     if columns.pop("turned_down", False):
-        columns |= {"state": "open", "trial_id": None, "expires": 0.0, "holder": None, "nonce": "", "attempts": 0}
+        columns |= {"state": "open", "trial_id": None, "expires": 0.0, "holder": None, "nonce": ""}
+        columns |= {"attempts": 0, "errors": 0, "alone": 0, "judged": 0, "epoch": 0, "resumed_from": "[]"}
         columns["turned_down"] = LEASES.c.turned_down + 1
+        columns["seconds_before"] = columns.get("seconds", LEASES.c.seconds)
     elif "state" in columns:
         columns["finished"] = clock()
     return columns
@@ -449,6 +458,6 @@ def _lease(row: Any) -> Lease:
         errors=row.errors,
         judged=row.judged,
         alone=bool(row.alone),
-        seconds=row.seconds,
+        seconds=row.seconds - row.seconds_before,
         turned_down=row.turned_down,
     )

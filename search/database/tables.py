@@ -43,6 +43,7 @@ LEASES = sa.Table(
     sa.Column("worker_memory", sa.BigInteger, nullable=False, server_default="0"),
     # Since schema 4:
     sa.Column("turned_down", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("seconds_before", sa.Double, nullable=False, server_default="0"),
     sa.UniqueConstraint("study_key", "trial_id"),
     comment="one row a unit of the budget: who may run it, until when",
 )

@@ -24,19 +24,20 @@ def bought(engine: sa.Engine, study: Study) -> dict[str, Any] | None:
     if best is None or best.value is None:
         return None
     trials = all_trials(engine, study)
+    reports = all_reports(engine, study)
     complete = [one for one in trials if one.state == "complete" and one.value is not None and one.feasible]
+    competed = [one for one in trials if one.state == "complete" or (one.state == "pruned" and one.trial_id in reports)]
     first = next((one for one in complete if one.lease == 0), None) if study.definition["first"] else None
-    noise = study.noise(best.value)
     return {
         "best": best.number,
         "first": first.number if first else None,
-        "noise": noise,
+        "noise": study.noise(best.value),
         "in_points": bool(study.definition.get("metric_is_share")),
-        **_lead(study, best, first, noise, others=sum(one.state in {"complete", "pruned"} for one in trials) - 1),
-        "within_noise": _within_noise(study, best, complete, noise),
+        **_lead(study, best, first, others=len(competed) - 1),
+        "within_noise": _within_noise(study, best, complete),
         "complete": len(complete),
-        "spared": _spared(engine, study, trials, best, noise),
-        "rungs": _rungs(engine, study, complete),
+        "spared": _spared(engine, study, trials, best),
+        "rungs": _rungs(study, complete, reports),
     }
 
 
@@ -45,49 +46,51 @@ def _better_by(study: Study, one: TrialRow, other: TrialRow) -> float:
     return lead if study.maximize else -lead
 
 
-def _lead(study: Study, best: TrialRow, first: TrialRow | None, noise: float | None, others: int) -> dict[str, Any]:
+def _may_be_as_good(study: Study, best: TrialRow, other: TrialRow) -> bool:
+    """Whether the best leads by no more than noise; True where nothing is known of that but that they are equal."""
+    lead, noise = _better_by(study, best, other), study.noise(best.value or 0.0, other.value or 0.0)
+    return lead <= 0 or (noise is not None and is_tie(lead, noise))
+
+
+def _lead(study: Study, best: TrialRow, first: TrialRow | None, others: int) -> dict[str, Any]:
     """``verdict``: nothing to compare with; the first itself; unknown without noise; better; or level."""
     if first is None:
         return {"lead": None, "interval": None, "verdict": "no first"}
     lead = _better_by(study, best, first)
     if first.trial_id == best.trial_id:
         return {"lead": 0.0, "interval": None, "verdict": "first"}
-    if noise is None:
+    if (noise := study.noise(best.value or 0.0, first.value or 0.0)) is None:
         return {"lead": lead, "interval": None, "verdict": "unknown"}
     low, high = interval(lead, noise, others=others)
     return {"lead": lead, "interval": [low, high], "verdict": "better" if low > 0 else "level"}
 
 
-def _within_noise(study: Study, best: TrialRow, complete: Sequence[TrialRow], noise: float | None) -> int | None:
+def _within_noise(study: Study, best: TrialRow, complete: Sequence[TrialRow]) -> int | None:
     """How many others may well be as good."""
-    if noise is None:
+    if study.noise(best.value or 0.0) is None:
         return None
-    others = (one for one in complete if one.trial_id != best.trial_id)
-    return sum(is_tie(_better_by(study, best, one), noise) for one in others)
+    return sum(_may_be_as_good(study, best, one) for one in complete if one.trial_id != best.trial_id)
 
 
-def _spared(
-    engine: sa.Engine, study: Study, trials: Sequence[TrialRow], best: TrialRow, noise: float | None
-) -> dict[str, Any]:
+def _spared(engine: sa.Engine, study: Study, trials: Sequence[TrialRow], best: TrialRow) -> dict[str, Any]:
     """Trials that ran on against the pruner: what that took, and how many ended among the best."""
     at, by_id = attribute_by_trial(engine, study, SPARED_AT), {one.trial_id: one for one in trials}
     epochs = {row["trial_id"]: row["epoch"] for row in Leases(engine).rows(study.key)}
     ended = [by_id[trial_id] for trial_id in at if trial_id in by_id and by_id[trial_id].state == "complete"]
-    good = [
-        one for one in ended if _better_by(study, best, one) <= 0 or is_tie(_better_by(study, best, one), noise or 0)
-    ]
+    good = [one for one in ended if _may_be_as_good(study, best, one)]
     return {
         "trials": len(ended),
         "among_the_best": len(good),
-        "epochs": sum(max(0, epochs.get(trial_id, 0) - step) for trial_id, step in at.items()),
+        "epochs": sum(max(0, epochs.get(one.trial_id, 0) - at[one.trial_id]) for one in ended),
         "rate": len(good) / len(ended) if len(ended) >= ENOUGH else None,
     }
 
 
-def _rungs(engine: sa.Engine, study: Study, complete: Sequence[TrialRow]) -> dict[str, Any]:
+def _rungs(
+    study: Study, complete: Sequence[TrialRow], reports: Mapping[int, Mapping[int, float | None]]
+) -> dict[str, Any]:
     """Of each rung: the rank correlation of values there with those at the end, over trials that came so far."""
     found: dict[str, Any] = {}
-    reports = all_reports(engine, study)
     for rung in rungs_before_the_end(study.size) if study.epochs else ():
         both = [(reports[one.trial_id].get(rung), one.value) for one in complete if one.trial_id in reports]
         pairs = [(there, end) for there, end in both if there is not None and end is not None]
@@ -104,7 +107,7 @@ def amount(found: Mapping[str, Any], value: float) -> str:
 def sentence(found: Mapping[str, Any]) -> str:
     """For people, in one line."""
     if found["verdict"] == "no first":
-        return "what the search bought is unknown: no trial of what one would train unsearched is complete"
+        return "what the search bought is unknown: what one would train unsearched is not complete, or is turned down"
     if found["verdict"] == "first":
         return f"the search found nothing better than what one would train unsearched, trial {found['first']}"
     lead = f"{amount(found, found['lead'])} over what one would train unsearched, trial {found['first']}"

@@ -1,4 +1,4 @@
-"""Samplers and pruners by the names that a study stores: ``asha`` is ours, the others are Optuna's classes."""
+"""Samplers and pruners by the names that a study stores: ``asha`` and ``quadratic`` are ours, the others Optuna's."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from search.contract import Size
 from search.errors import SearchError
 from search.rules.asha import Asha
 from search.rules.pruning import rungs_before_the_end
-from search.rules.quadratic import QuadraticSampler
 
 
 def make_sampler(spec: Mapping[str, Any] | None, startup: int, seed: int) -> BaseSampler:
@@ -22,6 +21,8 @@ def make_sampler(spec: Mapping[str, Any] | None, startup: int, seed: int) -> Bas
     spec = spec or {"name": "TPESampler", "keywords": {}}
     extra: dict[str, Any] = {"seed": seed}
     if spec["name"] == "quadratic":
+        from search.rules.quadratic import QuadraticSampler  # noqa: PLC0415 - SciPy takes half a second
+
         return QuadraticSampler(**{**extra, **spec["keywords"]})
     if spec["name"] == "TPESampler":
         extra["n_startup_trials"] = startup

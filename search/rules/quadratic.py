@@ -112,8 +112,8 @@ class QuadraticSampler(BaseSampler):
 def comparable(study: Study) -> tuple[list[FrozenTrial], Array, Array]:
     """Trials, their values (higher is better) as if all had come equally far, and how much each counts.
 
-    Those that are running count by what they have reported. Who was pruned without a finite value, or violates a
-    constraint, is the worst of all; who failed says nothing.
+    Those that are running count by what they have reported, those that reported nothing by their end. Who was pruned
+    without a finite value, or violates a constraint, is the worst of all; who failed says nothing.
     """
     sign = 1.0 if study.direction == StudyDirection.MAXIMIZE else -1.0
     states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
@@ -130,11 +130,12 @@ def comparable(study: Study) -> tuple[list[FrozenTrial], Array, Array]:
     if top is None:
         top = max(range(len(finite)), key=lambda k: (len(finite[k]), k))
     values, weights = dict(finite[top]), dict.fromkeys(finite[top], 1.0)
-    for level in reversed(finite[:top]):
+    others = [(level, EARLY_WEIGHT) for level in reversed(finite[:top])] + [(level, 1.0) for level in finite[top + 1 :]]
+    for level, weight in others:
         both = [number for number in level if number in finite[top]]
         gain = float(np.median([finite[top][number] - level[number] for number in both])) if both else 0.0
         for number in level.keys() - values.keys():
-            values[number], weights[number] = level[number] + gain, EARLY_WEIGHT
+            values[number], weights[number] = level[number] + gain, weight
     for one in trials:
         hopeless = one.state == TrialState.PRUNED and one.number not in values
         if hopeless or any(constraint > 0 for constraint in one.constraints.values()):
@@ -151,8 +152,9 @@ def _most(trials: list[FrozenTrial], values: Mapping[int, float]) -> list[Frozen
     if len(trials) <= MOST:
         return trials
     best = sorted(trials, key=lambda one: -values[one.number])[: MOST // 2]
-    latest = [one for one in trials if one not in best][-(MOST // 2) :]
-    return sorted([*best, *latest], key=lambda one: one.number)
+    chosen = {one.number for one in best}
+    chosen |= {one.number for one in [one for one in trials if one.number not in chosen][-(MOST // 2) :]}
+    return [one for one in trials if one.number in chosen]
 
 
 def scores(values: Array) -> Array:

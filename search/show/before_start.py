@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from search.contract import Size, size_from_json
-from search.show.time_left import duration, estimate, images
+from search.show.time_left import duration, estimate
 from search.studies.limits import Limits
 from search.studies.study import Study
 
@@ -60,5 +60,5 @@ _SIZE_HEAD = f"{'size':8}{'trials':>7}{'epochs':>8}{'images':>9}{'refit epochs':
 
 
 def _size_line(name: str, size: Size, study: Study, here: str) -> str:
-    train, refit = images(size, study)
+    train, refit = study.images(size)
     return f"{name:8}{size.budget:>7}{size.epochs:>8}{train:>9,}{size.refit_epochs:>14}{refit:>14,}  {here}"

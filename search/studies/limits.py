@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from search.database.leases import Leases
 from search.database.optuna_tables import STUDY_ATTRIBUTES
+from search.errors import SearchError
 from search.studies.attributes import named
 from search.studies.study import Study
 from search.studies.trials import best_trial
@@ -60,10 +61,21 @@ def limits_of(engine: sa.Engine, study: Study) -> Limits:
 
 
 def change_limits(storage: FencedStorage, study: Study, given: Mapping[str, Any], *, trials: int | None) -> None:
-    """``given``: fields of Limits; the others stay. A number of trials ends what had none."""
+    """``given``: fields of Limits, None to lift one; the others stay. A number of trials ends what had none.
+
+    SearchError for a limit on the network of a plain function, which says nothing of one.
+    """
+    if study.is_plain and (given.get("max_params") or given.get("max_flops")):
+        raise SearchError(
+            f"{study.objective} is a plain function, which says nothing of its network's size. "
+            "Go on without MAX_PARAMS and MAX_FLOPS, and raise optuna.TrialPruned where a network is too large."
+        )
     before = limits_of(storage.engine, study)
-    endless = trials is None and (before.endless or ("hours" in given and before.hours is None))
-    after = dataclasses.replace(before, **given, endless=endless)
+    after = dataclasses.replace(before, **given)
+    begins = after.hours is not None and before.hours is None
+    after = dataclasses.replace(
+        after, endless=trials is None and after.hours is not None and (before.endless or begins)
+    )
     if after != before:
         storage.set_study_user_attr(study.study_id, LIMITS, dataclasses.asdict(after))
 
@@ -81,6 +93,18 @@ def what_ended(engine: sa.Engine, study: Study, limits: Limits | None = None) ->
         if best is not None and best.value is not None and _reaches(best.value, limits.until, study):
             return f"trial {best.number} has reached {limits.until:g}"
     return None
+
+
+def nothing_is_complete(engine: sa.Engine, study: Study) -> SearchError:
+    """Why there is nothing to train again or to export, and what to type next."""
+    if ended := what_ended(engine, study):
+        return SearchError(
+            f"{ended} before a trial of {study.name!r} was complete. Give more: make search STUDY={study.name} HOURS=…"
+        )
+    return SearchError(
+        f"no trial of {study.name!r} was completed, so there is nothing to train again or to export. "
+        f"See why: make status STUDY={study.name}"
+    )
 
 
 def _reaches(value: float, until: float, study: Study) -> bool:

@@ -8,9 +8,9 @@ from __future__ import annotations
 import contextlib
 
 from search.database.fence import FencedStorage
-from search.errors import SearchError
 from search.studies.attributes import own
 from search.studies.create import create
+from search.studies.limits import nothing_is_complete
 from search.studies.stop import let_go_on
 from search.studies.study import REFIT, Study, find, still_there
 from search.studies.trials import TrialRow, all_trials, attributes, chosen_trial, parameters
@@ -20,10 +20,7 @@ def ensure_refit(storage: FencedStorage, study: Study) -> Study:
     """The refit of the best trial, ready to be worked on; an earlier best's makes way. SearchError without a best."""
     best = chosen_trial(storage.engine, study)
     if best is None and is_searched(storage, study):
-        raise SearchError(
-            f"no trial of {study.name!r} was completed, so there is nothing to train again. "
-            f"See why: make status STUDY={study.name}"
-        )
+        raise nothing_is_complete(storage.engine, study)
     refit = refit_of(storage, study, best)
     if refit is None:
         refit = _create(storage, study, best, find(storage.engine, study.name + REFIT))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import Any
 
 import sqlalchemy as sa
@@ -80,9 +81,21 @@ class Study:
         # Before ``shown`` was stored, references stood by themselves.
         return shown_from_json(self.definition.get("shown") or {"references": self.definition.get("references", {})})
 
-    def noise(self, value: float) -> float | None:
-        """The standard deviation of a trial's value near this one, from one training to the next; None: unknown."""
-        examples = (self.definition.get("data") or {}).get("validation")
+    def images(self, size: Size) -> tuple[int, int]:
+        """Those of a trial of this size, and those of its refit; no more than there are, where that is known."""
+        data = self.definition.get("data") or {}
+        every = int(data.get("images", 0))
+        if not every:
+            return size.train_images or 0, size.refit_images or 0
+        # The study's own cut may have found fewer to validate on than its size asks for.
+        own = size.validation_images == self.size.validation_images
+        held_out = int(data.get("validation", size.validation_images)) if own else size.validation_images
+        others = max(0, every - held_out)
+        return min(size.train_images or others, others), min(size.refit_images or every, every)
+
+    def noise(self, *values: float) -> float | None:
+        """The standard deviation of a trial's value near these, from one training to the next; None: unknown."""
+        examples, value = (self.definition.get("data") or {}).get("validation"), fmean(values)
         if not examples or not self.definition.get("metric_is_share") or not 0 <= value <= 1:
             return None
         return deviation(value, int(examples))

@@ -45,8 +45,7 @@ def best_trial(engine: sa.Engine, study: Study) -> TrialRow | None:
     """The best complete trial of a study, or None. Of thousands only those are read that may be it."""
     value = VALUES.c.value.desc() if study.maximize else VALUES.c.value.asc()
     complete = (
-        _trials(study)
-        .where(sa.cast(TRIALS.c.state, sa.String) == "COMPLETE")
+        _complete(study)
         # In the order in which ``best`` decides. An infinite one is stored as a type, without a number.
         .order_by(_infinity(study.maximize), value, LEASES.c.number.is_(None), LEASES.c.number, TRIALS.c.number)
         .limit(_LOOKED_AT)
@@ -65,15 +64,15 @@ def chosen_trial(engine: sa.Engine, study: Study) -> TrialRow | None:
     best = best_trial(engine, study)
     if best is None or best.value is None or best.lease == 0 or not study.definition["first"]:
         return best
-    noise = study.noise(best.value)
-    if noise is None:
-        return best
     with engine.connect() as connection:
         rows = connection.execute(_trials(study).where(LEASES.c.number == 0)).all()
         first = next(iter(_as_rows(rows, _broken(connection, study, [row.trial_id for row in rows]))), None)
+        others = connection.execute(_complete(study).with_only_columns(sa.func.count())).scalar_one() - 1
     if first is None or first.state != "complete" or first.value is None or not first.feasible:
         return best
-    return first if is_tie(abs(best.value - first.value), noise) else best
+    noise = study.noise(best.value, first.value)
+    is_level = noise is not None and is_tie(abs(best.value - first.value), noise, others=others)
+    return first if is_level else best
 
 
 def _infinity(maximize: bool) -> sa.ColumnElement[int]:
@@ -97,6 +96,10 @@ def _trials(study: Study) -> sa.Select[Any]:
         .outerjoin(LEASES, sa.and_(LEASES.c.trial_id == TRIALS.c.trial_id, LEASES.c.study_key == study.key))
         .where(TRIALS.c.study_id == study.study_id)
     )
+
+
+def _complete(study: Study) -> sa.Select[Any]:
+    return _trials(study).where(sa.cast(TRIALS.c.state, sa.String) == "COMPLETE")
 
 
 def _broken(connection: sa.Connection, study: Study, among: Sequence[int] | None = None) -> set[int]:

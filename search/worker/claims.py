@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from search.child.seat import Seat
 from search.database.fence import FencedStorage
-from search.database.leases import Lease
+from search.database.leases import Lease, Openings
 from search.errors import SearchError
 from search.rules.content import short, stored_hash
 from search.settings import Settings
@@ -24,12 +24,12 @@ class Claims:
     def __init__(self, storage: FencedStorage, holder: str, settings: Settings) -> None:
         self.closed: dict[str, SearchError] = {}
         """Why nothing more of a study, by its key, can be run here."""
-        self.ended: set[str] = set()
-        """The keys of those that a limit has ended."""
         self._storage, self._holder, self._settings = storage, holder, settings
         self._nonces: dict[Seat, str] = {}
         """Of a claim that was not answered yet, or of which no trial has begun."""
-        self._unfinished: dict[str, int] | None = None
+        self._ended: set[str] = set()
+        """The keys of those that a limit had ended at the last look; it may be raised."""
+        self._openings: dict[str, Openings] | None = None
         """At the last look that found nothing; None: something was to be had since."""
         self._at, self._pause = 0.0, settings.poll
 
@@ -39,16 +39,20 @@ class Claims:
 
     def look_soon(self) -> None:
         """Something has ended here: what it leaves may be to be had."""
-        self._at, self._pause, self._unfinished = 0.0, self._settings.poll, None
+        self._at, self._pause, self._openings = 0.0, self._settings.poll, None
 
     def used_up(self, keys: Sequence[str]) -> bool:
-        """Whether no unit of these studies' budgets is left, at the last look. A dead worker's leases are left."""
-        if self._unfinished is None:
+        """Whether no unit of these studies' budgets is left, at the last look. A dead worker's leases are left.
+
+        Of a study that a limit has ended, those that somebody still trains under.
+        """
+        if self._openings is None:
             return False
-        return not any(self._unfinished.get(key, 0) for key in self._open(keys))
+        found = ((key, self._openings[key]) for key in self._open(keys) if key in self._openings)
+        return not any(one.held if key in self._ended else one.unfinished for key, one in found)
 
     def _open(self, keys: Sequence[str]) -> list[str]:
-        return [key for key in keys if key not in self.closed and key not in self.ended]
+        return [key for key in keys if key not in self.closed]
 
     def claim(self, seat: Seat, joined: Mapping[str, JoinedStudy], keys: Sequence[str]) -> Lease | None:
         """A lease for this seat, which ``begun`` is then told. None: look again when they are due."""
@@ -57,7 +61,7 @@ class Claims:
             if lease is not None:
                 return lease
         wanted = self._open(keys)
-        if self._unfinished is None or self._is_something_free(wanted, joined):
+        if self._openings is None or self._is_something_free(wanted, joined):
             for key in wanted:
                 if self._goes_on(joined[key]) and (lease := self._claim_of(seat, joined[key])):
                     return lease
@@ -86,21 +90,20 @@ class Claims:
 
     def _is_something_free(self, keys: Sequence[str], joined: Mapping[str, JoinedStudy]) -> bool:
         """One statement, however many studies and seats."""
-        openings = self._storage.leases.openings(keys, self._holder)
-        self._unfinished = {key: one.unfinished for key, one in openings.items()}
+        self._openings = openings = self._storage.leases.openings(keys, self._holder)
         if any(joined[key].limits.endless for key in keys):
             return True
         return any(one.free or (one.left and joined[key].left_to_others) for key, one in openings.items())
 
     def _wait(self, keys: Sequence[str]) -> None:
-        if self._unfinished is None:
-            openings = self._storage.leases.openings(keys, self._holder)
-            self._unfinished = {key: one.unfinished for key, one in openings.items()}
+        if self._openings is None:
+            self._openings = self._storage.leases.openings(keys, self._holder)
         self._at = time.monotonic() + self._pause
         self._pause = min(self._settings.poll_at_most, 1.5 * self._pause)
 
     def _goes_on(self, joined: JoinedStudy) -> bool:
-        """False, and the reason kept, where the study was deleted, stopped, ended, or goes by another file."""
+        """False where the study was deleted, stopped, or goes by another file, for which the reason is kept; and where
+        a limit has ended it."""
         study = joined.study
         now = stored(self._storage.engine, study)
         if now is None:
@@ -114,7 +117,9 @@ class Claims:
             )
         elif why := last_stop(self._storage.engine, study).get("why"):
             self.closed[study.key] = SearchError(why)
-        elif ended := joined.what_ended():
+        elif (ended := joined.what_ended()) is None:
+            self._ended.discard(study.key)
+        elif study.key not in self._ended:
             joined.say(f"{study.name}: {ended}")
-            self.ended.add(study.key)
-        return study.key not in self.closed and study.key not in self.ended
+            self._ended.add(study.key)
+        return study.key not in self.closed and study.key not in self._ended

@@ -197,12 +197,12 @@ class Reports:
     def network(self, message: Network) -> None:
         """How large it is: beside the trial, and what is limited as constraints. Can be done again."""
         trial = self.trial()
-        said = {"parameters": message.parameters, "flops": message.flops}
+        said = message.said()
         if trial.user_attrs.get(named(NETWORK)) != said:
             trial.set_user_attr(named(NETWORK), said)
         for name, limit in self._joined.limits.of_the_network.items():
-            if name not in trial.constraints and said[name] is not None:
-                trial.set_constraint(name, said[name] / limit - 1)  # type: ignore[operator]
+            if name not in trial.constraints and name in said:
+                trial.set_constraint(name, said[name] / limit - 1)
 
     def epoch(self, step: int, values: Mapping[str, float], spent: Entry) -> None:
         """A finished epoch: the metric as an intermediate value, all values as a history, the step in the lease."""
@@ -228,8 +228,9 @@ class Reports:
         if not asked or step <= self._judged:
             return False
         if self.trial().should_prune():
-            is_spared = pruning.is_spared(study.seed, self._lease.number, study.size.budget)
-            if pruning.is_obeyed(is_first=study.is_first(self._lease.number), is_spared=is_spared):
+            is_first = study.is_first(self._lease.number)
+            is_spared = not is_first and pruning.is_spared(study.seed, self._lease.number, study.size.budget)
+            if pruning.is_obeyed(is_first=is_first, is_spared=is_spared):
                 return True
             if is_spared and named(SPARED_AT) not in self.trial().user_attrs:
                 self.trial().set_user_attr(named(SPARED_AT), step)

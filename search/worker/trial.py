@@ -10,7 +10,7 @@ import contextlib
 import math
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Literal
 
@@ -82,7 +82,8 @@ class LeasedTrial:
         self.times = EpochTimes()
         self._ended = 0.0
         self._time_up = math.inf
-        self._is_built = False
+        self._unsaid: Collection[str] = joined.limits.of_the_network.keys()
+        """What is limited of its network, and was not said yet."""
         self._kernel_kills, self._killed_before = kernel_kills, kernel_kills()
 
     # -- what the worker calls ----------------------------------------------------------------------------------------
@@ -201,7 +202,7 @@ class LeasedTrial:
             case said.Constraint():
                 self.reports.constraint(message)
             case said.Network():
-                self._is_built = True
+                self._unsaid = self._unsaid - message.said().keys()
                 self.reports.network(message)
             case said.Epoch():
                 self._finish_epoch(message)
@@ -279,7 +280,8 @@ class LeasedTrial:
             self.times.account()
         if message.checkpoint:
             self.checkpoints.take(message.step, Path(message.checkpoint))
-        if not self._is_built and self.joined.limits.of_the_network and not self.joined.study.refit:
+        self.joined.turned_down_in_a_row = 0
+        if self._unsaid and not self.joined.study.refit:
             self._stop_unlimited()
         elif self.handing_over:
             self._stop("hand over")
@@ -298,8 +300,8 @@ class LeasedTrial:
     def _stop_unlimited(self) -> None:
         """A limit that nobody checks would be none."""
         why = (
-            f"MAX_PARAMS or MAX_FLOPS is given, and {self.joined.study.objective} does not say how large its network "
-            "is: let its train call context.built(), or begin another study without them"
+            f"{' and '.join(self._unsaid)} of the network are limited, and {self.joined.study.objective} does not say "
+            "them: let its train call context.built(), or lift the limit with MAX_PARAMS=none or MAX_FLOPS=none"
         )
         stop(self.joined.storage, self.joined.study, why)
         self._stop("pruned")
@@ -309,14 +311,15 @@ class LeasedTrial:
     # -- ends ---------------------------------------------------------------------------------------------------------
 
     def _turn_down(self, why: str) -> None:
-        """Costs nothing of the budget, but for what the study was given to try first, which would come again."""
-        if self.joined.study.is_first(self.lease.number):
+        """Costs nothing of the budget, but for what was trained before the limit was set, and what the study was given
+        to try first, which would come again."""
+        if self.joined.study.is_first(self.lease.number) or self.epoch or self.checkpoints.in_use:
             self._tell(TrialState.PRUNED, why, by="size")
             return
         if not self.reports.frozen().state.is_finished():  # else it was turned down, and the answer was lost
             self.reports.turn_down(why, self._spent())
+        self._close_unbegun()
         self._end("turned down", why)
-        self.joined.files.sweep_lease(self.lease)
         self.folder.clear()
         self.joined.turned_down_in_a_row += 1
         if self.joined.turned_down_in_a_row >= self.joined.settings.turned_down:
@@ -330,7 +333,6 @@ class LeasedTrial:
     def _complete(self, value: float) -> None:
         if self._is_told():
             return
-        self.joined.turned_down_in_a_row = 0
         if nowhere := pruning.leads_nowhere(value):
             self._tell(TrialState.PRUNED, nowhere, by="hyperparameters")
             return
@@ -417,9 +419,12 @@ class LeasedTrial:
             self._close(state, "")
         return state is not None
 
-    def _close(self, outcome: str, reason: str) -> None:
+    def _close_unbegun(self) -> None:
         if self.reports.is_last and (left := self.joined.storage.leases.close_unbegun(self.joined.study.key)):
             self.joined.say(f"nothing more is to be tried: {left} trials of the budget are not run")
+
+    def _close(self, outcome: str, reason: str) -> None:
+        self._close_unbegun()
         self._end(outcome, reason)
         self.joined.files.sweep_lease(self.lease)
         self.folder.clear()

@@ -1,0 +1,35 @@
+"""How much of a time limit the refit will need, as the search's own trials say while they run."""
+
+from __future__ import annotations
+
+import math
+
+from search.rules.durations import seconds_of_refit
+from search.studies.study import Study
+from search.worker.loop import Worker
+
+AT_MOST = 0.75
+"""Of the whole time; a refit that would take more is not begun."""
+
+
+class TimeOfRefit:
+    """The seconds to be kept; 0 until a trial has said how many images a second it does, and where it is too many."""
+
+    def __init__(self, worker: Worker, study: Study, whole: float | None) -> None:
+        self._worker, self._study, self._whole = worker, study, whole or math.inf
+        self._seconds = 0.0
+
+    def __call__(self) -> float:
+        mine = [one for one in self._worker.trials.values() if one.joined.study.key == self._study.key]
+        rates = [one.rate for one in mine if one.rate]
+        if rates:
+            _, images = self._study.images(self._study.size)
+            on_cores = not any(seat.devices.gpus for seat in self._worker.seats)
+            # What runs ends its epoch first, if little is left of it.
+            epoch = min(self._worker.settings.grace, max(one.times.longest for one in mine))
+            self._seconds = epoch + seconds_of_refit(
+                self._study.size.refit_epochs * images,
+                sum(rates) / len(rates),
+                children=len(self._worker.seats) if on_cores else 1,
+            )
+        return self._seconds if self._seconds <= AT_MOST * self._whole else 0.0
