@@ -30,9 +30,9 @@
 #:   make bench-notebooks  the original recipes at full length, beside what they reported; hours, goes on likewise
 #:   make bench-levers   what each lever of fast training was worth in sixteen trainings
 #:   make bench-precision  whether bfloat16 is as good as float32, on validation images; an hour, goes on likewise
-#:   make bench-proxies  which cheap training ranks recipes as the long one does; hours, goes on likewise
-#:   make bench-search   samplers and pruners on learning curves; hours, goes on likewise
-#:   make bench-pays     whole searches beside the same seconds spent otherwise; hours, goes on likewise
+#:   make bench-proxies    which cheap training ranks recipes as the long one does; hours, goes on likewise
+#:   make bench-search     samplers and pruners on learning curves; hours, goes on likewise
+#:   make bench-pays       whole searches beside the same seconds spent otherwise; hours, goes on likewise
 #:   make .venv      make or renew the environment
 
 .DEFAULT_GOAL := help

@@ -29,6 +29,9 @@ DEVELOPERS = (
     "bench-notebooks",
     "bench-levers",
     "bench-precision",
+    "bench-proxies",
+    "bench-search",
+    "bench-pays",
     ".venv",
 )
 
