@@ -25,10 +25,10 @@
 #:   make soak       the long fault runs
 #:   make lint       format, lint, types
 #:   make example    write studies.db.example from a real search
-#:   make bench-service  what the service costs beside plain Optuna, without training; goes on from its table
-#:   make bench-train    a training step beside a bare fit, the notebooks' and PyTorch's, whose own environment it makes
+#:   make bench-service    what the service costs beside plain Optuna, without training; goes on from its table
+#:   make bench-train      a training step beside a bare fit, the notebooks' and PyTorch's, whose own environment it makes
 #:   make bench-notebooks  the original recipes at full length, beside what they reported; hours, goes on likewise
-#:   make bench-levers   what each lever of fast training was worth in sixteen trainings
+#:   make bench-levers     what each lever of fast training was worth in sixteen trainings
 #:   make bench-precision  whether bfloat16 is as good as float32, on validation images; an hour, goes on likewise
 #:   make bench-proxies    which cheap training ranks recipes as the long one does; hours, goes on likewise
 #:   make bench-search     samplers and pruners on learning curves; hours, goes on likewise
