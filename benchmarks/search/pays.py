@@ -1,19 +1,21 @@
 """Whether a search pays: whole searches beside the same seconds spent otherwise, on real data, scored on the test part.
 
-    python -m benchmarks.search.pays [--objectives resnet_cifar10 …] [--pairs N]   or: make bench-pays
+    python -m benchmarks.search.pays [--searches resnet_cifar10 …] [--pairs N]   or: make bench-pays
 
 A pair is one search as ``make search`` runs it, quick, in a folder of its own, and beside it, one after another:
 
-- ``first``: what one would train unsearched, for as many epochs as fit into the seconds of search and refit together
+- ``equal``: what it tried first, trained exactly as the refit
+- ``notebook``: the recipe that the project began with, likewise, where the objective has it
+- ``first``: what it tried first, for as many epochs as fit into the seconds of search and refit together
 - ``optuna``: plain Optuna, TPE and its successive halving, through ``study.optimize`` with the same point tried first,
   for the seconds of the search, and the trial that runs by then to its end; its best trained again as the refit
-- ``equal``: what one would train unsearched, trained exactly as the refit
-- ``notebook``: the recipe that the project began with, likewise, where the objective has it
+- ``random``: the same with random search and no pruning
 
-Compared are, in points of test accuracy over the pairs: what was found against what was there (search - equal, search
-- notebook), and the seconds (search - first, search - optuna). Every seed is its pair's own. The endpoint is the test
-accuracy of the exported model; 20 pairs of ``cnn_digits`` and 4 of ``resnet_cifar10`` were settled on before the first
-was run, and none is left out.
+Compared are, in points of test accuracy over the pairs, what was found and what was there, trained alike (search -
+equal, search - notebook), and what else the seconds buy (search - first, - optuna, - random). Every seed is its pair's
+own. The endpoint is the test accuracy of the exported model. Settled on before the first was run, and none is left out:
+20 pairs of ``cnn_digits``, 4 of ``resnet_cifar10``, and 2 ``from_the_notebook``: ``resnet_cifar10`` with the original
+recipe as its only first point and two hours of training, an hour on two cores.
 
 For the transfer, ``transfer`` and ``scratch`` train the two points that ``resnet_cifar100`` tries first, each as its
 refit is trained, both from or beside one and the same model of ``resnet_cifar10``.
@@ -34,12 +36,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.pruners import BasePruner, NopPruner, SuccessiveHalvingPruner
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 
 from benchmarks.children import answer
 from benchmarks.context import BenchmarkContext
@@ -47,18 +51,43 @@ from benchmarks.intervals import paired
 from benchmarks.table import append, read
 from search.child.hardware import cores, processor
 from search.contract import Devices, Objective, parameters, seed_for
+from search.rules.pruning import rungs_before_the_end
 from search.studies.provenance import revision
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLE = Path(__file__).with_name("pays.csv")
 FOLDER = ROOT / ".search" / "pays"
 WHERE = ("date", "revision", "processor")
-FIELDS = (*WHERE, "objective", "pair", "arm", "seconds", "epochs", "an_epoch", "accuracy", "found")
+FIELDS = (*WHERE, "search", "pair", "arm", "seconds", "epochs", "an_epoch", "accuracy", "found")
 """``seconds``: of the whole command; ``epochs``: of the training that was scored, ``an_epoch`` its seconds;
 ``accuracy`` in per cent on the test part; ``found``: the hyperparameters that were trained."""
-PAIRS = {"cnn_digits": 20, "resnet_cifar10": 4, "resnet_cifar100": 2}
-AGAINST = ("equal", "notebook", "first", "optuna")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Searched:
+    """One of the searches that are made, and what is done beside it."""
+
+    objective: str
+    pairs: int
+    beside: tuple[str, ...] = ("equal", "first", "optuna")
+    first: str = ""
+    """The point that it tries first; empty: the objective's own."""
+    flags: tuple[str, ...] = ()
+
+
 TRANSFER = ("transfer", "scratch")
+SEARCHES = {
+    "cnn_digits": Searched(objective="cnn_digits", pairs=20),
+    "resnet_cifar10": Searched(objective="resnet_cifar10", pairs=4, beside=("equal", "notebook", "first", "optuna")),
+    "from_the_notebook": Searched(
+        objective="resnet_cifar10",
+        pairs=2,
+        beside=("equal", "optuna", "random"),
+        first="NOTEBOOK",
+        flags=("--first=NOTEBOOK", "--hours=2"),
+    ),
+    "resnet_cifar100": Searched(objective="resnet_cifar100", pairs=2, beside=TRANSFER),
+}
 
 
 # -- the arms, each in a process of its own ----------------------------------------------------------------------------
@@ -68,22 +97,25 @@ def one(given: argparse.Namespace) -> dict[str, Any]:
     """What this process is asked for: parameters that plain Optuna finds, or a training and its score."""
     module = importlib.import_module(f"objectives.{given.one}")
     declared: Objective = module.OBJECTIVE
-    if given.arm == "optuna" and given.hp is None:
-        return search_plainly(declared, given.seconds, seed_for(given.pair, "optuna"), given.data_dir)
+    if given.seconds is not None:
+        return search_plainly(declared, given)
     hp = json.loads(given.hp) if given.hp else declared.tried_first([given.point] if given.point else [])[0]
     with tempfile.TemporaryDirectory() as scratch:
         folder = given.keep or Path(scratch)
         return train(module, hp, seed_for(given.pair, given.arm), folder, given)
 
 
-def search_plainly(declared: Objective, seconds: float, seed: int, data_dir: Path) -> dict[str, Any]:
+def search_plainly(declared: Objective, given: argparse.Namespace) -> dict[str, Any]:
     """The best of so many seconds: the same point first, the same rungs."""
-    os.environ["SEARCH_DATA_DIR"] = str(data_dir)
-    rung = declared.sizes["quick"].rungs[0]
-    pruner = optuna.pruners.SuccessiveHalvingPruner(min_resource=rung, reduction_factor=3)
-    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed), pruner=pruner)
-    study.enqueue_trial(declared.tried_first()[0])
-    study.optimize(declared, timeout=seconds)
+    os.environ["SEARCH_DATA_DIR"] = str(given.data_dir)
+    seed, rungs = seed_for(given.pair, given.arm), rungs_before_the_end(declared.sizes["quick"])
+    sampler: BaseSampler = RandomSampler(seed=seed) if given.arm == "random" else TPESampler(seed=seed)
+    pruner: BasePruner = NopPruner()
+    if given.arm == "optuna" and rungs:
+        pruner = SuccessiveHalvingPruner(min_resource=rungs[0], reduction_factor=3)
+    study = optuna.create_study(direction="maximize", sampler=sampler, pruner=pruner)
+    study.enqueue_trial(declared.tried_first([given.point] if given.point else [])[0])
+    study.optimize(declared, timeout=given.seconds)
     return parameters(declared.suggest(optuna.trial.FixedTrial(study.best_params)))
 
 
@@ -102,20 +134,22 @@ def train(module: Any, hp: Mapping[str, Any], seed: int, folder: Path, given: ar
 # -- a pair ------------------------------------------------------------------------------------------------------------
 
 
-def searched(objective: str, pair: int, given: argparse.Namespace) -> dict[str, Any]:
+def searched(name: str, pair: int, given: argparse.Namespace) -> dict[str, Any]:
     """By the product's own command. One that was stopped is begun anew: its seconds are what is measured."""
-    folder = given.folder / f"{objective}-{pair}"
+    what, folder = SEARCHES[name], given.folder / f"{name}-{pair}"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SEARCH_")}
     environment["PYTHONPATH"] = str(ROOT)
-    command = [sys.executable, "-m", "search", "run", objective, "--data-dir", str(given.data_dir.resolve())]
+    command = [sys.executable, "-m", "search", "run", name, "--objective", what.objective, *what.flags]
     began = time.monotonic()
-    done = subprocess.run(command, cwd=folder, env=environment, check=False)
+    done = subprocess.run(
+        [*command, "--data-dir", str(given.data_dir.resolve())], cwd=folder, env=environment, check=False
+    )
     if done.returncode:
         raise SystemExit(done.returncode)
     seconds = time.monotonic() - began
-    report = json.loads((folder / "exports" / objective / "report.json").read_text())
+    report = json.loads((folder / "exports" / name / "report.json").read_text())
     shutil.rmtree(folder)
     return {
         "seconds": seconds,
@@ -126,101 +160,100 @@ def searched(objective: str, pair: int, given: argparse.Namespace) -> dict[str, 
     }
 
 
-def beside(arm: str, objective: str, pair: int, given: argparse.Namespace, **what: object) -> dict[str, Any]:
+def beside(arm: str, name: str, pair: int, given: argparse.Namespace, **what: object) -> dict[str, Any]:
     """One of the others, in a process of its own with all cores."""
-    flags = [f"--{name.replace('_', '-')}={value}" for name, value in what.items()]
-    command = [sys.executable, "-m", "benchmarks.search.pays", "--one", objective, "--arm", arm, "--pair", str(pair)]
-    return answer(*command, *flags, f"--data-dir={given.data_dir}", threads=cores())
+    flags = [f"--{flag.replace('_', '-')}={value}" for flag, value in what.items() if value != ""]
+    command = [sys.executable, "-m", "benchmarks.search.pays", "--one", SEARCHES[name].objective, "--arm", arm]
+    return answer(*command, "--pair", str(pair), *flags, f"--data-dir={given.data_dir}", threads=cores())
 
 
-def add(objective: str, pair: int, arm: str, result: Mapping[str, Any], table: Path) -> None:
+def add(name: str, pair: int, arm: str, result: Mapping[str, Any], table: Path) -> None:
     """A row of the table."""
     at = {"date": date.today().isoformat(), "revision": (revision() or "unknown")[:12], "processor": processor()}
-    row = {**at, "objective": objective, "pair": pair, "arm": arm, "epochs": result["epochs"]}
+    row = {**at, "search": name, "pair": pair, "arm": arm, "epochs": result["epochs"]}
     row |= {"seconds": f"{result['seconds']:.0f}", "accuracy": f"{100 * result['accuracy']:.2f}"}
-    row |= {"an_epoch": result.get("an_epoch", ""), "found": json.dumps(result["found"])}
+    row |= {"an_epoch": result["an_epoch"], "found": json.dumps(result["found"])}
     append(table, FIELDS, [row])
 
 
-def timed(objective: str, pair: int, arm: str, given: argparse.Namespace, **what: object) -> None:
+def timed(name: str, pair: int, arm: str, given: argparse.Namespace, **what: object) -> None:
     """One training beside the search, into the table."""
     began = time.monotonic()
-    found = beside(arm, objective, pair, given, **what)
+    found = beside(arm, name, pair, given, **what)
     result = {"seconds": time.monotonic() - began, "epochs": what["epochs"], **found}
-    add(objective, pair, arm, result, given.table)
+    add(name, pair, arm, result, given.table)
 
 
-def run_pair(objective: str, pair: int, given: argparse.Namespace) -> None:
+def run_pair(name: str, pair: int, given: argparse.Namespace) -> None:
     """Each arm that is not there yet, by the seconds of the pair's search."""
-    if "search" not in arms_of(objective, pair, given):
-        add(objective, pair, "search", searched(objective, pair, given), given.table)
-    done = arms_of(objective, pair, given)
-    search = done["search"]
-    seconds, refit_epochs = float(search["seconds"]), int(search["epochs"])
-    if "equal" not in done:
-        timed(objective, pair, "equal", given, epochs=refit_epochs)
-        done = arms_of(objective, pair, given)
-    if "notebook" not in done and has_notebook(objective):
-        timed(objective, pair, "notebook", given, epochs=refit_epochs, point="NOTEBOOK")
-    if "first" not in done:
-        timed(objective, pair, "first", given, epochs=int(seconds / float(done["equal"]["an_epoch"])))
-    if "optuna" not in done:
-        hp = beside("optuna", objective, pair, given, seconds=seconds - float(search["an_epoch"]) * refit_epochs)
-        timed(objective, pair, "optuna", given, epochs=refit_epochs, hp=json.dumps(hp))
+    if "search" not in arms_of(name, pair, given):
+        add(name, pair, "search", searched(name, pair, given), given.table)
+    search, point = arms_of(name, pair, given)["search"], SEARCHES[name].first
+    seconds, epochs = float(search["seconds"]), int(search["epochs"])
+    for arm in SEARCHES[name].beside:
+        done = arms_of(name, pair, given)
+        if arm in done:
+            continue
+        if arm == "equal":
+            timed(name, pair, arm, given, epochs=epochs, point=point)
+        elif arm == "notebook":
+            timed(name, pair, arm, given, epochs=epochs, point="NOTEBOOK")
+        elif arm == "first":
+            timed(name, pair, arm, given, epochs=int(seconds / float(done["equal"]["an_epoch"])), point=point)
+        else:
+            left = seconds - float(search["an_epoch"]) * epochs
+            hp = beside(arm, name, pair, given, seconds=left, point=point)
+            timed(name, pair, arm, given, epochs=epochs, hp=json.dumps(hp))
 
 
 def run_transfer(pair: int, given: argparse.Namespace) -> None:
     """Both from scratch and from one model of CIFAR-10, as refits."""
-    source = given.folder / f"source-{pair}"
-    epochs = importlib.import_module("objectives.resnet_cifar100").OBJECTIVE.sizes["quick"].refit_epochs
+    source, name = given.folder / f"source-{pair}", "resnet_cifar100"
+    epochs = importlib.import_module(f"objectives.{name}").OBJECTIVE.sizes["quick"].refit_epochs
     for arm, point in zip(TRANSFER, ("TRANSFER", "SCRATCH"), strict=True):
-        if arm not in arms_of("resnet_cifar100", pair, given):
+        if arm not in arms_of(name, pair, given):
             if not (source / "model").is_dir():
                 beside("equal", "resnet_cifar10", pair, given, epochs=epochs, keep=source)
-            timed("resnet_cifar100", pair, arm, given, epochs=epochs, point=point, source=source / "model")
+            timed(name, pair, arm, given, epochs=epochs, point=point, source=source / "model")
     shutil.rmtree(source, ignore_errors=True)
 
 
-def arms_of(objective: str, pair: int, given: argparse.Namespace) -> dict[str, dict[str, str]]:
+def arms_of(name: str, pair: int, given: argparse.Namespace) -> dict[str, dict[str, str]]:
     """What the table holds of a pair."""
     rows = read(given.table)
-    return {row["arm"]: row for row in rows if (row["objective"], row["pair"]) == (objective, str(pair))}
-
-
-def has_notebook(objective: str) -> bool:
-    """Whether the project began with a recipe for it."""
-    declared: Objective = importlib.import_module(f"objectives.{objective}").OBJECTIVE
-    return "NOTEBOOK" in declared.points
+    return {row["arm"]: row for row in rows if (row["search"], row["pair"]) == (name, str(pair))}
 
 
 # -- what is said ------------------------------------------------------------------------------------------------------
 
 
-def gains(results: Sequence[Mapping[str, str]], objective: str, one: str, other: str) -> list[float]:
+def gains(results: Sequence[Mapping[str, str]], name: str, one: str, other: str) -> list[float]:
     """Points of accuracy of one arm over another, over the pairs that have both."""
     pairs: dict[str, dict[str, float]] = {}
     for row in results:
-        if row["objective"] == objective:
+        if row["search"] == name:
             pairs.setdefault(row["pair"], {})[row["arm"]] = float(row["accuracy"])
     return [arms[one] - arms[other] for arms in pairs.values() if one in arms and other in arms]
 
 
 def say(results: Sequence[Mapping[str, str]]) -> None:
     """Mean gains with their 95 % intervals."""
-    print(f"{'objective':16} {'':24} {'pairs':>5} {'points':>8}")
-    for objective in PAIRS:
-        compared = [("search", other) for other in AGAINST] if objective != "resnet_cifar100" else [TRANSFER]
+    print(f"{'search':18} {'':24} {'pairs':>5} {'points':>8}")
+    for name, what in SEARCHES.items():
+        compared = [TRANSFER] if what.beside == TRANSFER else [("search", other) for other in what.beside]
         for arm, other in compared:
-            found = gains(results, objective, arm, other)
+            found = gains(results, name, arm, other)
             if len(found) > 1:
                 mean, half = paired(found)
-                print(f"{objective:16} {arm + ' - ' + other:24} {len(found):>5} {mean:>+8.2f} ± {half:.2f}")
+                print(f"{name:18} {arm + ' - ' + other:24} {len(found):>5} {mean:>+8.2f} ± {half:.2f}")
+            elif found:
+                print(f"{name:18} {arm + ' - ' + other:24} {len(found):>5} {found[0]:>+8.2f}")
 
 
 def main() -> None:
     """Runs what the table does not hold, then says what it comes to."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--objectives", nargs="+", choices=list(PAIRS), default=list(PAIRS))
+    parser.add_argument("--searches", nargs="+", choices=list(SEARCHES), default=list(SEARCHES))
     parser.add_argument("--pairs", type=int, help="other than were settled on, to try it; give another --table")
     parser.add_argument("--data-dir", type=Path, default=Path(os.environ.get("SEARCH_DATA_DIR", "data")))
     parser.add_argument("--folder", type=Path, default=FOLDER)
@@ -241,12 +274,12 @@ def main() -> None:
         return
     if given.pairs and given.table == TABLE:
         parser.error("what is only tried does not belong into the table: give another --table")
-    for objective in given.objectives:
-        for pair in range(given.pairs or PAIRS[objective]):
-            if objective == "resnet_cifar100":
+    for name in given.searches:
+        for pair in range(given.pairs or SEARCHES[name].pairs):
+            if SEARCHES[name].beside == TRANSFER:
                 run_transfer(pair, given)
             else:
-                run_pair(objective, pair, given)
+                run_pair(name, pair, given)
     say(read(given.table))
 
 
