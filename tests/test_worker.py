@@ -576,7 +576,7 @@ def test_a_verdict_is_final(storage_url: str, tmp_path: Path, monkeypatch: pytes
         lease = storage_at(storage_url).leases.claim(study.key, "me", "here", secrets.token_hex(8))
         assert lease is not None and lease.number == row["number"]
         storage_at(storage_url).leases.close(lease, "complete")
-    monkeypatch.setenv("LIGHT_PAUSE", "0.2")
+    monkeypatch.setenv("LIGHT_PAUSE", "0.5")
     work(storage_url, study, tmp_path, Script(lambda worker: worker.stop(), after_epoch=3))
     survivor = trials(storage_url, study)[0]
     assert survivor.params["x"] == 0.0 and 2 in survivor.intermediate_values
