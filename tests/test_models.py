@@ -194,6 +194,7 @@ def test_a_kept_model_is_evaluated_and_described(kept: Path) -> None:
     assert "block2_conv2" in (kept / "model_summary.txt").read_text()
     some = np.array([5, 7, 200])
     assert evaluate_model(kept, digits, some)["accuracy"] == pytest.approx(right[some].mean())
+    assert 0 < found["milliseconds_an_image"] < 10_000
 
 
 def test_a_model_that_changed_on_its_way_is_refused(kept: Path) -> None:

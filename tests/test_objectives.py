@@ -95,7 +95,9 @@ def test_plain_optuna(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert trial.state == optuna.trial.TrialState.COMPLETE
         assert list(trial.intermediate_values) == [1, 2]
         assert study.best_value == max(trial.intermediate_values.values())
-        assert trial.user_attrs == ({"search:without_source": {"init": "scratch"}} if "100" in name else {})
+        said = dict(trial.user_attrs)
+        assert said.pop("search:network").keys() == {"parameters", "flops"}
+        assert said == ({"search:without_source": {"init": "scratch"}} if "100" in name else {})
 
 
 def test_without_a_source(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import statistics
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ import numpy.typing as npt
 from objectives.data import Dataset, cut, load
 from objectives.models.deploy import without_flip_averaging
 from objectives.training import model_folder, pictures
-from objectives.training.metrics import COMPARED, WITHOUT_FLIP_AVERAGING, metrics
+from objectives.training.metrics import COMPARED, LATENCY, WITHOUT_FLIP_AVERAGING, metrics
 from objectives.training.model_folder import predict
 from search.contract import SearchError, Split
 
@@ -65,12 +67,23 @@ def evaluate_model(folder: Path, dataset: Dataset, indices: Indices | None = Non
     if history.is_file():
         pictures.learning_curve(json.loads(history.read_text()), folder)
     _write_summary(folder / model_folder.SUMMARY, model)
+    result[LATENCY] = _latency(model, dataset.images[chosen[:1]])
     return {**result, "data_sha256": dataset.checksum, "model": _model(folder / model_folder.MODEL, model)}
 
 
 def _probabilities(model: keras.Model, dataset: Dataset, chosen: Indices) -> npt.NDArray[np.float32]:
     parts = [predict(model, dataset.images[chosen[i : i + BATCH]]) for i in range(0, len(chosen), BATCH)]
     return np.concatenate(parts)
+
+
+def _latency(model: keras.Model, image: npt.NDArray[np.uint8]) -> float:
+    """Milliseconds that a single image (1, h, w, c) takes on this machine: the median of 20 after the first few."""
+    took = []
+    for _ in range(25):
+        began = time.perf_counter()
+        predict(model, image)
+        took.append(time.perf_counter() - began)
+    return 1000 * statistics.median(took[5:])
 
 
 def _model(path: Path, model: keras.Model) -> dict[str, Any]:

@@ -20,6 +20,7 @@ BINS = 15
 WITHOUT_FLIP_AVERAGING = "without_flip_averaging"
 """Where the same network's scores stand, had it seen each image one way only."""
 
+LATENCY = "milliseconds_an_image"
 NUMBERS = (
     Number(key="accuracy", title="accuracy", unit="%", interval="accuracy_ci95"),
     Number(key=f"{WITHOUT_FLIP_AVERAGING}.accuracy", title="accuracy without flip averaging", unit="%"),
@@ -33,6 +34,7 @@ NUMBERS = (
     Number(key="nll", title="negative log-likelihood"),
     Number(key="ece", title="calibration error"),
     Number(key="n", title="images"),
+    Number(key=LATENCY, title="latency of one image, where it was scored", unit="ms"),
 )
 """Those of ``metrics`` that a report shows, the headline first."""
 COMPARED = (
