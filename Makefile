@@ -3,7 +3,7 @@
 #: For users
 #:   make search STUDY=cnn_digits      create a study or go on with it: search, retrain the winner on all data, export
 #:        [OBJECTIVE=…] [SIZE=quick|hour|full] [TRIALS=…] [EPOCHS=…] [TRAIN_SIZE=…] [CHILDREN=…] [TIMEOUT=30m] [SOURCE=…]
-#:        [FIRST=NAME: a point that the objective names, tried first instead of its own]
+#:        [FIRST=NAME,…: points that the objective names, or winners of studies, tried first instead of its own]
 #:        [HOURS=8: of training, all machines together, instead of TRIALS] [UNTIL=.9: a value that is enough]
 #:        [TRIAL_TIMEOUT=1h: a longer trial is pruned] [MAX_PARAMS=1e6] [MAX_FLOPS=1e8: of the networks]
 #:        [DIRECTION=maximize|minimize] [CHANGED=1: your own objective's file was edited, go on with it]

@@ -186,10 +186,10 @@ class Objective:
 
     def _point(self, name: str) -> dict[str, Any]:
         if name not in self.points:
-            there, do = "this objective names none", "Leave FIRST out"
-            if self.points:
-                there, do = f"there are {', '.join(self.points)}", "Give one of them, or leave FIRST out"
-            raise SearchError(f"no point is called {name!r}: {there}. {do}.")
+            there = f"there are {', '.join(self.points)}" if self.points else "this objective names none"
+            raise SearchError(
+                f"no point is called {name!r}: {there}. Give a point, or a study that has a winner, or leave FIRST out."
+            )
         return parameters(self.points[name])
 
     def __call__(self, trial: BaseTrial) -> float:

@@ -22,6 +22,7 @@ from search.show.screen import Terminal
 from search.studies.create import create
 from search.studies.stop import STOPPED
 from search.studies.study import Study, existing
+from search.studies.trials import best_trial, parameters
 from search.worker.loop import Worker
 from tests import light
 from tests.commands import LIGHT
@@ -246,6 +247,34 @@ def test_status_counts_what_is_there(
     lines = capsys.readouterr().out.splitlines()
     assert lines[1] == "trials: 2 complete, 1 running of 4"
     assert refused(capsys, "status", "other").startswith("there is no study 'other' in this database (there: light)")
+
+
+def test_what_another_study_found_is_tried_first(capsys: Said, sqlite_url: str) -> None:
+    flags = ("--trials", "4", "--epochs", "2", "--no-refit", "--storage", sqlite_url)
+    assert main(["run", "before", "--objective", LIGHT, *flags]) == 0
+    engine = open_storage(sqlite_url).engine
+    found = best_trial(engine, existing(engine, "before"))
+    assert found is not None
+    assert main(["run", "after", "--objective", LIGHT, *flags, "--first", "LOW,before"]) == 0
+    first, second, *_ = trials(sqlite_url, existing(engine, "after"))
+    assert first.params == light.OBJECTIVE.points["LOW"]
+    assert second.params == parameters(engine, found)
+
+    file = Path("half.py")
+    text = Path(LIGHT).read_text()
+    file.write_text(text.replace('trial.suggest_categorical("kind", ["a", "b"])', '"a"'))
+    assert main(["run", "half", "--objective", str(file), *flags, "--first", "before"]) == 0
+    assert trials(sqlite_url, existing(engine, "half"))[0].params == {"x": second.params["x"]}
+    # It is what it was when the study was created, whatever becomes of the other.
+    assert main(["run", "before", *flags[2:], "--trials", "9"]) == 0
+    assert main(["run", "half", *flags[2:], "--trials", "5"]) == 0
+    file.write_text(
+        text.replace('suggest_float("x"', 'suggest_float("y"').replace(
+            'trial.suggest_categorical("kind", ["a", "b"])', '"a"'
+        )
+    )
+    line = refused(capsys, "run", "none", "--objective", str(file), *flags, "--first", "before")
+    assert line.startswith("FIRST names 'before', and the winner of that study has none of the parameters")
 
 
 def test_first_is_picked_by_name(capsys: Said, sqlite_url: str) -> None:

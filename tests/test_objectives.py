@@ -51,7 +51,7 @@ def test_first_is_picked_by_name() -> None:
     assert found.tried_first() == found.tried_first(["MODERN", "NOTEBOOK"])
     assert found.tried_first(["NOTEBOOK"]) == [found.points["NOTEBOOK"]]
     with pytest.raises(
-        SearchError, match=r"no point is called 'modern': there are MODERN, NOTEBOOK\. Give one of them"
+        SearchError, match=r"no point is called 'modern': there are MODERN, NOTEBOOK\. Give a point, or a"
     ):
         found.tried_first(["modern"])
     with pytest.raises(SearchError, match="this objective names none"):

@@ -66,14 +66,25 @@ class Asker:
         changes: Mapping[str, int] | None = None,
         direction: str | None = None,
         first: Sequence[str] = (),
+        winners: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> dict[str, Any]:
         """What the objective's file declares: the part of a study's definition that only it knows, as JSON.
 
-        Give a study's own ``size``, or the name of one and changes to it; ``first``: points by name.
+        Give a study's own ``size``, or the name of one and changes to it; ``first``: points by name, of which
+        ``winners`` has those that are not the objective's own.
         SearchError with the one line where it fails.
         """
         log = self._new_log("describe")
-        order = Describe(str(log), str(self._data_dir), size, size_name, changes or {}, direction or DIRECTION, first)
+        order = Describe(
+            log=str(log),
+            data_dir=str(self._data_dir),
+            size=size,
+            size_name=size_name,
+            changes=changes or {},
+            direction=direction or DIRECTION,
+            first=first,
+            winners=winners or {},
+        )
         return dict(self._ask(reference, order, log, Definition).definition)
 
     def evaluate(

@@ -11,7 +11,7 @@ import json
 import types
 import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from search.rules.failures import Cause
@@ -56,6 +56,8 @@ class Describe(Message):
     """Of a plain function."""
     first: Sequence[str] = ()
     """Points to be tried first, by name; none: those that the objective says."""
+    winners: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
+    """Parameters of those among ``first`` that are other studies' winners."""
 
 
 @dataclass

@@ -54,6 +54,7 @@ class Machine:
             size=study.definition["size"],
             direction=study.definition["direction"],
             first=study.definition.get("first_named") or (),
+            winners=study.definition.get("first_winners") or {},
         )
         refuse_difference(study, declared)
         if changed:

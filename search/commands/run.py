@@ -28,7 +28,7 @@ from search.studies.stop import last_stop, let_go_on
 from search.studies.study import Study, existing, find
 from search.studies.transfer import copy_source, find_source, refuse_other_width, wanted_source
 from search.studies.trials import chosen_trial
-from search.studies.winner import Winner, find_winner
+from search.studies.winner import Winner, find_winner, winning_parameters
 from search.worker.loop import Worker
 from search.worker.signals import take_signals
 from search.worker.time_of_refit import TimeOfRefit
@@ -139,6 +139,7 @@ def declare(machine: Machine, objective: str, options: Options) -> dict[str, Any
         changes=options.changes,
         direction=options.direction,
         first=options.first or (),
+        winners=winning_parameters(machine.storage.engine, options.first or ()),
     )
     if options.direction and declared["direction"] != options.direction:
         raise SearchError(

@@ -8,6 +8,7 @@ import os
 import platform
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from typing import Any
 
 import sqlalchemy as sa
@@ -67,7 +68,9 @@ def _chosen(engine: sa.Engine, winner: Winner) -> dict[str, Any]:
     study = winner.study
     trials = all_trials(engine, study)
     states, by_lease = Counter(trial.state for trial in trials), {trial.lease: trial for trial in trials}
+    titles = study.definition.get("first_titles") or []
     first = [_brief(engine, by_lease.get(lease)) for lease in range(len(study.definition["first"]))]
+    first = [one | {"title": title} if one else None for one, title in zip_longest(first, titles[: len(first)])]
     return {
         "from": len(trials),
         "states": {state: states[state] for state in ("complete", "pruned", "fail")},

@@ -116,7 +116,8 @@ def _chosen(report: Report) -> str:
     for number, first in enumerate(chosen["first"]):
         if first:
             what = "what we would train unsearched" if number == 0 else "tried before the sampler"
-            lines.append(f"- first[{number}] ({what}), trial {first['number']}: {_value(first)}")
+            title = first.get("title") or f"first[{number}]"
+            lines.append(f"- {title} ({what}), trial {first['number']}: {_value(first)}")
     if chosen["control"]:
         lines.append(
             f"- from scratch at equal budget (the control), "

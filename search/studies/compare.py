@@ -12,7 +12,16 @@ from search.errors import SearchError
 from search.rules.content import short, stored_hash
 from search.studies.study import Study
 
-_NOT_COMPARED = {"file", "first_named", "metric_is_share", "references", "shown", "sizes"}
+_NOT_COMPARED = {
+    "file",
+    "first_named",
+    "first_titles",
+    "first_winners",
+    "metric_is_share",
+    "references",
+    "shown",
+    "sizes",
+}
 
 
 def refuse_difference(study: Study, fresh: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +11,9 @@ import sqlalchemy as sa
 from search.database.fence import FencedStorage
 from search.errors import SearchError
 from search.studies.refit import is_searched, refit_of, why_failed
-from search.studies.study import Study
+from search.studies.study import Study, find
 from search.studies.study_files import reading_files_of
-from search.studies.trials import TrialRow, best_trial, chosen_trial
+from search.studies.trials import TrialRow, best_trial, chosen_trial, parameters
 
 FileRecord = sa.Row[Any]
 
@@ -64,6 +65,17 @@ def find_winner(storage: FencedStorage, study: Study) -> Winner | None:
     if best is None and refitted is None:
         return None
     return Winner(study, best, _model_of(storage, study, best) if best else None, refit, refitted, failed)
+
+
+def winning_parameters(engine: sa.Engine, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Of those of these names that are studies with a winner: what it was trained with."""
+    found = {}
+    for name in names:
+        study = find(engine, name)
+        chosen = chosen_trial(engine, study) if study else None
+        if chosen is not None:
+            found[name] = parameters(engine, chosen)
+    return found
 
 
 def _model_of(storage: FencedStorage, study: Study, trial: TrialRow) -> FileRecord | None:

@@ -50,8 +50,10 @@ def describe(objective: Objective | Function, order: Describe) -> dict[str, Any]
         "metric_is_share": objective.metric_is_share,
         "size": as_json(size),
         "space": space,
-        "first": [_checked(hp, space) for hp in objective.tried_first(order.first)],
+        "first": [_checked(hp, space) for hp in _first(objective, order, space)],
         "first_named": list(order.first),
+        "first_winners": {name: dict(one) for name, one in order.winners.items() if name not in objective.points},
+        "first_titles": [one if isinstance(one, str) else "" for one in order.first or objective.first],
         "sampler": as_json(objective.sampler),
         "pruner": as_json(objective.pruner),
         "data": as_json(objective.data(Path(order.data_dir), size)),
@@ -102,6 +104,24 @@ def _space(objective: Objective) -> dict[str, Any]:
         trial = study.ask()
         objective.suggest(trial)
         found |= {name: json.loads(distribution_to_json(value)) for name, value in trial.distributions.items()}
+    return found
+
+
+def _first(objective: Objective, order: Describe, space: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The objective's own, or points by name; of another study's winner the parameters that this space has too."""
+    if not order.first:
+        return objective.tried_first()
+    found = []
+    for name in order.first:
+        if name in order.winners and name not in objective.points:
+            found.append({key: value for key, value in order.winners[name].items() if key in space})
+        else:
+            found += objective.tried_first([name])
+        if not found[-1]:
+            raise SearchError(
+                f"FIRST names {name!r}, and the winner of that study has none of the parameters that are searched "
+                f"here: {', '.join(space)}. Give another, or leave FIRST out."
+            )
     return found
 
 
