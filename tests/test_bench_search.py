@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
-from optuna.trial import BaseTrial
+from optuna.trial import BaseTrial, TrialState
 
 from benchmarks.search import pays, proxies, replay, simulate
 from benchmarks.search.simulate import Arm, screened, search
 from benchmarks.search.task import Array, Task
 from benchmarks.table import read
+from search.rules import noise
 from tests.commands import ROOT
 
 EPOCHS = 27
@@ -82,6 +83,32 @@ def test_a_winner_is_taken_by_what_was_seen_and_worth_what_is_true(hill: Task, m
     assert np.mean(clear) > 89 and max(blind) <= 90
     one_at_random = np.mean([90 - 60 * (x - 0.8) ** 2 for x in np.linspace(0, 1, 99)])
     assert np.mean(blind) == pytest.approx(one_at_random, abs=4)
+
+
+class Flat(Hill):
+    """Curves over parameters that do nothing."""
+
+    name = "flat"
+
+    def curves(self, points: Sequence[Mapping[str, Any]]) -> tuple[Array, Array]:
+        same = [{"x": 0.8, "y": 0.0} for _ in points]
+        return super().curves(same)
+
+
+@pytest.mark.parametrize("sampler", ["RandomSampler", "quadratic"])
+def test_over_parameters_that_do_nothing_hardly_any_search_says_that_it_paid(sampler: str) -> None:
+    task, arm = Task(Flat()), Arm({"name": sampler, "keywords": {}}, {"name": "asha", "keywords": {}})
+    searches, led, claimed = 100, 0, 0
+    for seed in range(searches):
+        fleet = simulate.Fleet(task, arm, 4, seed, [task.first])
+        fleet.run([8])
+        trials = fleet.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+        best = max(one.value for one in trials if one.state == TrialState.COMPLETE)
+        lead = best - fleet.study.trials[0].value
+        led += lead > 0
+        claimed += noise.interval(lead, 1.0, others=len(trials) - 1)[0] > 0
+    assert led > 0.6 * searches
+    assert claimed <= 0.05 * searches
 
 
 def test_screening_spends_half_on_a_look_at_many(hill: Task) -> None:

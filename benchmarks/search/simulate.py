@@ -52,10 +52,12 @@ def search(
     task: Task, arm: Arm, *, workers: int, costs: Sequence[float], seed: int, with_first: bool = True
 ) -> list[float]:
     """The winner's accuracy, without noise, after each cost: in whole trials, of all workers together."""
-    return _Fleet(task, arm, workers, seed, [dict(task.first)] if with_first else []).run(costs)
+    return Fleet(task, arm, workers, seed, [dict(task.first)] if with_first else []).run(costs)
 
 
-class _Fleet:
+class Fleet:
+    """The workers, and their study so far."""
+
     def __init__(self, task: Task, arm: Arm, workers: int, seed: int, first: Sequence[Mapping[str, Any]]) -> None:
         self.task, self.arm, self.workers, self.seed, self.first = task, arm, workers, seed, first
         self.size = Size(budget=1, epochs=task.epochs, rungs=task.rungs)
