@@ -166,7 +166,8 @@ class Objective:
     first: Sequence[str | Mapping[str, Any]] = ()
     """Points, or parameters, tried before the sampler is asked, never stopped; the first is what we would train
     unsearched."""
-    sampler: Spec = field(default_factory=lambda: Spec("TPESampler"))
+    sampler: Spec | None = None
+    """None: ``"quadratic"``, or what the service's own is when a study is created."""
     pruner: Spec = field(default_factory=lambda: Spec("asha"))
     data: Callable[[Path, Size], Mapping[str, Any]] = _no_data
     """(data folder, size) -> name, counts and checksums of data and split, as JSON: part of the study's definition.

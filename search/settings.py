@@ -32,6 +32,8 @@ KEPT_MODELS = 3
 """Of each study, the best; and beside them that of its first point."""
 STARTUP_TRIALS = 10
 """TPE draws so many at random first, or a third of the budget where that is less."""
+SAMPLER = "quadratic"
+"""Of an objective that names none: better than TPE on learning curves, see ``benchmarks/search/replay.py``."""
 REDUCTION = 3
 """At a rung, one trial in so many goes on."""
 ERRORS_TRIED_AGAIN = 1

@@ -136,6 +136,21 @@ def test_arms_are_compared_task_by_task() -> None:
     }
 
 
+def test_a_task_is_worse_only_where_its_seeds_agree_on_it() -> None:
+    def seeds(task: str, arm: str, *values: float) -> list[dict[str, str]]:
+        at = {"task": task, "arm": arm, "workers": "1", "cost": "10"}
+        return [at | {"seed": str(seed), "accuracy": str(value)} for seed, value in enumerate(values)]
+
+    results = [row for task in "abc" for row in seeds(task, "base", 80, 81, 82, 80)]
+    results += (
+        seeds("a", "ours", 70, 71.1, 72, 70)
+        + seeds("b", "ours", 77, 79.9, 88, 60)
+        + seeds("c", "ours", 79, 80, 81, 79.1)
+    )
+    assert replay.worse_on(results, "ours", "base", 10) == ["a"]
+    assert replay.worse_on(results, "base", "ours", 10) == []
+
+
 def test_without_surrogates_it_says_what_it_leaves_out(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "benchmarks.search.replay", "--surrogates", str(tmp_path), "--table"]
     ran = subprocess.run([*command, str(tmp_path / "none.csv")], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -249,6 +249,23 @@ def test_status_counts_what_is_there(
     assert refused(capsys, "status", "other").startswith("there is no study 'other' in this database (there: light)")
 
 
+def test_a_study_goes_on_with_its_own_sampler(capsys: Said, sqlite_url: str) -> None:
+    flags = ("--epochs", "2", "--no-refit", "--storage", sqlite_url)
+    assert main(["run", "light", "--objective", LIGHT, "--trials", "1", *flags]) == 0
+    study = existing(open_storage(sqlite_url).engine, "light")
+    assert study.definition["sampler"] == {"name": "quadratic", "keywords": {}}
+    text, file = Path(LIGHT).read_text(), Path("named.py")
+    file.write_text(
+        text.replace("import BadCheckpointError, ", "import BadCheckpointError, Spec, ").replace(
+            'metric="score",', 'metric="score", sampler=Spec("RandomSampler"),'
+        )
+    )
+    assert main(["run", "named", "--objective", str(file), "--trials", "1", *flags]) == 0
+    file.write_text(text)
+    line = refused(capsys, "run", "named", "--trials", "2", *flags[3:])
+    assert 'was created with sampler.name = "RandomSampler", here it is "quadratic"' in line
+
+
 def test_what_another_study_found_is_tried_first(capsys: Said, sqlite_url: str) -> None:
     flags = ("--trials", "4", "--epochs", "2", "--no-refit", "--storage", sqlite_url)
     assert main(["run", "before", "--objective", LIGHT, *flags]) == 0

@@ -43,7 +43,10 @@ def made_old(database: Path) -> None:
             record = json.loads(text)
             definition = record["definition"]
             definition["references"] = definition.pop("shown")["references"]
-            del definition["first_named"], definition["size"]["precision"]
+            del definition["size"]["precision"]
+            for newer in ("first_named", "first_titles", "first_winners", "metric_is_share", "sampler_named"):
+                del definition[newer]
+            definition["sampler"] = {"name": "TPESampler", "keywords": {}}
             definition["space"].pop("only_b", None)  # what one point did not ask for
             connection.execute(
                 "UPDATE study_user_attributes SET value_json = ? WHERE key = 'search' AND study_id = ?",

@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from scipy.stats import rankdata
+from scipy.stats import rankdata, ttest_1samp
 
 from benchmarks.intervals import paired
 from benchmarks.search.lcbench import Surrogate, make_runtime
@@ -69,7 +69,9 @@ ARMS = {
 }
 SCREENED = {"one epoch of each": 1, "three epochs of each": 3}
 """And then the best of them to their end."""
-BASE = "TPE + asha"
+BASE, RANDOM, OURS = "TPE + asha", "random + asha", "quadratic + asha"
+TOLERANCE, LEVEL = 2.0, 0.05
+"""Points, and the probability of an error of the first kind among all tasks."""
 
 
 def run_one(arm: str, task: Task, workers: int, seed: int, costs: Sequence[float]) -> list[float]:
@@ -97,6 +99,25 @@ def mean_ranks(results: Sequence[Mapping[str, str]], cost: float) -> dict[str, f
     return {arm: statistics.fmean(rank[k] for rank in ranks) for k, arm in enumerate(arms)}
 
 
+def worse_on(results: Sequence[Mapping[str, str]], arm: str, base: str, cost: float) -> list[str]:
+    """The tasks on which the arm is worse than the base by more than ``TOLERANCE`` (Student's t over seeds, Holm)."""
+    values: dict[str, dict[str, dict[str, float]]] = {}
+    for row in results:
+        if row["arm"] in {arm, base} and float(row["cost"]) == cost:
+            values.setdefault(row["task"], {}).setdefault(row["seed"], {})[row["arm"]] = float(row["accuracy"])
+    found = {}
+    for task, by_seed in values.items():
+        gains = [one[arm] - one[base] for one in by_seed.values() if one.keys() == {arm, base}]
+        if len(gains) > 1:
+            found[task] = float(ttest_1samp(gains, -TOLERANCE, alternative="less").pvalue)
+    worse = []
+    for rank, task in enumerate(sorted(found, key=found.__getitem__)):
+        if found[task] > LEVEL / (len(found) - rank):
+            break
+        worse.append(task)
+    return worse
+
+
 def _by_task(results: Sequence[Mapping[str, str]], arm: str, cost: float) -> dict[str, float]:
     found: dict[str, list[float]] = {}
     for row in results:
@@ -119,6 +140,15 @@ def _say(results: Sequence[Mapping[str, str]], tasks: str, workers: int) -> None
             cells.append(f"{points:+.2f} ± {half:.2f} ({rank:.1f})" if both > 1 and rank else "")
         if any(cells):
             print(f"{arm:26}" + "".join(f"{cell:>24}" for cell in cells))
+    for cost in costs:
+        points, half, both = compared(results, OURS, RANDOM, cost)
+        if both > 1:
+            worse = worse_on(results, OURS, RANDOM, cost)
+            print(
+                f"{OURS} over {RANDOM} at {cost:g}: {points:+.2f} ± {half:.2f}; "
+                f"worse by more than {TOLERANCE:g} points "
+                f"on {', '.join(worse) or 'no task'}"
+            )
 
 
 @functools.cache

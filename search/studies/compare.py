@@ -19,9 +19,13 @@ _NOT_COMPARED = {
     "first_winners",
     "metric_is_share",
     "references",
+    "sampler_named",
     "shown",
     "sizes",
 }
+
+_FORMER_SAMPLER = {"name": "TPESampler", "keywords": {}}
+"""The service's own, when studies did not store whether their objective named one."""
 
 
 def refuse_difference(study: Study, fresh: Mapping[str, Any]) -> None:
@@ -34,6 +38,8 @@ def refuse_difference(study: Study, fresh: Mapping[str, Any]) -> None:
         own["source"] = stored["source"]
     if "space" in stored and "first_named" not in stored:  # from before conditional parameters were all looked for
         own["space"] = {name: one for name, one in own.get("space", {}).items() if name in stored["space"]}
+    if not fresh.get("sampler_named") and not stored.get("sampler_named", stored.get("sampler") != _FORMER_SAMPLER):
+        own["sampler"] = stored.get("sampler")  # it goes on with what the service's own was
     differences = list(_differences(_plain(stored), _plain(own)))
     if differences:
         path, before, now = differences[0]

@@ -14,9 +14,9 @@ from optuna.distributions import distribution_to_json, json_to_distribution
 from search.child.hardware import has_bfloat16, visible_gpus
 from search.child.inside.load import Function
 from search.child.protocol import Describe
-from search.contract import Objective, Precision, SearchError, Size, size_from_json
+from search.contract import Objective, Precision, SearchError, Size, Spec, size_from_json
 from search.rules.optuna_by_name import make_pruner, make_sampler
-from search.settings import PLAIN_TRIALS
+from search.settings import PLAIN_TRIALS, SAMPLER
 
 _POINTS = 100
 
@@ -54,7 +54,8 @@ def describe(objective: Objective | Function, order: Describe) -> dict[str, Any]
         "first_named": list(order.first),
         "first_winners": {name: dict(one) for name, one in order.winners.items() if name not in objective.points},
         "first_titles": [one if isinstance(one, str) else "" for one in order.first or objective.first],
-        "sampler": as_json(objective.sampler),
+        "sampler": as_json(objective.sampler or Spec(SAMPLER)),
+        "sampler_named": objective.sampler is not None,
         "pruner": as_json(objective.pruner),
         "data": as_json(objective.data(Path(order.data_dir), size)),
         "needs": objective.source,
@@ -90,7 +91,7 @@ def _can_be_made(objective: Objective, size: Size) -> None:
     if size.precision not in get_args(Precision):
         raise SearchError(f"a size has the precision {size.precision!r}. Give one of: {', '.join(get_args(Precision))}")
     try:
-        make_sampler(as_json(objective.sampler), startup=1, seed=0)
+        make_sampler(as_json(objective.sampler or Spec(SAMPLER)), startup=1, seed=0)
         make_pruner(as_json(objective.pruner), size)
     except (TypeError, ValueError) as error:
         raise SearchError(f"the sampler or the pruner cannot be made: {error}. Correct its keywords.") from None
