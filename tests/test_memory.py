@@ -43,7 +43,10 @@ def objective(folder: Path, kernel: Kernel, dies: str, *, begin_together: int = 
     print(context.number, "begins", time.monotonic(), file=note, flush=True)
     if {dies}:
         once.touch()
-        Path({str(kernel.events)!r}).write_text(f"oom 9\\noom_kill {{time.monotonic_ns()}}\\n")
+        events = Path({str(kernel.events)!r})
+        whole = events.with_name(f"events-{{context.number}}")
+        whole.write_text(f"oom 9\\noom_kill {{time.monotonic_ns()}}\\n")
+        whole.replace(events)
         os.kill(os.getpid(), 9)
 """
     source = changed(folder / "hog.py", before, hog + before)

@@ -548,7 +548,7 @@ def test_a_bug_that_one_trial_shows_strands_no_other(
     """An attempt of that trial, with its traceback on stderr and in its log; the others do not notice."""
     study = new_study(storage_url, budget=3, epochs=4)
     epoch, bugs = Reports.epoch, ["a bug"]
-    monkeypatch.setenv("LIGHT_PAUSE", "0.1")
+    monkeypatch.setenv("LIGHT_PAUSE", "0.4")
 
     def buggy(self: Reports, step: int, *rest: Any) -> None:
         if bugs and self.number == 1 and step == 2:
