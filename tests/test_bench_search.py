@@ -168,7 +168,7 @@ def test_a_proxy_is_judged_by_its_ranks_and_by_what_its_choice_costs() -> None:
     bad, good = (one for one in proxies.figures(results) if one.kind == "all-2")
     assert (bad.spearman, good.spearman) == (pytest.approx(-1), pytest.approx(1))
     assert (bad.loss, good.loss) == (pytest.approx(91 - 70), 0)
-    assert (bad.seconds, good.seconds, good.points) == (5, 10, 4)
+    assert (bad.cost, good.cost, good.points) == (0.1, 0.2, 4)
 
 
 def test_a_proxys_points_are_the_same_for_ever_and_lie_in_the_space() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from search.commands.main import main
 from search.export.bought import sentence
 from search.rules import noise, pruning
 from tests.commands import LIGHT, Ended, search
@@ -110,15 +111,17 @@ def test_its_own_model_is_kept_though_others_are_better(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "exports" / "tie" / "model.json").read_text())["x"] == 0.1
 
 
-def test_spared_trials_say_what_pruning_may_have_cost(tmp_path: Path) -> None:
+def test_spared_trials_say_what_pruning_may_have_cost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(pruning, "SPARED_ONE_IN", 4)
     file = objective(tmp_path, examples=10**6)
-    ended, report = run(tmp_path, "many", file, "--trials", "150")
+    assert main(["run", "many", "--objective", file, "--trials", "40"]) == 0
+    report = json.loads(Path("exports/many/report.json").read_text())
     spared = report["bought"]["spared"]
     assert spared["trials"] > 0 and spared["epochs"] == 2 * spared["trials"], "each ran on from epoch 2 to 4"
     assert spared["rate"] is None or spared["trials"] >= 20
-    page = (tmp_path / "exports" / "many" / "report.md").read_text()
+    page = Path("exports/many/report.md").read_text()
     assert f"- {spared['trials']} trials were run to their end against the pruner" in page
-    assert ended.out.count("the search ") == 1
 
 
 def test_without_a_first_or_without_noise_nothing_is_claimed() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sqlite3
 from pathlib import Path
@@ -12,11 +13,12 @@ import pytest
 
 from search.commands.main import main
 from search.database.engine import open_readonly
+from search.errors import SearchError
 from search.rules import durations
 from search.studies.limits import Limits, change_limits, limits_of
 from search.worker.loop import Worker
 from tests.commands import LIGHT, Ended, search
-from tests.faults import new_study, storage_at
+from tests.faults import SETTINGS, new_study, storage_at
 from tests.test_worker import Script, work
 
 EPOCH = 0.1
@@ -138,11 +140,13 @@ def test_a_network_that_is_too_large_costs_nothing_of_the_budget(tmp_path: Path)
     assert len({trial.params["x"] for trial in found}) == len(found), "the next is another"
 
 
-def test_where_hardly_anything_fits_the_study_stops(tmp_path: Path) -> None:
-    file = said(tmp_path, "context.built(10, 1e9)")
-    ended = run(tmp_path, "--trials", "3", "--max-flops", "1e6", objective=file)
-    assert ended.status == 1
-    assert "100 networks of 'light' in a row were too large, last: 1,000,000,000 flops, and at most" in ended.err
+def test_where_hardly_anything_fits_the_study_stops(sqlite_url: str, tmp_path: Path) -> None:
+    study = new_study(sqlite_url, budget=3, objective=said(tmp_path, "context.built(10, 1e9)"))
+    change_limits(storage_at(sqlite_url), study, {"max_flops": 1e6}, trials=None)
+    with pytest.raises(SearchError) as refused:
+        work(sqlite_url, study, tmp_path, settings=dataclasses.replace(SETTINGS, turned_down=5))
+    why = f"5 networks of {study.name!r} in a row were too large, last: 1,000,000,000 flops, and at most 1,000,000"
+    assert str(refused.value).startswith(why)
 
 
 def test_a_limit_that_the_objective_says_nothing_of_is_none(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ Twelve points of the space of ``resnet_cifar10`` are trained as the refit trains
 the four that a search must tell apart with two seeds) and by each proxy, scored on the same 5,000 other images; the
 test part is not opened. Two figures for each proxy and each of its epochs at which a search could stop: Kendall's and
 Spearman's rank correlation with the target, and the loss, that is what the target's best has over the point that the
-proxy calls best. Compared per second of a child.
+proxy calls best. Beside them the cost: the arithmetic of one trial, the target's being 100.
 
 Results are appended to ``benchmarks/search/proxies.csv``, and what stands there is not trained again.
 """
@@ -47,6 +47,11 @@ class Kind:
     epochs: int
     width: int = 16
     half: bool = False
+
+    @property
+    def arithmetic(self) -> float:
+        """Of the whole training, in images of the target's size and width."""
+        return self.images * self.epochs * (self.width / 16) ** 2 * (0.25 if self.half else 1.0)
 
 
 TARGET = "target"
@@ -125,8 +130,8 @@ class Figures:
     kendall: float
     loss: float
     """Points of target accuracy that the proxy's choice costs."""
-    seconds: float
-    """Of one child, the median over the points."""
+    cost: float
+    """What it computes, where the target's whole training is 1."""
 
 
 def figures(results: Sequence[Mapping[str, str]]) -> list[Figures]:
@@ -152,7 +157,7 @@ def figures(results: Sequence[Mapping[str, str]]) -> list[Figures]:
                     float(spearmanr(seen, worth).statistic),
                     float(kendalltau(seen, worth).statistic),
                     float(worth.max() - worth[seen.argmax()]),
-                    statistics.median(float(row["seconds"]) for row in rows) * epoch / how.epochs,
+                    how.arithmetic / KINDS[TARGET].arithmetic * epoch / how.epochs,
                 )
             )
     return found
@@ -163,11 +168,11 @@ def _curve(row: Mapping[str, str]) -> list[float]:
 
 
 def _say(results: Sequence[Mapping[str, str]]) -> None:
-    print(f"{'proxy':10} {'epoch':>6} {'points':>7} {'Spearman':>9} {'Kendall':>8} {'loss':>6} {'seconds':>8}")
+    print(f"{'proxy':10} {'epoch':>6} {'points':>7} {'Spearman':>9} {'Kendall':>8} {'loss':>6} {'cost':>6}")
     for one in figures(results):
         print(
             f"{one.kind:10} {one.epoch:>3}/{KINDS[one.kind].epochs:<2} {one.points:>7} {one.spearman:>9.2f} "
-            f"{one.kendall:>8.2f} {one.loss:>6.2f} {one.seconds:>8.0f}"
+            f"{one.kendall:>8.2f} {one.loss:>6.2f} {one.cost:>6.3f}"
         )
 
 
