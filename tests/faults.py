@@ -206,11 +206,12 @@ def new_study(
     rungs: tuple[int, ...] = (),
     hopeless: bool = False,
     objective: str = REFERENCE,
+    changes: Mapping[str, Any] | None = None,
 ) -> Study:
     """A study of the light objective, or of a file that changes it; a hopeless one prunes at the first rung."""
     storage = storage_at(url)
-    changes = {"budget": budget, "epochs": epochs, "rungs": rungs}
-    definition = describe(light.OBJECTIVE, declare(changes))
+    definition = describe(light.OBJECTIVE, declare({"budget": budget, "epochs": epochs, "rungs": rungs}))
+    definition |= changes or {}
     if hopeless:
         definition |= {"first": [], "pruner": {"name": "ThresholdPruner", "keywords": {"lower": 2.0}}}
     return create(storage, f"s{secrets.token_hex(6)}", objective, definition)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -17,6 +18,7 @@ from search.child.inside.describe import describe
 from search.child.inside.load import load
 from search.commands.main import main
 from search.database.storage import open_storage
+from search.errors import SearchError
 from search.settings import WORK
 from search.show.screen import Terminal
 from search.studies.create import create
@@ -278,7 +280,7 @@ def test_what_another_study_found_is_tried_first(capsys: Said, sqlite_url: str) 
     assert second.params == parameters(engine, found)
 
     file = Path("half.py")
-    text = Path(LIGHT).read_text()
+    text = Path(LIGHT).read_text().replace(', "kind": "a"}', "}").replace(', "kind": "b"}', "}")
     file.write_text(text.replace('trial.suggest_categorical("kind", ["a", "b"])', '"a"'))
     assert main(["run", "half", "--objective", str(file), *flags, "--first", "before"]) == 0
     assert trials(sqlite_url, existing(engine, "half"))[0].params == {"x": second.params["x"]}
@@ -292,6 +294,18 @@ def test_what_another_study_found_is_tried_first(capsys: Said, sqlite_url: str) 
     )
     line = refused(capsys, "run", "none", "--objective", str(file), *flags, "--first", "before")
     assert line.startswith("FIRST names 'before', and the winner of that study has none of the parameters")
+
+
+def test_of_another_studys_winner_only_what_lies_in_this_space_is_taken() -> None:
+    """The rest is as in the objective's own first point, not drawn at random."""
+    winner = {"x": 0.7, "kind": "c", "other": 3}
+    order = dataclasses.replace(declare({}), first=["before", "LOW"], winners={"before": winner})
+    found = describe(light.OBJECTIVE, order)
+    assert found["first"] == [{"x": 0.7, "kind": "a"}, light.OBJECTIVE.points["LOW"]]
+    assert found["first_winners"] == {"before": winner}
+    wrong = dataclasses.replace(order, winners={"before": {"x": "high", "kind": 1}})
+    with pytest.raises(SearchError, match="has none of the parameters that are searched here: x, kind"):
+        describe(light.OBJECTIVE, wrong)
 
 
 def test_first_is_picked_by_name(capsys: Said, sqlite_url: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sqlite3
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from search.studies.limits import Limits, change_limits, limits_of
 from search.worker.loop import Worker
 from tests.commands import LIGHT, Ended, search
 from tests.faults import SETTINGS, new_study, storage_at
-from tests.test_worker import Script, work
+from tests.test_worker import Script, work, worker_on
 
 EPOCH = 0.1
 
@@ -84,14 +85,17 @@ def _light(folder: Path) -> Any:
 
 
 def test_a_grid_that_is_done_ends_a_study_without_a_number_of_trials(tmp_path: Path) -> None:
+    """Also where the grid is larger than the budget that the study begins with."""
     file = tmp_path / "mine.py"
     text = Path(LIGHT).read_text().replace("from search.contract import ", "from search.contract import Spec, ")
-    grid = 'sampler=Spec("GridSampler", {"search_space": {"x": [0.1, 0.2], "kind": ["a", "b"]}}),\n    first=('
-    file.write_text(text.replace("first=(", grid))
-    ended = run(tmp_path, "--hours", "1", "--trials", "1", objective=str(file))
-    assert ended.status == 0
+    grid = '{"x": [0.1, 0.2, 0.3, 0.4], "kind": ["a", "b"]}'
+    file.write_text(text.replace("first=(", f'sampler=Spec("GridSampler", {{"search_space": {grid}}}),\n    first=('))
+    ended = run(tmp_path, "--hours", "1", "--epochs", "1", "--children", "1", objective=str(file))
+    assert (ended.status, ended.err) == (0, "")
+    tried = [(trial.params["x"], trial.params["kind"]) for trial in trials(tmp_path)]
+    assert len(tried) > 6 and {(x, kind) for x in (0.1, 0.2, 0.3, 0.4) for kind in "ab"} <= set(tried)
     again = run(tmp_path, "--hours", "2", objective=str(file))
-    assert (again.status, again.err) == (0, "") and len(trials(tmp_path)) < 12
+    assert (again.status, again.err) == (0, "") and len(trials(tmp_path)) == len(tried)
 
 
 def test_a_value_that_is_reached_ends_the_study(tmp_path: Path) -> None:
@@ -126,17 +130,20 @@ def test_time_on_other_machines_counts_as_a_trials_own(
 
 def test_a_network_that_is_too_large_costs_nothing_of_the_budget(tmp_path: Path) -> None:
     file = said(tmp_path, "context.built(int(1000 * hp.x), 2.0)")
-    ended = run(tmp_path, "--trials", "8", "--max-params", "600", objective=file)
+    random = 'metric="score", sampler=Spec("RandomSampler"),'
+    text = Path(file).read_text().replace("from search.contract import ", "from search.contract import Spec, ")
+    Path(file).write_text(text.replace('metric="score",', random))
+    ended = run(tmp_path, "--trials", "14", "--max-params", "600", objective=file)
     assert (ended.status, ended.err) == (0, "")
     found = trials(tmp_path)
     large = [trial for trial in found if trial.params["x"] > 0.6]
     turned_down = [trial for trial in large if trial.params["x"] != 0.9]
-    assert turned_down, "chance has drawn none, which has a probability of .4 ** 6"
+    assert turned_down, "chance has drawn none, which has a probability of .6 ** 12"
     assert all(trial.state.name == "PRUNED" and not trial.intermediate_values for trial in large)
     assert all(trial.constraints["parameters"] == trial.params["x"] * 1000 // 1 / 600 - 1 for trial in large)
     assert all("parameters, and at most 600 are wanted" in trial.user_attrs["search:reason"] for trial in large)
-    assert len(found) == 8 + len(turned_down), "what the study was given to try first is used up instead"
-    assert leases(tmp_path, "count(trial_id), sum(turned_down)") == [(8, len(turned_down))]
+    assert len(found) == 14 + len(turned_down), "what the study was given to try first is used up instead"
+    assert leases(tmp_path, "count(trial_id), sum(turned_down)") == [(14, len(turned_down))]
     assert len({trial.params["x"] for trial in found}) == len(found), "the next is another"
 
 
@@ -161,7 +168,10 @@ def test_a_lease_whose_trial_was_turned_down_is_as_new(storage_url: str) -> None
     leases_of = storage_at(storage_url).leases
     lease = leases_of.claim(study.key, "holder", "host", "nonce")
     assert lease is not None
-    leases_of.renew(lease, born=7, resumed_from=[0], seconds=5.0)
+    leases_of.renew(lease, born=7, resumed_from=[0], seconds=5.0, epoch=3, judged=2)
+    assert leases_of.leave_to_others(lease, counted=True, pause=0.0, error=True, alone=True)
+    lease = leases_of.claim(study.key, "holder", "host", "once more")
+    assert lease is not None and (lease.epoch, lease.judged, lease.errors, lease.alone) == (3, 2, 1, True)
     leases_of.renew(lease, turned_down=True, seconds=2.0)
     (row,) = leases_of.rows(study.key)
     assert (row["state"], row["trial_id"], row["holder"], row["attempts"]) == ("open", None, None, 0)
@@ -169,6 +179,7 @@ def test_a_lease_whose_trial_was_turned_down_is_as_new(storage_url: str) -> None
     again = leases_of.claim(study.key, "another", "host", "other")
     assert again is not None and (again.turned_down, again.token) == (1, lease.token + 1)
     assert (again.epoch, again.resumed_from, again.seconds) == (0, (), 0.0)
+    assert (again.judged, again.errors, again.alone) == (0, 0, False)
     assert leases_of.seconds_spent(study.key) == 7.0, "HOURS count them all the same"
 
 
@@ -186,13 +197,14 @@ def test_what_was_trained_before_its_limit_is_no_trial_for_nothing(
     sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LIGHT_PAUSE", "0.3")
-    study = new_study(sqlite_url, budget=1, epochs=9, objective=said(tmp_path, "context.built(10, 10.0)"))
+    file = said(tmp_path, "context.built(10, 10.0)")
+    study = new_study(sqlite_url, budget=1, epochs=9, objective=file, changes={"first": []})
     work(sqlite_url, study, tmp_path, Script(Worker.stop))
     assert storage_at(sqlite_url).leases.rows(study.key)[0]["epoch"] > 0
     change_limits(storage_at(sqlite_url), study, {"max_params": 5.0}, trials=None)
     work(sqlite_url, study, tmp_path)
     (row,) = storage_at(sqlite_url).leases.rows(study.key)
-    assert row["state"] == "pruned"
+    assert row["state"] == "pruned" and row["trial_id"] is not None
 
 
 def test_a_plain_functions_network_is_nobodys_to_limit(tmp_path: Path) -> None:
@@ -208,13 +220,27 @@ def test_hours_that_are_too_few_are_said_to_be(tmp_path: Path) -> None:
     assert ended.status == 1 and "hours are used up before a trial of 'light' was complete" in ended.err
 
 
-def test_who_still_trains_is_waited_for_when_a_limit_is_reached(storage_url: str) -> None:
+@pytest.mark.parametrize("ends", ["given back", "expired"])
+def test_who_still_trains_is_waited_for_when_a_limit_is_reached(storage_url: str, tmp_path: Path, ends: str) -> None:
     study, storage = new_study(storage_url, budget=3), storage_at(storage_url)
+    change_limits(storage, study, {"until": 0.0}, trials=None)
+    work(storage_url, study, tmp_path)
+    assert [row["state"] for row in storage.leases.rows(study.key)] == ["complete", "open", "open"]
+
+    storage.leases.seconds = 600.0 if ends == "given back" else 2.0
     lease = storage.leases.claim(study.key, "another", "host", "nonce")
     assert lease is not None
-    assert storage.leases.openings([study.key], "holder")[study.key].held == 1
-    storage.leases.give_back(lease, counted=False)
-    assert storage.leases.openings([study.key], "holder")[study.key].held == 0
+    worker = worker_on(storage_url, study, tmp_path)
+    waiting = threading.Thread(target=worker.work, args=([study.key],))
+    waiting.start()
+    waiting.join(1.0)
+    assert waiting.is_alive(), "somebody trains yet"
+    if ends == "given back":
+        storage.leases.give_back(lease, counted=False)
+    waiting.join(30.0)
+    assert not waiting.is_alive()
+    worker.close()
+    assert [row["state"] for row in storage.leases.rows(study.key)] == ["complete", "open", "open"]
 
 
 @pytest.mark.parametrize(
@@ -289,7 +315,9 @@ def test_a_search_that_ends_in_time_leaves_the_refit_all_that_is_left(
 def test_a_refit_that_has_no_room_is_not_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     at_once(monkeypatch, tmp_path)
     monkeypatch.setenv("LIGHT_PAUSE", "0.2")
-    flags = ["--objective", timed(tmp_path), "--children", "1", "--timeout", "5s"]
+    file = Path(timed(tmp_path))
+    file.write_text(file.read_text().replace('"images_per_second": 10.0', '"images_per_second": 1.0'))
+    flags = ["--objective", str(file), "--children", "1", "--timeout", "15s"]
     assert main(["run", "light", *flags, "--trials", "500"]) == 0
     report = json.loads((tmp_path / "exports" / "light" / "report.json").read_text())
     assert report["exported"] == "chosen trial" and report["test"] is None

@@ -104,7 +104,10 @@ def _is_kept_for(kept: TimeOfRefit, worker: Worker, study: Study) -> bool:
     if worker.interrupted or not kept() or chosen_trial(worker.storage.engine, study) is None:
         return False
     openings = worker.storage.leases.openings([study.key], worker.holder)
-    return not any(one.held for one in openings.values())
+    if any(one.held for one in openings.values()):
+        worker.screen.say(f"others search on, so nothing is trained again here. Later: make refit STUDY={study.name}")
+        return False
+    return True
 
 
 def go_on(machine: Machine, name: str, options: Options) -> Study | None:
@@ -139,7 +142,7 @@ def declare(machine: Machine, objective: str, options: Options) -> dict[str, Any
         changes=options.changes,
         direction=options.direction,
         first=options.first or (),
-        winners=winning_parameters(machine.storage.engine, options.first or ()),
+        winners=winning_parameters(machine.storage, options.first or ()),
     )
     if options.direction and declared["direction"] != options.direction:
         raise SearchError(

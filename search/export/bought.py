@@ -25,9 +25,10 @@ def bought(engine: sa.Engine, study: Study) -> dict[str, Any] | None:
         return None
     trials = all_trials(engine, study)
     reports = all_reports(engine, study)
-    complete = [one for one in trials if one.state == "complete" and one.value is not None and one.feasible]
+    complete = [one for one in trials if one.state == "complete"]
     competed = [one for one in trials if one.state == "complete" or (one.state == "pruned" and one.trial_id in reports)]
-    first = next((one for one in complete if one.lease == 0), None) if study.definition["first"] else None
+    first = next((one for one in complete if one.lease == 0 and one.feasible), None)
+    first = first if study.definition["first"] else None
     return {
         "best": best.number,
         "first": first.number if first else None,
@@ -46,10 +47,10 @@ def _better_by(study: Study, one: TrialRow, other: TrialRow) -> float:
     return lead if study.maximize else -lead
 
 
-def _may_be_as_good(study: Study, best: TrialRow, other: TrialRow) -> bool:
+def _may_be_as_good(study: Study, best: TrialRow, other: TrialRow, complete: int) -> bool:
     """Whether the best leads by no more than noise; True where nothing is known of that but that they are equal."""
     lead, noise = _better_by(study, best, other), study.noise(best.value or 0.0, other.value or 0.0)
-    return lead <= 0 or (noise is not None and is_tie(lead, noise))
+    return lead <= 0 or (noise is not None and is_tie(lead, noise, others=complete - 1))
 
 
 def _lead(study: Study, best: TrialRow, first: TrialRow | None, others: int) -> dict[str, Any]:
@@ -69,7 +70,7 @@ def _within_noise(study: Study, best: TrialRow, complete: Sequence[TrialRow]) ->
     """How many others may well be as good."""
     if study.noise(best.value or 0.0) is None:
         return None
-    return sum(_may_be_as_good(study, best, one) for one in complete if one.trial_id != best.trial_id)
+    return sum(_may_be_as_good(study, best, one, len(complete)) for one in complete if one.trial_id != best.trial_id)
 
 
 def _spared(engine: sa.Engine, study: Study, trials: Sequence[TrialRow], best: TrialRow) -> dict[str, Any]:
@@ -77,7 +78,8 @@ def _spared(engine: sa.Engine, study: Study, trials: Sequence[TrialRow], best: T
     at, by_id = attribute_by_trial(engine, study, SPARED_AT), {one.trial_id: one for one in trials}
     epochs = {row["trial_id"]: row["epoch"] for row in Leases(engine).rows(study.key)}
     ended = [by_id[trial_id] for trial_id in at if trial_id in by_id and by_id[trial_id].state == "complete"]
-    good = [one for one in ended if _may_be_as_good(study, best, one)]
+    complete = sum(one.state == "complete" for one in trials)
+    good = [one for one in ended if _may_be_as_good(study, best, one, complete)]
     return {
         "trials": len(ended),
         "among_the_best": len(good),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from statistics import NormalDist
 
 LIKELY = 0.8
-"""A lead that is real with less than this probability, if nothing is known beforehand, is a tie."""
+"""A lead that chance alone would not have given the best, with this probability, is none by chance; less is a tie."""
 SEEDS_AS_EXAMPLES = 4_500
 """A training's seed moves its result as much as being scored on so many examples does. Measured on the residual
 network: the standard deviation of a repeat is 1.0 points with 5,000 images, whose own part is .7."""

@@ -80,6 +80,13 @@ def change_limits(storage: FencedStorage, study: Study, given: Mapping[str, Any]
         storage.set_study_user_attr(study.study_id, LIMITS, dataclasses.asdict(after))
 
 
+def stop_growing(storage: FencedStorage, study: Study) -> None:
+    """Nothing more is to be tried: the budget grows no longer, until somebody gives a number of trials."""
+    now = limits_of(storage.engine, study)
+    if now.endless:
+        storage.set_study_user_attr(study.study_id, LIMITS, dataclasses.asdict(dataclasses.replace(now, endless=False)))
+
+
 def what_ended(engine: sa.Engine, study: Study, limits: Limits | None = None) -> str | None:
     """Why nothing more of this study is trained, though its budget is not used up; None: it goes on.
 

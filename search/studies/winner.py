@@ -67,14 +67,15 @@ def find_winner(storage: FencedStorage, study: Study) -> Winner | None:
     return Winner(study, best, _model_of(storage, study, best) if best else None, refit, refitted, failed)
 
 
-def winning_parameters(engine: sa.Engine, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+def winning_parameters(storage: FencedStorage, names: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Of those of these names that are studies with a winner: what it was trained with."""
     found = {}
     for name in names:
-        study = find(engine, name)
-        chosen = chosen_trial(engine, study) if study else None
-        if chosen is not None:
-            found[name] = parameters(engine, chosen)
+        study = find(storage.engine, name)
+        winner = find_winner(storage, study) if study else None
+        if winner is not None:
+            trained = winner.trial or (best_trial(storage.engine, winner.refit) if winner.refit else None)
+            found[name] = parameters(storage.engine, trained) if trained else {}
     return found
 
 

@@ -29,6 +29,8 @@ class Claims:
         """Of a claim that was not answered yet, or of which no trial has begun."""
         self._ended: set[str] = set()
         """The keys of those that a limit had ended at the last look; it may be raised."""
+        self._growing: set[str] = set()
+        """The keys of those whose budget grows as long as no limit ends them."""
         self._openings: dict[str, Openings] | None = None
         """At the last look that found nothing; None: something was to be had since."""
         self._at, self._pause = 0.0, settings.poll
@@ -46,7 +48,7 @@ class Claims:
 
         Of a study that a limit has ended, those that somebody still trains under.
         """
-        if self._openings is None:
+        if self._openings is None or self._growing.intersection(keys):
             return False
         found = ((key, self._openings[key]) for key in self._open(keys) if key in self._openings)
         return not any(one.held if key in self._ended else one.unfinished for key, one in found)
@@ -122,4 +124,6 @@ class Claims:
         elif study.key not in self._ended:
             joined.say(f"{study.name}: {ended}")
             self._ended.add(study.key)
-        return study.key not in self.closed and study.key not in self._ended
+        goes_on = study.key not in self.closed and study.key not in self._ended
+        (self._growing.add if goes_on and joined.limits.endless else self._growing.discard)(study.key)
+        return goes_on

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import socket
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,6 +43,8 @@ class JoinedStudy:
     say: Callable[[str], None]
     limits: Limits = field(default_factory=Limits)
     """As they were at the last claim."""
+    limits_read: float = -math.inf
+    """When, by this machine's monotonic clock."""
     turned_down_in_a_row: int = 0
     """Trials here whose network was too large."""
     failures_in_a_row: int = 0
@@ -56,7 +60,7 @@ class JoinedStudy:
         """Why nothing more is trained, though the budget is not used up; limits are read anew."""
         if self.study.refit:
             return None
-        self.limits = limits_of(self.storage.engine, self.study)
+        self.limits, self.limits_read = limits_of(self.storage.engine, self.study), time.monotonic()
         return what_ended(self.storage.engine, self.study, self.limits)
 
     def has_others(self) -> bool:

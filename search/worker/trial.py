@@ -27,6 +27,7 @@ from search.rules import failures, pruning, waiting
 from search.rules.content import what_changed
 from search.rules.failures import Verdict
 from search.rules.pruning import PrunedBy
+from search.studies.limits import stop_growing
 from search.studies.stop import stop
 from search.studies.study import still_there
 from search.worker.checkpoints import Checkpoints
@@ -293,9 +294,11 @@ class LeasedTrial:
             self._stop("hand over")
 
     def _study_has_ended(self) -> bool:
-        """Asked only where there is a limit that may have been reached."""
-        limits = self.joined.limits
-        return (limits.hours is not None or limits.until is not None) and self.joined.what_ended() is not None
+        """Asked where a limit may have been reached, and now and then where somebody may have set one."""
+        joined = self.joined
+        limited = joined.limits.hours is not None or joined.limits.until is not None
+        is_due = time.monotonic() - joined.limits_read > joined.settings.look_again
+        return (limited or is_due) and joined.what_ended() is not None
 
     def _stop_unlimited(self) -> None:
         """A limit that nobody checks would be none."""
@@ -420,6 +423,8 @@ class LeasedTrial:
         return state is not None
 
     def _close_unbegun(self) -> None:
+        if self.reports.is_last and self.joined.limits.endless:
+            stop_growing(self.joined.storage, self.joined.study)
         if self.reports.is_last and (left := self.joined.storage.leases.close_unbegun(self.joined.study.key)):
             self.joined.say(f"nothing more is to be tried: {left} trials of the budget are not run")
 

@@ -109,21 +109,33 @@ def _space(objective: Objective) -> dict[str, Any]:
 
 
 def _first(objective: Objective, order: Describe, space: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The objective's own, or points by name; of another study's winner the parameters that this space has too."""
+    """The objective's own, or points by name; another study's winner as far as it lies in this space, the rest as in
+    the objective's own first."""
     if not order.first:
         return objective.tried_first()
     found = []
     for name in order.first:
         if name in order.winners and name not in objective.points:
-            found.append({key: value for key, value in order.winners[name].items() if key in space})
+            shared = {key: value for key, value in order.winners[name].items() if _lies_in(space, key, value)}
+            if not shared:
+                raise SearchError(
+                    f"FIRST names {name!r}, and the winner of that study has none of the parameters that are searched "
+                    f"here: {', '.join(space)}. Give another, or leave FIRST out."
+                )
+            found.append({**(objective.tried_first() or [{}])[0], **shared})
         else:
             found += objective.tried_first([name])
-        if not found[-1]:
-            raise SearchError(
-                f"FIRST names {name!r}, and the winner of that study has none of the parameters that are searched "
-                f"here: {', '.join(space)}. Give another, or leave FIRST out."
-            )
     return found
+
+
+def _lies_in(space: Mapping[str, Any], name: str, value: Any) -> bool:
+    if name not in space:
+        return False
+    distribution = json_to_distribution(json.dumps(space[name]))
+    try:
+        return bool(distribution._contains(distribution.to_internal_repr(value)))
+    except (TypeError, ValueError):  # Optuna's, of a value that is of another type
+        return False
 
 
 def _checked(first: dict[str, Any], space: Mapping[str, Any]) -> dict[str, Any]:
@@ -131,8 +143,8 @@ def _checked(first: dict[str, Any], space: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in first.items():
         if name not in space:
             raise SearchError(f"`first` names {name!r}, which is not in the space: {', '.join(space)}. Correct it.")
-        distribution = json_to_distribution(json.dumps(space[name]))
-        if not distribution._contains(distribution.to_internal_repr(value)):
+        if not _lies_in(space, name, value):
+            distribution = json_to_distribution(json.dumps(space[name]))
             raise SearchError(f"`first` has {name}={value!r}, which lies outside {distribution}. Correct it.")
     return first
 
