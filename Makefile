@@ -31,7 +31,7 @@
 #:   make bench-levers     what each lever of fast training was worth in sixteen trainings
 #:   make bench-precision  whether bfloat16 is as good as float32, on validation images; an hour, goes on likewise
 #:   make bench-proxies    which cheap training ranks recipes as the long one does; hours, goes on likewise
-#:   make bench-search     samplers and pruners on learning curves; hours, goes on likewise
+#:   make bench-search     samplers and pruners on the learning curves in SEARCH_SURROGATES; hours, goes on likewise
 #:   make bench-pays       whole searches beside the same seconds spent otherwise; hours, goes on likewise
 #:   make .venv      make or renew the environment
 
@@ -47,9 +47,6 @@ unexport STORAGE MAKEFLAGS MAKEOVERRIDES MFLAGS
 # Data that lies beside the checkout is taken where nothing else is said.
 ifeq ($(origin SEARCH_DATA_DIR)$(wildcard ../shared/datasets),undefined../shared/datasets)
 export SEARCH_DATA_DIR := $(abspath ../shared/datasets)
-endif
-ifeq ($(origin SEARCH_SURROGATES)$(wildcard ../shared/surrogates),undefined../shared/surrogates)
-export SEARCH_SURROGATES := $(abspath ../shared/surrogates)
 endif
 
 # A value as one word of the command line, whatever is in it. Single quotes keep each recipe one simple command, which

@@ -41,7 +41,8 @@ def train_plan(plan: Plan, hyperparameters: Any, context: TrialContext) -> float
     images = _refit_images(dataset, parts, context.size) if context.refit else parts.train
     mean, std = statistics(dataset, images)
     network = _network(plan, dataset, context.size)
-    context.built(network.count_params(), flops(network))
+    built = {"parameters": network.count_params(), "flops": flops(network)}
+    context.built(**built)
     batch = plan.batch or context.size.batch
     fitted = fit(
         deploy.trained(network, mean, std, Augment(plan.augmentation, seed=context.seed)),
@@ -67,8 +68,7 @@ def train_plan(plan: Plan, hyperparameters: Any, context: TrialContext) -> float
                 "train_images": len(images),
                 "mean": mean,
                 "std": std,
-                "parameters": network.count_params(),
-                "flops": flops(network),
+                **built,
             },
         )
     return fitted.value

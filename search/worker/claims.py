@@ -125,5 +125,8 @@ class Claims:
             joined.say(f"{study.name}: {ended}")
             self._ended.add(study.key)
         goes_on = study.key not in self.closed and study.key not in self._ended
-        (self._growing.add if goes_on and joined.limits.endless else self._growing.discard)(study.key)
+        if goes_on and joined.limits.endless:
+            self._growing.add(study.key)
+        else:
+            self._growing.discard(study.key)
         return goes_on

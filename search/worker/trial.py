@@ -423,9 +423,11 @@ class LeasedTrial:
         return state is not None
 
     def _close_unbegun(self) -> None:
-        if self.reports.is_last and self.joined.limits.endless:
+        if not self.reports.is_last:
+            return
+        if self.joined.limits.endless:
             stop_growing(self.joined.storage, self.joined.study)
-        if self.reports.is_last and (left := self.joined.storage.leases.close_unbegun(self.joined.study.key)):
+        if left := self.joined.storage.leases.close_unbegun(self.joined.study.key):
             self.joined.say(f"nothing more is to be tried: {left} trials of the budget are not run")
 
     def _close(self, outcome: str, reason: str) -> None:

@@ -42,7 +42,8 @@ def describe(objective: Objective | Function, order: Describe) -> dict[str, Any]
         }
     size = _size(objective, order)
     space = _space(objective)
-    _can_be_made(objective, size)
+    sampler = as_json(objective.sampler or Spec(SAMPLER))
+    _can_be_made(sampler, objective, size)
     return {
         "kind": "objective",
         "metric": objective.metric,
@@ -54,7 +55,7 @@ def describe(objective: Objective | Function, order: Describe) -> dict[str, Any]
         "first_named": list(order.first),
         "first_winners": {name: dict(one) for name, one in order.winners.items() if name not in objective.points},
         "first_titles": [one if isinstance(one, str) else "" for one in order.first or objective.first],
-        "sampler": as_json(objective.sampler or Spec(SAMPLER)),
+        "sampler": sampler,
         "sampler_named": objective.sampler is not None,
         "pruner": as_json(objective.pruner),
         "data": as_json(objective.data(Path(order.data_dir), size)),
@@ -86,12 +87,12 @@ def _changed(size: Size, changes: Mapping[str, Any]) -> Size:
     return dataclasses.replace(size, **changes, **extra)
 
 
-def _can_be_made(objective: Objective, size: Size) -> None:
+def _can_be_made(sampler: Mapping[str, Any], objective: Objective, size: Size) -> None:
     """A wrong name or keyword shows now and not after the first claim."""
     if size.precision not in get_args(Precision):
         raise SearchError(f"a size has the precision {size.precision!r}. Give one of: {', '.join(get_args(Precision))}")
     try:
-        make_sampler(as_json(objective.sampler or Spec(SAMPLER)), startup=1, seed=0)
+        make_sampler(sampler, startup=1, seed=0)
         make_pruner(as_json(objective.pruner), size)
     except (TypeError, ValueError) as error:
         raise SearchError(f"the sampler or the pruner cannot be made: {error}. Correct its keywords.") from None
