@@ -115,7 +115,9 @@ def _install(files: list[Path]) -> bool:
     if not _works(PYTHON, "import pip") and not _runs("-m", "ensurepip", shown=False):
         return False
     if _install_uv():
-        if _runs("-m", "uv", "pip", "install", "--python", str(PYTHON), "--require-hashes", *chosen):
+        # Compiled once: where nothing may be written later, each process would compile TensorFlow anew.
+        compiled = ("--compile-bytecode", "--require-hashes")
+        if _runs("-m", "uv", "pip", "install", "--python", str(PYTHON), *compiled, *chosen):
             return True
         _say("uv could not install them; trying pip, which takes a few minutes.")
     return _runs("-m", "pip", "install", "--require-hashes", *chosen)

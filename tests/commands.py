@@ -47,7 +47,7 @@ def started(folder: Path, *arguments: str, **environment: str) -> Iterator[subpr
         process.communicate()
 
 
-def ended(process: subprocess.Popen[str], timeout: float = 120) -> Ended:
+def ended(process: subprocess.Popen[str], timeout: float = 300) -> Ended:
     """Waits for it."""
     out, err = process.communicate(timeout=timeout)
     return Ended(process.returncode, out, err)

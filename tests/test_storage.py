@@ -26,7 +26,7 @@ from search.database import optuna_tables
 from search.database.engine import driver_url, engine_arguments, open_readonly
 from search.database.fence import FencedStorage
 from search.database.leases import Lease, LeaseLost
-from search.database.storage import open_storage
+from search.database.storage import open_readonly_storage, open_storage
 from search.database.tables import SCHEMA
 from search.database.url import masked, parse
 from search.studies.create import create
@@ -40,6 +40,7 @@ HOOKS = {
     "_set_trial_attr_without_commit": ["self", "session", "model_cls", "trial_id"],
     "_set_trial_intermediate_value_without_commit": ["self", "session", "trial_id"],
 }
+DEFINITION = {"size": {"budget": 7}, "direction": "maximize", "metric": "score", "first": []}
 DATA = ("trials", "trial_params", "trial_values", "trial_intermediate_values", "trial_user_attributes",
         "trial_system_attributes", "leases")  # fmt: skip
 
@@ -222,7 +223,6 @@ def test_each_write_renews_and_the_last_one_closes(storage_url: str) -> None:
 
 def test_eight_open_an_empty_database_at_once(storage_url: str, tmp_path: Path) -> None:
     """Each makes the tables and the study if it is the first; one study with its exact budget comes of it."""
-    definition = {"size": {"budget": 7}, "direction": "maximize", "metric": "score", "first": []}
     gate, opener = os.pipe()
     failures = tmp_path / "failures"
     failures.touch()
@@ -231,7 +231,7 @@ def test_eight_open_an_empty_database_at_once(storage_url: str, tmp_path: Path) 
         os.close(opener)
         os.read(gate, 1)  # the end of the pipe: all eight are there
         try:
-            create(open_storage(storage_url), "shared", "light.py", definition)
+            create(open_storage(storage_url), "shared", "light.py", DEFINITION)
         except BaseException as error:
             with failures.open("a") as file:
                 file.write(f"{type(error).__name__}: {error}\n")
@@ -259,6 +259,39 @@ def test_tables_of_a_newer_version_are_refused(storage_url: str) -> None:
     for attempt in (open_storage, open_readonly):
         with pytest.raises(SearchError, match=r"newer version \(tables of schema 99, known here: 4\).*git pull"):
             attempt(storage_url)
+
+
+def test_tables_of_another_optuna_are_refused(storage_url: str) -> None:
+    storage = open_storage(storage_url)
+    with storage.engine.begin() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = 'v99'"))
+    for attempt in (open_storage, open_readonly_storage):
+        with pytest.raises(SearchError, match=r"the tables in .* are another Optuna's: .*updating optuna"):
+            attempt(storage_url)
+
+
+def test_what_is_there_is_opened_over_one_connection_at_a_time(postgres_url: str) -> None:
+    """As many processes as a pooler has connections would wait for each other, each holding one and wanting another."""
+    open_storage(postgres_url)
+    held, most = 0, 0
+
+    def taken(*_: Any) -> None:
+        nonlocal held, most
+        held += 1
+        most = max(most, held)
+
+    def given_back(*_: Any) -> None:
+        nonlocal held
+        held -= 1
+
+    sa.event.listen(sa.pool.Pool, "checkout", taken)
+    sa.event.listen(sa.pool.Pool, "checkin", given_back)
+    try:
+        create(open_storage(postgres_url), "one", "light.py", DEFINITION)
+    finally:
+        sa.event.remove(sa.pool.Pool, "checkout", taken)
+        sa.event.remove(sa.pool.Pool, "checkin", given_back)
+    assert (held, most) == (0, 1)
 
 
 def test_reading_makes_nothing(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def report(folder: Path, study: str) -> dict[str, Any]:
     return json.loads((folder / "exports" / study / "report.json").read_text())
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_search_refit_export_and_transfer(tmp_path: Path) -> None:
     import keras
 

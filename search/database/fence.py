@@ -38,8 +38,14 @@ class FencedStorage(RDBStorage):
     Optuna hands nothing through to its storage but a trial's id, so that what is held stands here, by that id.
     """
 
-    def __init__(self, *arguments: Any, **keywords: Any) -> None:
-        super().__init__(*arguments, **keywords)
+    def __init__(self, url: str, **keywords: Any) -> None:
+        """RuntimeError where another version of Optuna made the tables."""
+        # Optuna's own check asks for a second connection while it holds one: as many at once as a pooler has
+        # connections would wait for each other.
+        super().__init__(url, skip_compatibility_check=True, **keywords)
+        versions = self._version_manager
+        if versions.get_current_version() != versions.get_head_version():
+            versions.check_table_schema_compatibility()  # which says so
         self.leases, self.workers = Leases(self.engine), Workers(self.engine)
         self._held: dict[int, _Held] = {}
 

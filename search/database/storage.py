@@ -3,9 +3,9 @@
 The fence lives in Optuna's own transactions. It relies on these private names of Optuna 5.0 (pinned; held by
 ``tests/test_storage.py``): ``RDBStorage._get_prepared_new_trial``, ``._set_trial_param_without_commit``,
 ``._set_trial_attr_without_commit``, ``._set_trial_intermediate_value_without_commit``, ``.scoped_session``,
-``.engine``, ``Study._study_id``, ``Study._storage``, ``Trial._trial_id``, ``Trial._cached_frozen_trial``,
-``FrozenTrial._trial_id``, ``BaseDistribution._contains`` and ``._asdict``, the models of ``storages._rdb.models``, and
-the columns of ``search/database/optuna_tables.py``.
+``.engine``, ``._version_manager``, ``Study._study_id``, ``Study._storage``, ``Trial._trial_id``,
+``Trial._cached_frozen_trial``, ``FrozenTrial._trial_id``, ``BaseDistribution._contains`` and ``._asdict``, the models
+of ``storages._rdb.models``, and the columns of ``search/database/optuna_tables.py``.
 """
 
 from __future__ import annotations
