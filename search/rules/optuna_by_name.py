@@ -14,6 +14,7 @@ from search.contract import Size
 from search.errors import SearchError
 from search.rules.asha import Asha
 from search.rules.pruning import rungs_before_the_end
+from search.rules.quadratic import QuadraticSampler
 
 
 def make_sampler(spec: Mapping[str, Any] | None, startup: int, seed: int) -> BaseSampler:
@@ -21,8 +22,6 @@ def make_sampler(spec: Mapping[str, Any] | None, startup: int, seed: int) -> Bas
     spec = spec or {"name": "TPESampler", "keywords": {}}
     extra: dict[str, Any] = {"seed": seed}
     if spec["name"] == "quadratic":
-        from search.rules.quadratic import QuadraticSampler  # noqa: PLC0415 - SciPy takes half a second
-
         return QuadraticSampler(**{**extra, **spec["keywords"]})
     if spec["name"] == "TPESampler":
         extra["n_startup_trials"] = startup

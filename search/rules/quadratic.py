@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -23,9 +24,6 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
-from scipy.linalg import solve_triangular
-from scipy.special import ndtri
-from scipy.stats import rankdata
 
 Array = npt.NDArray[np.float64]
 
@@ -159,7 +157,10 @@ def _most(trials: list[FrozenTrial], values: Mapping[int, float]) -> list[Frozen
 
 def scores(values: Array) -> Array:
     """What a normal distribution has at these values' ranks; equal values share theirs."""
-    return np.asarray(ndtri((rankdata(values) - 0.5) / len(values)))
+    _, place, shared = np.unique(values, return_inverse=True, return_counts=True)
+    ranks = np.cumsum(shared) - (shared - 1) / 2
+    # SciPy has all this too, and takes two seconds to load.
+    return np.array([NormalDist().inv_cdf(rank) for rank in (ranks - 0.5) / len(values)])[place]
 
 
 class Cube:
@@ -302,12 +303,12 @@ class Quadratic:
         scaled = columns * self._scale
         precision = np.eye(scaled.shape[1]) + scaled.T @ scaled / self._noise
         self._root = np.linalg.cholesky(precision)
-        half = solve_triangular(self._root, scaled.T @ (target - scaled @ believed) / self._noise, lower=True)
-        self._mean = believed + solve_triangular(self._root.T, half)
+        told = scaled.T @ (target - scaled @ believed) / self._noise
+        self._mean = believed + np.linalg.solve(precision, told)
 
     def draw(self, rng: np.random.Generator) -> Array:
         """Coefficients (p,) from the posterior."""
-        spread = solve_triangular(self._root.T, rng.normal(size=len(self._mean)))
+        spread = np.linalg.solve(self._root.T, rng.normal(size=len(self._mean)))
         return np.asarray(self._scale * (self._mean + spread))
 
 
