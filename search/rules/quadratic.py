@@ -160,7 +160,8 @@ def scores(values: Array) -> Array:
     _, place, shared = np.unique(values, return_inverse=True, return_counts=True)
     ranks = np.cumsum(shared) - (shared - 1) / 2
     # SciPy has all this too, and takes two seconds to load.
-    return np.array([NormalDist().inv_cdf(rank) for rank in (ranks - 0.5) / len(values)])[place]
+    normal = NormalDist()
+    return np.array([normal.inv_cdf(rank) for rank in (ranks - 0.5) / len(values)])[place]
 
 
 class Cube:

@@ -24,6 +24,7 @@ from tests.commands import LIGHT, search, started, until
 from tests.faults import check, forked, new_study, storage_at, work
 from tests.integration.pgbouncer import PgBouncer
 from tests.postgres import Postgres
+from tests.test_storage import DEFINITION
 from tests.test_worker import rows
 
 pytestmark = pytest.mark.integration
@@ -47,13 +48,12 @@ def url(bouncer: PgBouncer, postgres_url: str) -> str:
 
 def test_eight_open_an_empty_database_at_once(url: str, tmp_path: Path) -> None:
     """With three connections to the server, which the one that makes the tables needs: its lock, Optuna, Alembic."""
-    definition = {"size": {"budget": 7}, "direction": "maximize", "metric": "score", "first": []}
     gate, opener = os.pipe()
 
     def begin() -> None:
         os.close(opener)
         os.read(gate, 1)
-        create(open_storage(url), "shared", "light.py", definition)
+        create(open_storage(url), "shared", "light.py", DEFINITION)
 
     pids = [forked(begin) for _ in range(8)]
     os.close(gate)
