@@ -13,7 +13,7 @@ import pytest
 from tests.cifar_files import write_cifar10, write_cifar100
 from tests.commands import search
 
-SHORT = ("--trials", "3", "--epochs", "2", "--train-size", "200")
+SHORT = ("--trials", "2", "--epochs", "2", "--train-size", "200")
 LOOKS = {"study", "trial", "metric", "validation", "test", "model", "data", "environment", "test_openings"}
 SCORES = {
     "accuracy",
