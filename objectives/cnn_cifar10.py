@@ -1,7 +1,7 @@
 """A plain convolutional network on CIFAR-10: three blocks of two convolutions.
 
-``quick`` (width 16, 0.1 M parameters) searches on 6,000 images and trains the winner on all 50,000. ``full`` is the
-notebook's width of 32, on 45,000 images, for its 30 epochs.
+``quick`` (width 16, 0.1 M parameters) tries a few trials of two epochs and trains the best on all 50,000 images.
+``full`` is the notebook's width of 32, on 45,000 images, for its 30 epochs.
 
 Searched is ``space.Training`` (its names and ranges are there), and of the network:
 
@@ -76,7 +76,7 @@ OBJECTIVE = Objective(
     metric="val_accuracy",
     metric_is_share=True,
     points={"MODERN": parameters(MODERN), "NOTEBOOK": parameters(NOTEBOOK)},
-    first=("MODERN", "NOTEBOOK"),
+    first=("MODERN",),
     data=partial(identity, "cifar10"),
     test_checksum=partial(test_checksum, "cifar10"),
     sizes={

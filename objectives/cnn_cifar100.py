@@ -16,7 +16,7 @@ from objectives.training.evaluate import evaluate
 from objectives.training.fine_tune import Hyperparameters
 from objectives.training.plan import Plan
 from objectives.training.report import shown
-from objectives.training.sizes import FULL, HOUR, QUICK
+from objectives.training.sizes import FULL, HOUR, PART
 from objectives.training.train import train_plan
 from search.contract import Objective, TrialContext, parameters
 
@@ -59,7 +59,7 @@ OBJECTIVE = Objective(
     source="cnn_cifar10",
     without_source={"init": "scratch"},
     sizes={
-        "quick": replace(QUICK, width=16, refit_epochs=8, images_per_second=1_200),
+        "quick": replace(PART, width=16, refit_epochs=8, images_per_second=1_200),
         "hour": replace(HOUR, width=32, images_per_second=470),
         "full": replace(FULL, epochs=35, width=32, refit_epochs=35, images_per_second=470),
     },

@@ -16,7 +16,7 @@ from objectives.training.evaluate import evaluate
 from objectives.training.plan import Plan
 from objectives.training.recipe import Recipe
 from objectives.training.report import shown
-from objectives.training.sizes import FULL, QUICK
+from objectives.training.sizes import FULL, PART
 from objectives.training.train import train_plan
 from search.contract import Objective, TrialContext
 
@@ -67,7 +67,7 @@ OBJECTIVE = Objective(
     test_checksum=partial(test_checksum, "digits"),
     sizes={
         "quick": replace(
-            QUICK,
+            PART,
             budget=8,
             epochs=8,
             train_images=None,

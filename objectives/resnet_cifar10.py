@@ -1,7 +1,7 @@
 """A residual network on CIFAR-10: how it is trained matters far more than how it is built.
 
-``quick`` (width 16, 0.6 M parameters) searches on 6,000 images and trains the winner on all 50,000: about 87 % on the
-test part, 20 minutes on two slow cores. ``full`` (width 64, 10 M parameters) wants a GPU.
+``quick`` (width 16, 0.6 M parameters) tries a few trials of two epochs and trains the best on all 50,000 images: about
+88 % on the test part, 20 minutes on two slow cores. ``full`` (width 64, 10 M parameters) wants a GPU.
 
 Searched is ``space.Training`` (its names and ranges are there), and of the network:
 
@@ -87,11 +87,11 @@ OBJECTIVE = Objective(
     metric="val_accuracy",
     metric_is_share=True,
     points={"MODERN": parameters(MODERN), "NOTEBOOK": parameters(NOTEBOOK)},
-    first=("MODERN", "NOTEBOOK"),
+    first=("MODERN",),
     data=partial(identity, "cifar10"),
     test_checksum=partial(test_checksum, "cifar10"),
     sizes={
-        "quick": replace(QUICK, width=16, refit_epochs=10, images_per_second=650),
+        "quick": replace(QUICK, width=16, refit_epochs=11, images_per_second=650),
         "hour": replace(HOUR, width=32, images_per_second=240),
         "full": replace(FULL, width=64, images_per_second=45),
     },

@@ -16,7 +16,7 @@ from objectives.training.evaluate import evaluate
 from objectives.training.fine_tune import Hyperparameters
 from objectives.training.plan import Plan
 from objectives.training.report import shown
-from objectives.training.sizes import FULL, HOUR, QUICK
+from objectives.training.sizes import FULL, HOUR, PART
 from objectives.training.train import train_plan
 from search.contract import Objective, TrialContext, parameters
 
@@ -57,7 +57,7 @@ OBJECTIVE = Objective(
     source="resnet_cifar10",
     without_source={"init": "scratch"},
     sizes={
-        "quick": replace(QUICK, width=16, refit_epochs=10, images_per_second=650),
+        "quick": replace(PART, width=16, refit_epochs=10, images_per_second=650),
         "hour": replace(HOUR, width=32, images_per_second=240),
         "full": replace(FULL, epochs=35, width=64, refit_epochs=35, images_per_second=45),
     },

@@ -92,6 +92,7 @@ return x
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("storage_url", ["sqlite"], indirect=True)  # no database has a say in it
 @pytest.mark.parametrize(
     ("body", "line"),
     [
@@ -124,6 +125,7 @@ def test_what_is_not_supported_stops_the_study_and_costs_nothing(
     assert len(trials(storage_url, study)) == 3
 
 
+@pytest.mark.parametrize("storage_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     ("answer", "value"), [("[x]", True), ("(x,)", True), ("'x'", False), ("[]", False), ("['a', 1]", False)]
 )

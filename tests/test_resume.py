@@ -19,18 +19,14 @@ from tests.contexts import start
 SIZE = {"epochs": 4, "train_images": 320, "validation_images": 80, "width": 4, "batch": 32, "rungs": ()}
 BATCHES = 10
 # Everything that draws or counts is on: dropout, augmentation, warm-up, a plateau.
-HP: dict[str, dict[str, Any]] = {
-    "cnn": {
-        "batch": 32,
-        "dropout_scale": 0.5,
-        "affine": 1.0,
-        "brightness": 0.1,
-        "optimizer": "adamw",
-        "schedule": "plateau",
-    },
-    "resnet": {"batch": 32, "dropout_scale": 0.5, "schedule": "linear"},
+HP: dict[str, Any] = {
+    "batch": 32,
+    "dropout_scale": 0.5,
+    "affine": 1.0,
+    "brightness": 0.1,
+    "optimizer": "adamw",
+    "schedule": "plateau",
 }
-NETWORKS = ("cnn", "resnet")
 
 
 def _random_batch() -> int:
@@ -44,32 +40,23 @@ def _finished(asked: int) -> int:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All trials of this module, as few processes as may be: two that are killed, then two others."""
+    """All trials of this module in two processes, one after the other: one that is killed, then another."""
     folder = tmp_path_factory.mktemp("resume")
     data = write_cifar100(write_cifar10(folder / "data", train=400, test=50), train=400, test=100)
-    common = {network: _common(f"{network}_cifar10", HP[network], data) for network in NETWORKS}
-    common["resnet"]["size"] = {**SIZE, "precision": "bfloat16"}
-    deaths = {network: _random_batch() for network in NETWORKS}
-    victims = {
-        network: start([_named(folder, f"{network} killed", **common[network], kill_at=deaths[network])])
-        for network in NETWORKS
-    }
-    for network, victim in victims.items():
-        output = victim.communicate()[0]
-        assert victim.returncode == -signal.SIGKILL, output
-        (folder / f"{network} died at").write_text(str(deaths[network]))
-    runs = {
-        network: [
-            _named(folder, f"{network} resumed", **common[network], resume=_newest(folder / f"{network} killed")),
-            _named(folder, f"{network} whole", **common[network]),
-        ]
-        for network in NETWORKS
-    }
-    runs["resnet"] += _fine_tuning(folder, data)
-    others = [start(some) for some in runs.values()]
-    for other in others:
-        output = other.communicate()[0]
-        assert other.returncode == 0, output
+    common = _common("resnet_cifar10", HP, data)
+    common["size"] = {**SIZE, "precision": "bfloat16"}
+    dies_at = _random_batch()
+    victim = start([_named(folder, "killed", **common, kill_at=dies_at)])
+    output = victim.communicate()[0]
+    assert victim.returncode == -signal.SIGKILL, output
+    (folder / "died at").write_text(str(dies_at))
+    runs = [
+        _named(folder, "resumed", **common, resume=_newest(folder / "killed")),
+        _named(folder, "whole", **common),
+    ]
+    other = start(runs + _fine_tuning(folder, data))
+    output = other.communicate()[0]
+    assert other.returncode == 0, output
     return folder
 
 
@@ -88,7 +75,7 @@ def _newest(workdir: Path) -> Path:
 def _fine_tuning(folder: Path, data: Path) -> list[dict[str, Any]]:
     """Two optimizers, a head that learns alone at first, a frozen block; and a hand-over between two batches."""
     hp = {"init": "source", "freeze": 1, "head_warm_epochs": 2, "dropout_scale": 0.5, "batch": 32}
-    common = {**_common("resnet_cifar100", hp, data), "source": folder / "resnet whole" / "model"}
+    common = {**_common("resnet_cifar100", hp, data), "source": folder / "whole" / "model"}
     stop_at = _random_batch()
     checkpoint = folder / "tuning stopped" / f"checkpoint-{_finished(stop_at)}.npz"
     return [
@@ -98,22 +85,21 @@ def _fine_tuning(folder: Path, data: Path) -> list[dict[str, Any]]:
     ]
 
 
-@pytest.mark.parametrize("network", NETWORKS)
-def test_killed_at_a_random_batch(network: str, folder: Path) -> None:
-    died_at = int((folder / f"{network} died at").read_text())
+def test_killed_at_a_random_batch(folder: Path) -> None:
+    died_at = int((folder / "died at").read_text())
     finished = _finished(died_at)
-    left = {path.name for path in (folder / f"{network} killed").iterdir()}
+    left = {path.name for path in (folder / "killed").iterdir()}
     assert left == {f"checkpoint-{step}.npz" for step in range(1, finished + 1)}, died_at
 
-    expected = _reports(folder / f"{network} whole.json")
+    expected = _reports(folder / "whole.json")
     assert list(expected) == [1, 2, 3, 4]
-    resumed = _reports(folder / f"{network} resumed.json")
+    resumed = _reports(folder / "resumed.json")
     assert resumed == {step: expected[step] for step in range(finished + 1, 5)}, died_at
-    _same_model(folder / f"{network} resumed" / "model", folder / f"{network} whole" / "model")
+    _same_model(folder / "resumed" / "model", folder / "whole" / "model")
 
 
 def test_what_is_trained_in_bfloat16_is_given_away_in_float32(folder: Path) -> None:
-    kept = folder / "resnet whole" / "model"
+    kept = folder / "whole" / "model"
     assert json.loads((kept / "training.json").read_text())["size"]["precision"] == "bfloat16"
     network = model_folder.load_checked(kept).get_layer("network")
     assert isinstance(network, keras.Model)
