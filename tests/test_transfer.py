@@ -33,7 +33,7 @@ def definition(folder: Path, study: str) -> dict[str, Any]:
 def test_a_source_without_a_model_is_searched_first_as_what_it_is(tmp_path: Path) -> None:
     """It exists, of an objective that nobody names again; its search was stopped before a trial was complete."""
     begun = ("run", "begun", "--objective", LIGHT, "--trials", "2")
-    stopped = search(tmp_path, *begun, "--timeout", "1s", LIGHT_MOOD="hangs")
+    stopped = search(tmp_path, *begun, "--timeout", "1s", LIGHT_PAUSE="60")
     assert stopped.status == 0 and "the time was up before a trial was complete" in stopped.out
 
     ran = search(tmp_path, "run", "mine", "--objective", heir(tmp_path), "--source", "begun", "--trials", "2")

@@ -39,7 +39,7 @@ def test_the_first_point_is_trained_and_a_search_may_follow(tmp_path: Path) -> N
     known = (tmp_path / "known" / "report.md").read_text()
     assert "no figure is part of this export, as nothing was searched" in known
 
-    begun = search(tmp_path, "run", "plain", "--trials", "3", "--timeout", "1s", LIGHT_MOOD="hangs")
+    begun = search(tmp_path, "run", "plain", "--trials", "3", "--timeout", "1s", LIGHT_PAUSE="60")
     assert begun.status == 0 and "best: trial" not in begun.out
     assert report(tmp_path)["hyperparameters"] == {"x": 0.5, "kind": "a"}, "the model is there as before"
     more = search(tmp_path, "run", "plain", "--trials", "3")
