@@ -53,12 +53,22 @@ endif
 # make starts without a shell: a shell in between would not pass signals on.
 quoted = '$(subst ','\'',$(1))'
 flag = $(if $(value $(2)), --$(1)=$(call quoted,$(value $(2))))
+yes = $(if $(filter-out 0,$(value $(2))), --$(1))
 needs = $(if $(filter $(1),$(MAKECMDGOALS)),$(if $(value $(2)),,$(error $(2) is missing. Type: make $(1) $(2)=$(3))))
 
 $(call needs,search,STUDY,cnn_digits)
 $(call needs,refit,STUDY,cnn_digits)
 $(call needs,export,STUDY,cnn_digits)
 $(call needs,check,OBJECTIVE,cnn_digits)
+
+# A variable that is none of these would not be missed: it was mistyped.
+variables = STUDY OBJECTIVE SIZE TRIALS EPOCHS TRAIN_SIZE CHILDREN TIMEOUT SOURCE FIRST HOURS UNTIL TRIAL_TIMEOUT \
+    MAX_PARAMS MAX_FLOPS DIRECTION CHANGED TRUST TRIAL TO TEST PORT STORAGE FILES DATA_DIR
+unknown := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
+unknown := $(filter-out $(variables) SEARCH_% MAKE% -%,$(unknown))
+ifneq ($(unknown),)
+$(error There is no variable $(unknown). There are: $(variables))
+endif
 
 # One letter apart: what is meant is said, as neither would be missed.
 ifneq ($(and $(filter search worker,$(MAKECMDGOALS)),$(value TRIAL)),)
@@ -75,7 +85,7 @@ trial = $(if $(value TRIAL), $(call quoted,$(value TRIAL)))
 files = $(call flag,files,FILES)
 machine = $(call flag,children,CHILDREN)$(call flag,data-dir,DATA_DIR)$(call flag,timeout,TIMEOUT)
 definition = $(call flag,objective,OBJECTIVE)$(call flag,size,SIZE)$(call flag,source,SOURCE)$(call flag,direction,DIRECTION)$(call flag,first,FIRST)
-changed = $(if $(filter-out 0,$(value CHANGED)), --changed)
+changed = $(call yes,changed,CHANGED)
 limits = $(call flag,hours,HOURS)$(call flag,until,UNTIL)$(call flag,trial-timeout,TRIAL_TIMEOUT)$(call flag,max-params,MAX_PARAMS)$(call flag,max-flops,MAX_FLOPS)
 spending = $(call flag,trials,TRIALS)$(call flag,epochs,EPOCHS)$(call flag,train-size,TRAIN_SIZE)
 
@@ -86,7 +96,7 @@ search: .venv
 	$(service) run$(study)$(definition)$(spending)$(limits)$(changed)$(machine)$(files)
 
 worker: .venv
-	$(service) worker $(studies)$(if $(value TRUST), --trust)$(changed)$(machine)$(files)
+	$(service) worker $(studies)$(call yes,trust,TRUST)$(changed)$(machine)$(files)
 
 status: .venv
 	$(service) status$(study)$(trial)$(files)
@@ -95,7 +105,7 @@ refit: .venv
 	$(service) refit$(study)$(machine)$(files)
 
 export: .venv
-	$(service) export$(study)$(call flag,to,TO)$(if $(value TEST), --test)$(call flag,data-dir,DATA_DIR)$(files)
+	$(service) export$(study)$(call flag,to,TO)$(call yes,test,TEST)$(call flag,data-dir,DATA_DIR)$(files)
 
 check: .venv
 	$(service) check $(call quoted,$(value OBJECTIVE))$(call flag,data-dir,DATA_DIR)$(call flag,direction,DIRECTION)$(files)

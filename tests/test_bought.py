@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from search.commands.main import main
+from search.contract import Shown
 from search.export.bought import sentence
 from search.rules import noise, pruning
+from search.show.outcome import outcome
 from tests.commands import LIGHT, Ended, search
 
 
@@ -138,3 +141,12 @@ def test_without_a_first_or_without_noise_nothing_is_claimed() -> None:
         "the search bought +0.5000 over what one would train unsearched, trial 0; how much of it is chance is unknown"
     )
     assert "nothing better" in sentence({**found, "verdict": "first"})
+
+
+@pytest.mark.parametrize(("size", "more"), [("quick", ""), ("hour", " SIZE=hour")])
+def test_what_to_type_next_goes_on_with_networks_of_the_same_width(size: str, more: str) -> None:
+    shown = Shown(then="resnet_cifar100")
+    study: Any = SimpleNamespace(name="night", objective="resnet_cifar10", size_name=size, shown=shown, epochs=2)
+    report = {"trial": None, "test": None, "validation": None, "references": {}, "model": None}
+    lines = outcome(report, study, {"budget": 4, "goes_on_with": ""}, Path("exports/night"))
+    assert lines[-1] == f"next: make search STUDY=resnet_cifar100 SOURCE=night{more} (starts from this model)"

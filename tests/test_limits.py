@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import sqlite3
 import threading
 from pathlib import Path
@@ -72,6 +73,9 @@ def test_without_trials_the_budget_grows_as_long_as_hours_are_left(tmp_path: Pat
     usual = 6
     ended = run(tmp_path, "--hours", str(3 / 3600), "--epochs", "2", LIGHT_PAUSE=str(EPOCH))
     assert ended.status == 0 and "however many trials that is" in ended.out
+    shown = json.loads(search(tmp_path, "status", "light", "--json").out)
+    assert shown["goes_on_with"] == f"HOURS={6 / 3600:g}"
+    assert not re.search(r"^trials:.* of \d", search(tmp_path, "status", "light").out, re.MULTILINE), "of no number"
     assert len(leases(tmp_path, "number")) > usual
     fixed = run(tmp_path, "--trials", "200")
     assert fixed.status == 0 and len(leases(tmp_path, "number")) == 200
@@ -98,17 +102,28 @@ def test_a_grid_that_is_done_ends_a_study_without_a_number_of_trials(tmp_path: P
     assert (again.status, again.err) == (0, "") and len(trials(tmp_path)) == len(tried)
 
 
+def test_hours_do_not_keep_a_worker_where_every_trial_raises(tmp_path: Path) -> None:
+    ended = run(tmp_path, "--hours", "1", LIGHT_MOOD="raises")
+    assert ended.status == 1 and re.match(r"search: 3 trials of 'light' in a row raised on .*\n$", ended.err)
+    assert "tried once more" not in ended.err, "by nobody"
+
+
 def test_a_value_that_is_reached_ends_the_study(tmp_path: Path) -> None:
-    ended = run(tmp_path, "--until", "0", "--children", "1")
+    ended = search(tmp_path, "run", "light", "--objective", LIGHT, "--until", "0", "--children", "1")
     assert (ended.status, ended.err) == (0, "") and "has reached 0" in ended.out
     assert [trial.state.name for trial in trials(tmp_path)] == ["COMPLETE"]
-    more = run(tmp_path, "--until", "9")
+    shown = search(tmp_path, "status", "light").out
+    assert re.search(r"best: .*\n  x = ", shown) and re.search(r"^ended: trial 0 has reached 0$", shown, re.MULTILINE)
+    assert search(tmp_path, "worker").out.startswith("nothing is left to do. ")
+    assert "\nnext: make search STUDY=light UNTIL=none (goes on searching)\n" in ended.out
+    more = run(tmp_path, "--until", "none")
     assert more.status == 0 and len(trials(tmp_path)) == 6
 
 
 def test_a_trial_that_takes_too_long_is_pruned_with_that_reason(tmp_path: Path) -> None:
     ended = run(tmp_path, "--trials", "2", "--trial-timeout", "1s", "--children", "2", LIGHT_PAUSE="30")
-    assert ended.status == 0 or "no trial of 'light'" in ended.err
+    assert ended.status == 1 and "search: no trial of 'light' was completed" in ended.err
+    assert search(tmp_path, "status", "light").out.count("it took longer than 1 s") == 2
     assert [trial.state.name for trial in trials(tmp_path)] == ["PRUNED", "PRUNED"]
     reasons = {trial.user_attrs["search:reason"] for trial in trials(tmp_path)}
     assert reasons == {"it took longer than 1 s, as TRIAL_TIMEOUT says"}
@@ -247,8 +262,8 @@ def test_who_still_trains_is_waited_for_when_a_limit_is_reached(storage_url: str
     ("flag", "value", "wants"),
     [
         ("--hours", "0", "needs a number above 0, '0' was given"),
-        ("--hours", "night", "needs a number, 'night' was given"),
-        ("--until", "nan", "needs a number, 'nan' was given"),
+        ("--hours", "night", "needs a number such as 8 or .9, 'night' was given"),
+        ("--until", "nan", "needs a number such as 8 or .9, 'nan' was given"),
         ("--max-params", "-3", "needs a number above 0, '-3' was given"),
         ("--trial-timeout", "1y", "needs a time such as 90s, 30m or 2h, '1y' was given"),
     ],

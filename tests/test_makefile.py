@@ -99,6 +99,9 @@ def test_values_arrive_as_typed(checkout: Path) -> None:
     assert called(checkout, "check", "OBJECTIVE=path/to mine.py")[0] == ["check", "path/to mine.py"]
     assert called(checkout, "export", "STUDY=x", "TO=a b")[0] == ["export", "x", "--to=a b"]
     assert make(checkout, "-n", "worker", "TRUST=1").stdout.rstrip().endswith("-m search worker  --trust")
+    assert make(checkout, "-n", "worker", "TRUST=0", "CHANGED=0").stdout.rstrip().endswith("-m search worker")
+    assert called(checkout, "export", "STUDY=x", "TEST=0")[0] == ["export", "x"], "a look cannot be taken back"
+    assert called(checkout, "export", "STUDY=x", "TEST=1")[0] == ["export", "x", "--test"]
 
 
 @pytest.mark.parametrize("target", ["search", "refit", "export", "check"])
@@ -181,6 +184,16 @@ def test_integration_installs_first_and_fails_where_that_cannot_be(tmp_path: Pat
 def test_ci_runs_everything_and_pytest_has_the_last_word() -> None:
     ran = re.findall(r"^make (\S+)", (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
     assert ran == [".venv", "lint", "integration", "test"]
+
+
+def test_what_is_mistyped_is_refused_and_every_variable_in_the_help_is_known(checkout: Path) -> None:
+    refused = make(checkout, "search", "STUDY=x", "TRAILS=3")
+    assert refused.returncode == 2 and refused.stdout == ""
+    assert re.search(r" There is no variable TRAILS\. There are: STUDY OBJECTIVE .* DATA_DIR\. ", refused.stderr)
+    shown = set(re.findall(r"\b([A-Z][A-Z_]+)(?==)", make(checkout).stdout)) - {"SEARCH_STORAGE"}
+    assert len(shown) > 15
+    assert make(checkout, "-n", "status", *(f"{name}=1" for name in shown - {"TRIALS"})).returncode == 0
+    assert make(checkout, "-n", "status", "SEARCH_DATA_DIR=there", "-j2").returncode == 0
 
 
 def test_trial_is_not_taken_for_trials() -> None:

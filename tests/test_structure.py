@@ -255,8 +255,8 @@ def test_each_make_variable_is_a_flag_of_the_command_it_goes_to() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     passed = set(re.findall(r"\$\(call flag,([a-z-]+),([A-Z_]+)\)", makefile))
     assert all(flag == variable.lower().replace("_", "-") for flag, variable in passed)
-    switched = re.findall(r"\$\(if \$\((?:filter-out 0,\$\()?value ([A-Z_]+)\)+, --([a-z-]+)\)", makefile)
-    assert {(variable.lower(), variable) for variable in SWITCHES} == {(flag, variable) for variable, flag in switched}
+    switched = re.findall(r"\$\(call yes,([a-z-]+),([A-Z_]+)\)", makefile)
+    assert {(variable.lower(), variable) for variable in SWITCHES} == set(switched)
     assert {variable for _, variable in passed} | POSITIONAL | {"STORAGE", *SWITCHES} == set(MAKE_VARIABLES)
     listed = "".join(line for line in makefile.splitlines() if line.startswith("#:"))
     assert [variable for variable in MAKE_VARIABLES if f"{variable}=" not in listed] == []

@@ -48,16 +48,6 @@ def test_a_source_without_a_model_is_searched_first_as_what_it_is(tmp_path: Path
     assert "searched first" not in again.out and definition(tmp_path, "mine")["source"] == source
 
 
-def test_check_searches_no_source(tmp_path: Path) -> None:
-    refused = search(tmp_path, "check", heir(tmp_path), "--source", "begun")
-    assert refused.status == 1
-    assert refused.err == (
-        "search: the source study 'begun' has no model yet. Build it first: make search STUDY=begun, "
-        "or train from scratch: SOURCE=none\n"
-    )
-    assert not (tmp_path / "exports").exists()
-
-
 def test_a_source_that_somebody_mistyped_is_not_searched(tmp_path: Path) -> None:
     assert search(tmp_path, "run", "light", "--objective", LIGHT, "--trials", "0").status == 0
     refused = search(tmp_path, "run", "mine", "--objective", heir(tmp_path), "--source", "lihgt")

@@ -662,7 +662,7 @@ def test_sigterm_hands_over_to_another_machine(tmp_path: Path, sqlite_url: str) 
 
     second = search(there, "worker", "light", SEARCH_STORAGE=sqlite_url)
     assert (second.status, second.err) == (0, "")
-    assert second.out.splitlines()[-1] == "every budget is used up"
+    assert second.out.splitlines()[-1] == "nothing is left to do"
     after = rows(sqlite_url, study)[0]
     assert json.loads(after["resumed_from"]) == [row["epoch"]] and after["repeated"] == 0
     assert check(sqlite_url, study, 2) == []

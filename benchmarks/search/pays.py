@@ -17,8 +17,8 @@ own. The endpoint is the test accuracy of the exported model. Settled on before 
 20 pairs of ``cnn_digits``, 4 of ``resnet_cifar10``, and 2 ``from_the_notebook``: ``resnet_cifar10`` with the original
 recipe as its only first point and two hours of training, an hour on two cores.
 
-For the transfer, ``transfer`` and ``scratch`` train the two points that ``resnet_cifar100`` tries first, each as its
-refit is trained, both from or beside one and the same model of ``resnet_cifar10``.
+For the transfer, 2 pairs too, ``transfer`` and ``scratch`` train the two points that ``resnet_cifar100`` tries first,
+each as its refit is trained, both from or beside one and the same model of ``resnet_cifar10``.
 
 Results are appended to ``benchmarks/search/pays.csv``, and what stands there is not run again.
 """
@@ -209,11 +209,14 @@ def run_pair(name: str, pair: int, given: argparse.Namespace) -> None:
 def run_transfer(pair: int, given: argparse.Namespace) -> None:
     """Both from scratch and from one model of CIFAR-10, as refits."""
     source, name = given.folder / f"source-{pair}", "resnet_cifar100"
-    epochs = importlib.import_module(f"objectives.{name}").OBJECTIVE.sizes["quick"].refit_epochs
+    epochs, of_source = (
+        importlib.import_module(f"objectives.{one}").OBJECTIVE.sizes["quick"].refit_epochs
+        for one in (name, "resnet_cifar10")
+    )
     for arm, point in zip(TRANSFER, ("TRANSFER", "SCRATCH"), strict=True):
         if arm not in arms_of(name, pair, given):
             if not (source / "model").is_dir():
-                beside("equal", "resnet_cifar10", pair, given, epochs=epochs, keep=source)
+                beside("equal", "resnet_cifar10", pair, given, epochs=of_source, keep=source)
             timed(name, pair, arm, given, epochs=epochs, point=point, source=source / "model")
     shutil.rmtree(source, ignore_errors=True)
 

@@ -18,7 +18,7 @@ from search.settings import CHECK_EPOCHS, CHECK_IMAGES
 from search.studies.attributes import named
 from search.studies.objective_file import objective_reference
 from search.studies.study import Study
-from search.studies.transfer import FROM_SCRATCH, find_source, no_source, wanted_source
+from search.studies.transfer import FROM_SCRATCH
 from search.studies.trials import all_trials, attributes
 from search.studies.winner import winner_of
 
@@ -43,13 +43,10 @@ def check(machine: Machine, reference: str, options: Options, folder: Path) -> N
     """SearchError at the first thing that does not hold. What it makes lies in ``folder``."""
     say = machine.screen.say
     declared = declare(machine, reference, options)
-    say(f"{reference}: loads; `first` lies in the space; the data are there")
+    is_plain = declared["kind"] == "function"
+    say(f"{reference}: loads" + ("" if is_plain else "; `first` lies in the space; the data are there"))
     small = _small(declared, reference, options)
-    source = wanted_source(declared, small.source)
-    winner = find_source(machine.storage, source)[1] if source else None
-    if source and winner is None:
-        raise no_source(source)
-    study = create_study(machine, "check", small, declare(machine, reference, small), winner)
+    study = create_study(machine, "check", small, declare(machine, reference, small), None)
     machine.worker.join(study)
     machine.worker.work([study.key])
     row = machine.storage.leases.rows(study.key)[0]
@@ -57,20 +54,19 @@ def check(machine: Machine, reference: str, options: Options, folder: Path) -> N
     if trial.state != "complete" or trial.value is None:
         reason = attributes(machine.storage.engine, trial).get(named("reason"))
         raise SearchError(f"the short trial ended as {trial.state.upper()}: {reason}")
-    say(
-        f"a trial of {row['epoch']} epoch(s) ended with {study.definition['metric']} {trial.value:.4f} "
-        f"in {row['seconds']:.0f} s"
-    )
-    if not study.is_plain:
+    epochs = "" if is_plain else f" of {row['epoch']} epoch(s)"
+    metric = study.definition["metric"]
+    say(f"a trial{epochs} ended with {metric} {trial.value:.4f} in {row['seconds']:.0f} s")
+    if not is_plain:
         _check_what_is_left(machine, study, row["epoch"], options, folder)
 
 
 def _small(declared: dict[str, Any], reference: str, options: Options) -> Options:
-    """One short trial, from scratch unless a source is named."""
+    """One short trial, from scratch."""
     short: dict[str, Any] = {} if declared["kind"] == "function" else {"epochs": options.epochs or CHECK_EPOCHS}
     if declared.get("data"):
         short["train_size"] = options.train_size or CHECK_IMAGES
-    return dataclasses.replace(options, objective=reference, trials=1, source=options.source or FROM_SCRATCH, **short)
+    return dataclasses.replace(options, objective=reference, trials=1, source=FROM_SCRATCH, **short)
 
 
 def _check_what_is_left(machine: Machine, study: Study, epochs: int, options: Options, folder: Path) -> None:

@@ -47,7 +47,7 @@ class Options:
     source: str | None = None
     direction: str | None = None
     first: tuple[str, ...] | None = None
-    """Points of the objective, by name."""
+    """Points of the objective, and studies whose winners are tried first, by name."""
     limits: Mapping[str, Any] = field(default_factory=dict)
     """Fields of the study's Limits; None lifts one."""
     changed: bool = False
@@ -144,7 +144,7 @@ def _finite(text: str) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise argparse.ArgumentTypeError(f"needs a number, {text!r} was given")
+        raise argparse.ArgumentTypeError(f"needs a number such as 8 or .9, {text!r} was given")
     return value
 
 
@@ -185,7 +185,12 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> Any:
         from search.database.url import without_secrets  # noqa: PLC0415 - SQLAlchemy takes longer than --help
 
-        self.exit(1, f"search: {without_secrets(message)}. See: {self.prog} --help\n")
+        # Most who type a flag type a variable of the Makefile.
+        flag = re.match(r"argument --([a-z-]+): ", message)
+        if flag and flag[1] not in {"lease", "silence"}:  # which no variable sets
+            variable = flag[1].replace("-", "_").upper()
+            message = f"{variable} (--{flag[1]}) {message[flag.end() :]}"
+        self.exit(1, f"search: {without_secrets(message)}. See: make, or {self.prog} --help\n")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -204,7 +209,15 @@ def parser() -> argparse.ArgumentParser:
 
     run = add("run", "create a study or go on with it, train the winner again, export it")
     run.add_argument("study", metavar="STUDY")
+    run.add_argument("--objective", metavar="OBJECTIVE", help="a name in objectives/ or a .py file")
     _searching(run)
+    run.add_argument(
+        "--first",
+        type=_names,
+        metavar="NAMES",
+        help="points of the objective, or studies whose winners, to try first: A or A,B",
+    )
+    run.add_argument("--source", metavar="STUDY", help="where transfer begins; none: from scratch")
     run.add_argument(
         "--trials", type=_trials, metavar="N", help="the budget of the whole study; 0: train the first point unsearched"
     )
@@ -239,7 +252,7 @@ def parser() -> argparse.ArgumentParser:
 
     check = add("check", "one minute before a night: does this objective train, report, evaluate and export")
     check.add_argument("objective", metavar="OBJECTIVE")
-    _searching(check, objective=False)
+    _searching(check)
 
     dashboard = add("dashboard", "optuna-dashboard for this storage, read-only")
     dashboard.add_argument("--host", default=HOST)
@@ -247,9 +260,7 @@ def parser() -> argparse.ArgumentParser:
     return whole
 
 
-def _searching(parser: argparse.ArgumentParser, *, objective: bool = True) -> None:
-    if objective:
-        parser.add_argument("--objective", metavar="OBJECTIVE", help="a name in objectives/ or a .py file")
+def _searching(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", help=f"quick, hour or full; default {SIZE}")
     parser.add_argument("--epochs", type=_count, metavar="N", help="of a whole trial and of the refit")
     parser.add_argument(
@@ -258,8 +269,6 @@ def _searching(parser: argparse.ArgumentParser, *, objective: bool = True) -> No
         metavar="N",
         help="training images of a trial; the refit has them and the validation images",
     )
-    parser.add_argument("--first", type=_names, metavar="NAMES", help="points of the objective to try first: A or A,B")
-    parser.add_argument("--source", metavar="STUDY", help="where transfer begins; none: from scratch")
     parser.add_argument(
         "--direction", choices=("maximize", "minimize"), help=f"for a plain function; default {DIRECTION}"
     )

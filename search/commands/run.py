@@ -101,13 +101,12 @@ def search(machine: Machine, name: str, options: Options, left: TimeLeft, *, ref
 def _is_kept_for(kept: TimeOfRefit, worker: Worker, study: Study) -> bool:
     """Whether the search ended here so that the refit has time; there must be something to train again, and nobody who
     searches on."""
-    if worker.interrupted or not kept() or chosen_trial(worker.storage.engine, study) is None:
+    if worker.interrupted or chosen_trial(worker.storage.engine, study) is None:
         return False
-    openings = worker.storage.leases.openings([study.key], worker.holder)
-    if any(one.held for one in openings.values()):
+    if worker.joined[study.key].has_others():
         worker.screen.say(f"others search on, so nothing is trained again here. Later: make refit STUDY={study.name}")
         return False
-    return True
+    return kept() > 0
 
 
 def go_on(machine: Machine, name: str, options: Options) -> Study | None:
@@ -203,11 +202,13 @@ def _finish(machine: Machine, study: Study, options: Options, *, export: bool) -
     say, winner = machine.screen.say, find_winner(machine.storage, study)
     if winner is None and machine.worker.stopping:
         say(f"the time was up before a trial was complete. Go on: make search STUDY={study.name}")
-    elif not export:
-        ended = what_ended(machine.storage.engine, study) or "the budget is used up"
-        say(f"{ended}. Next: make refit STUDY={study.name}, then make export STUDY={study.name} TEST=1")
     elif winner is None:
         raise nothing_is_complete(machine.storage.engine, study)
+    elif not export:
+        ended = what_ended(machine.storage.engine, study)
+        why = ended.why if ended else "the budget is used up"
+        again = "" if study.is_plain else f"make refit STUDY={study.name}, then "
+        say(f"{why}. Next: {again}make export STUDY={study.name}{'' if study.is_plain else ' TEST=1'}")
     else:
         target = EXPORTS / study.name
         winner = dataclasses.replace(winner, study=study)

@@ -9,6 +9,7 @@ from search.commands import options as typed
 from search.commands.machine import Machine, opened
 from search.errors import SearchError
 from search.settings import FIRST_SEARCH
+from search.studies.limits import what_ended
 from search.studies.objective_file import objective_reference, refuse_untrusted
 from search.studies.study import REFIT, Study, all_studies, existing, find
 from search.worker.signals import take_signals
@@ -23,7 +24,7 @@ def run(parsed: argparse.Namespace) -> int:
         worker, say = machine.worker, machine.screen.say
         wanted = _wanted(machine, parsed.studies)
         if not _open(machine, wanted):
-            say(f"nothing is left to do: every budget is used up. Create a study: {FIRST_SEARCH}")
+            say(f"nothing is left to do. Create a study: {FIRST_SEARCH}, or give one more TRIALS or HOURS")
             return 0
         trust = bool(parsed.studies) or parsed.trust
         joined = _join(machine, wanted, strict=bool(parsed.studies), trust=trust, changed=options.changed)
@@ -33,7 +34,7 @@ def run(parsed: argparse.Namespace) -> int:
         worker.limit(options.timeout)
         say(f"working on {', '.join(study.name for study in joined)}")
         worker.work([study.key for study in joined], more=lambda: _more(machine, parsed.studies, trust=trust))
-        say("handed over" if worker.stopping else "every budget is used up")
+        say("handed over" if worker.stopping else "nothing is left to do")
     return 0
 
 
@@ -47,9 +48,10 @@ def _wanted(machine: Machine, names: Sequence[str]) -> list[Study]:
 
 
 def _open(machine: Machine, studies: Sequence[Study]) -> list[Study]:
-    """Those that have units of their budget left; one statement."""
+    """Those that have units of their budget left, and, where a limit has ended them, somebody who still trains."""
     openings = machine.storage.leases.openings([study.key for study in studies], machine.worker.holder)
-    return [study for study in studies if study.key in openings]
+    left = [study for study in studies if study.key in openings]
+    return [one for one in left if openings[one.key].held or not what_ended(machine.storage.engine, one)]
 
 
 def _join(machine: Machine, wanted: Sequence[Study], *, strict: bool, trust: bool, changed: bool) -> list[Study]:

@@ -54,9 +54,11 @@ def _may_be_as_good(study: Study, best: TrialRow, other: TrialRow, complete: int
 
 
 def _lead(study: Study, best: TrialRow, first: TrialRow | None, others: int) -> dict[str, Any]:
-    """``verdict``: nothing to compare with; the first itself; unknown without noise; better; or level."""
+    """``verdict``: nothing to compare with; its first is not complete; the first itself; unknown without noise; better;
+    or level."""
     if first is None:
-        return {"lead": None, "interval": None, "verdict": "no first"}
+        verdict = "no first" if study.definition["first"] else "nothing to compare"
+        return {"lead": None, "interval": None, "verdict": verdict}
     lead = _better_by(study, best, first)
     if first.trial_id == best.trial_id:
         return {"lead": 0.0, "interval": None, "verdict": "first"}

@@ -50,8 +50,8 @@ def plain(value: float, decimals: int = 4) -> str:
 
 
 def gibibytes(count: int) -> str:
-    """Of bytes: ``1.2 GiB``."""
-    return f"{count / 2**30:.1f} GiB"
+    """Of bytes: ``1.2 GiB``, and less than a tenth of one as ``46 MiB``."""
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 / 10 else f"{count / 2**20:.0f} MiB"
 
 
 def memory_at_most(found: Mapping[str, Any]) -> str:

@@ -54,10 +54,10 @@ def _verdict(report: Report, shown: Shown) -> str:
         if report["trial"] is None:
             return f"{opened}; no figure is part of this export, as nothing was searched on validation data."
         value = f"{report['metric']} {report['value']:.4f} of trial {report['trial']}"
-        return (
-            f"{opened}; no test figure is part of this export. What is known: {value}. It is the best of several "
-            f"trials on the same {shown.examples} and so a little too good."
-        )
+        bought = report["bought"]
+        too_good = bought and bought["best"] == report["trial"] and bought["complete"] > 1
+        best = f" It is the best of several trials on the same {shown.examples} and so a little too good."
+        return f"{opened}; no test figure is part of this export. What is known: {value}.{best if too_good else ''}"
     interval = ", 95 % interval" if interval_of(test, headline_number(test, shown)) else ""
     lines = [
         f"**Test {headline_title(test, shown)} {headline(test, shown)}**{interval}, look no. {looks} at the test set."
@@ -140,7 +140,7 @@ def _bought(report: Report) -> str:
     found = report.get("bought")
     if not found:
         return ""
-    lines = [f"- {sentence(found)}"]
+    lines = [f"- {sentence(found)}"] if found["verdict"] != "nothing to compare" else []
     if found["within_noise"] is not None:
         noise = amount(found, found["noise"]).lstrip("+")
         lines.append(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 from search.contract import Size, size_from_json
-from search.show.time_left import duration, estimate
+from search.show.time_left import estimate
+from search.show.words import duration, limits_in_words
 from search.studies.limits import Limits
 from search.studies.study import Study
 
@@ -13,39 +14,25 @@ from search.studies.study import Study
 def introduction(study: Study, budget: int, limits: Limits, cores: int, gpus: bool) -> list[str]:
     """What the size means, how long it takes here, what to type for the real thing, how to watch."""
     if study.is_plain:
-        return [f"{study.name}: {budget} trials of {study.objective}", *_limits(limits)]
+        trials = "" if limits.endless else f"{budget} trials of "
+        return [f"{study.name}: {trials}{study.objective}", *limits_in_words(limits)]
     sizes = {name: size_from_json(data) for name, data in study.definition["sizes"].items()}
     sizes[study.size_name] = dataclasses.replace(study.size, budget=budget)
     lines = [f"study {study.name}, objective {study.objective}, size {study.size_name}", "", _SIZE_HEAD]
     for name, size in sizes.items():
         guess = size.images_per_second and not gpus
         here = f"about {duration(estimate(size, study, cores))}" if guess else "measured once it runs"
-        lines.append(_size_line(name, size, study, here))
+        endless = limits.endless and name == study.size_name
+        lines.append(_size_line(name, size, study, "" if endless else str(size.budget), "" if endless else here))
     lines += _precision(study)
-    lines += ["", *_limits(limits)] if _limits(limits) else []
-    if study.size_name != "full" and "full" in sizes:
+    lines += ["", *words] if (words := limits_in_words(limits)) else []
+    if study.size_name != "full" and "full" in sizes and not study.definition.get("source"):  # which has a width too
         lines += ["", f"For the real thing: make search STUDY={study.name}_full OBJECTIVE={study.objective} SIZE=full"]
     return [
         *lines,
         f"Watch: make dashboard, or make status STUDY={study.name}. Ctrl-C hands over; the same command goes on.",
         "",
     ]
-
-
-def _limits(limits: Limits) -> list[str]:
-    """In the words of who set them."""
-    lines = []
-    if limits.hours is not None:
-        more = ", however many trials that is" if limits.endless else ""
-        lines.append(f"It ends after {limits.hours:g} hours of training, all machines together{more}.")
-    if limits.until is not None:
-        lines.append(f"It ends when a trial is complete with {limits.until:g} or better.")
-    if limits.trial_timeout is not None:
-        lines.append(f"A trial that takes longer than {duration(limits.trial_timeout)} is pruned.")
-    lines += [
-        f"Networks of more than {most:,.0f} {name} are turned down." for name, most in limits.of_the_network.items()
-    ]
-    return lines
 
 
 def _precision(study: Study) -> list[str]:
@@ -59,6 +46,6 @@ def _precision(study: Study) -> list[str]:
 _SIZE_HEAD = f"{'size':8}{'trials':>7}{'epochs':>8}{'images':>9}{'refit epochs':>14}{'refit images':>14}  here"
 
 
-def _size_line(name: str, size: Size, study: Study, here: str) -> str:
+def _size_line(name: str, size: Size, study: Study, trials: str, here: str) -> str:
     train, refit = study.images(size)
-    return f"{name:8}{size.budget:>7}{size.epochs:>8}{train:>9,}{size.refit_epochs:>14}{refit:>14,}  {here}"
+    return f"{name:8}{trials:>7}{size.epochs:>8}{train:>9,}{size.refit_epochs:>14}{refit:>14,}  {here}".rstrip()

@@ -8,6 +8,7 @@ from typing import Any
 
 from search.export.bought import sentence
 from search.export.numbers import as_headline, headline, headline_title
+from search.settings import SIZE
 from search.studies.objective_file import is_shipped
 from search.studies.study import Study
 
@@ -27,7 +28,8 @@ def outcome(report: Mapping[str, Any], study: Study, status: Mapping[str, Any], 
         lines.append(f"epochs: {epochs['run']} run, {epochs['saved_by_pruning']} saved by pruning")
     if report["test"]:
         title, score = headline_title(report["test"], study.shown), headline(report["test"], study.shown)
-        lines.append(f"test {title} of the refit: {score}, look no. {report['test_openings']}")
+        whose = "the refit" if report["exported"] == "refit" else "the chosen trial"
+        lines.append(f"test {title} of {whose}: {score}, look no. {report['test_openings']}")
     elif study.epochs:
         lines.append("test: not opened (the chosen trial was not trained again yet)")
     metrics = report["test"] or report["validation"] or {}
@@ -36,13 +38,15 @@ def outcome(report: Mapping[str, Any], study: Study, status: Mapping[str, Any], 
     if report["model"] and study.shown.usage:
         model = str(target / report["model"]["file"])
         lines += ["", *study.shown.usage.replace("{model}", model).splitlines()]
-    return [*lines, "", f"next: {_next(study, status['budget'])}"]
+    return [*lines, "", f"next: {_next(study, status)}"]
 
 
-def _next(study: Study, budget: int) -> str:
+def _next(study: Study, status: Mapping[str, Any]) -> str:
     then = study.shown.then
     if then and is_shipped(then):
         source = "" if study.name == study.objective else f" SOURCE={study.name}"
-        return f"make search STUDY={then}{source} (starts from this model)"
-    more, what = (2 * budget, "goes on searching") if budget else (study.usual_budget, "searches")
-    return f"make search STUDY={study.name} TRIALS={more} ({what})"
+        size = "" if study.size_name == SIZE else f" SIZE={study.size_name}"
+        return f"make search STUDY={then}{source}{size} (starts from this model)"
+    more = f" {status['goes_on_with']}" if status["goes_on_with"] else ""
+    what = "goes on searching" if status["budget"] else "searches"
+    return f"make search STUDY={study.name}{more} ({what})"

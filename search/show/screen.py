@@ -12,7 +12,8 @@ from rich.text import Text
 
 from search.database.leases import Progress
 from search.show.printable import printable
-from search.show.time_left import duration, seconds_left
+from search.show.time_left import seconds_left
+from search.show.words import duration
 from search.studies.study import Study
 from search.studies.trials import best_trial
 from search.worker.loop import Worker

@@ -14,11 +14,18 @@ import sqlalchemy as sa
 from search.database.leases import UNUSED, Leases
 from search.errors import SearchError
 from search.rules.best import best
-from search.studies.attributes import own
-from search.studies.limits import limits_of, what_ended
+from search.studies.limits import End, Limits, limits_of, what_ended
 from search.studies.stop import last_stop
 from search.studies.study import REFIT, Study, all_studies, existing, find
-from search.studies.trials import TrialRow, all_trials, attributes, not_by_the_pruner, parameters, reports
+from search.studies.trials import (
+    TrialRow,
+    all_trials,
+    attribute_by_trial,
+    attributes,
+    not_by_the_pruner,
+    parameters,
+    reports,
+)
 
 Status = dict[str, Any]
 
@@ -48,6 +55,7 @@ def _study(engine: sa.Engine, wanted: Study) -> Status:
     leases, trials = Leases(engine).rows(wanted.key), all_trials(engine, wanted)
     by_id = {trial.trial_id: trial for trial in trials}
     counts = Counter(_state(lease) for lease in leases)
+    reasons = attribute_by_trial(engine, wanted, "reason")
     why = last_stop(engine, wanted).get("why")
     limits = limits_of(engine, wanted)
     ended = what_ended(engine, wanted, limits)
@@ -56,10 +64,11 @@ def _study(engine: sa.Engine, wanted: Study) -> Status:
         "study": wanted.name,
         "objective": wanted.objective,
         "size": wanted.size_name,
-        "state": _study_state(counts, why, ended) if leases else "unsearched",
+        "state": _study_state(counts, why, bool(ended)) if leases else "unsearched",
         "stopped": why,
-        "ended": ended,
-        "limits": {name: value for name, value in dataclasses.asdict(limits).items() if value},
+        "ended": ended and ended.why,
+        "limits": {name: value for name, value in dataclasses.asdict(limits).items() if value not in (None, False)},
+        "goes_on_with": _goes_on_with(counts, limits, ended, wanted),
         "budget": len(leases),
         "metric": wanted.shown_metric,
         "direction": wanted.definition["direction"],
@@ -71,13 +80,21 @@ def _study(engine: sa.Engine, wanted: Study) -> Status:
         "seconds": round(sum(lease["seconds"] for lease in leases), 1),
         **Leases(engine).spent(wanted.key).as_json(),
         "leases": [
-            _lease(lease, by_id.get(lease["trial_id"]))
+            _lease(lease, by_id.get(lease["trial_id"]), reasons.get(lease["trial_id"]))
             for lease in leases
             if lease["trial_id"] is not None or lease["token"]
         ],
         "source": wanted.definition.get("source"),
         "refit": None,
     }
+
+
+def _goes_on_with(counts: Counter[str], limits: Limits, ended: End | None, wanted: Study) -> str:
+    """What to type beside the study's name for more of it."""
+    more, budget = [ended.lifted_by] if ended else [], counts.total()
+    if not any(counts[state] for state in ("running", "waiting", "unbegun")) and not limits.endless:
+        more.append(f"TRIALS={2 * budget or wanted.usual_budget}")
+    return " ".join(more)
 
 
 def epochs(leases: Sequence[Mapping[str, Any]], whole_trial: int, useless: Collection[int] = ()) -> dict[str, int]:
@@ -102,17 +119,17 @@ def _state(lease: Mapping[str, Any]) -> str:
     return "waiting" if lease["trial_id"] is not None else "unbegun"
 
 
-def _study_state(counts: Mapping[str, int], why_stopped: str | None, why_ended: str | None) -> str:
+def _study_state(counts: Mapping[str, int], why_stopped: str | None, has_ended: bool) -> str:
     if why_stopped:
         return "stopped"
-    if why_ended and not counts.get("running"):
+    if has_ended and not counts.get("running"):
         return "finished"
     if not any(counts.get(state) for state in ("running", "waiting", "unbegun")):
         return "finished"
     return "running" if counts.get("running") else "open"
 
 
-def _lease(lease: Mapping[str, Any], its: TrialRow | None) -> dict[str, Any]:
+def _lease(lease: Mapping[str, Any], its: TrialRow | None, reason: str | None) -> dict[str, Any]:
     live = _state(lease) == "running"
     return {
         "number": lease["number"],
@@ -126,6 +143,7 @@ def _lease(lease: Mapping[str, Any], its: TrialRow | None) -> dict[str, Any]:
         "attempts": lease["attempts"],
         "seconds": round(lease["seconds"], 1),
         "expires_in": round(lease["expires"] - lease["now"], 1) if live else None,
+        "reason": reason,
     }
 
 
@@ -146,7 +164,6 @@ def trial(engine: sa.Engine, name: str, number: int) -> Status:
         **lease,
         "params": parameters(engine, row),
         "reports": reports(engine, row),
-        "reason": own(attributes(engine, row), "reason", old=wanted.is_old),
         "attributes": attributes(engine, row),
         "key": wanted.key,
         "files_place": wanted.files_place,

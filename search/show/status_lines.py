@@ -7,6 +7,8 @@ from typing import Any
 
 from search.export.numbers import memory_at_most
 from search.settings import FIRST_SEARCH
+from search.show.words import limits_in_words
+from search.studies.limits import Limits
 
 
 def studies(found: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -27,21 +29,21 @@ def study(found: Mapping[str, Any]) -> list[str]:
     lines = [
         f"{found['study']}: {found['state']}, objective {found['objective']}, size {found['size']}",
         f"trials: {_counts(found)}",
-        f"epochs: {epochs['run']} run, {epochs['saved_by_pruning']} saved by pruning, {epochs['repeated']} repeated",
+        *(_epochs(epochs) if epochs["whole_trial"] else []),
         *_spent(found),
         f"best: {_best(found)}",
     ]
+    if found["best"]:
+        lines += [f"  {name} = {value}" for name, value in found["best"]["params"].items()]
     if found["unused"]:
         lines.append(f"nothing more is to be tried: {found['unused']} trials of the budget are not run")
     if found["ended"]:
         lines.append(f"ended: {found['ended']}")
-    elif found["limits"]:
-        lines.append(f"limits: {', '.join(f'{name} {value}' for name, value in found['limits'].items())}")
+    else:
+        lines += limits_in_words(Limits(**found["limits"]))
     if found["stopped"]:
         lines.append(f"stopped: {found['stopped']}")
-    if found["best"]:
-        lines += [f"  {name} = {value}" for name, value in found["best"]["params"].items()]
-    rows: list[tuple[str, ...]] = [("trial", "state", "epoch", "value", "host", "resumed from", "lease")]
+    rows: list[tuple[str, ...]] = [("trial", "state", "epoch", "value", "host", "resumed from", "lease", "reason")]
     rows += [_lease(lease) for lease in found["leases"]]
     lines += ["", *_aligned(rows)] if len(rows) > 1 else []
     if found["refit"]:
@@ -56,8 +58,14 @@ def trial(found: dict[str, Any]) -> list[str]:
         lines.append(f"reason: {found['reason']}")
     lines += [f"  {name} = {value}" for name, value in found["params"].items()]
     lines += [f"  epoch {step}: {value:.4f}" for step, value in found["reports"].items() if value is not None]
-    log: list[str] = found["log"] or ["no log on this machine, and none stored yet"]
+    log: list[str] = found["log"] or ["no log on this machine, and none is stored"]
     return [*lines, "", "end of the log:", *log]
+
+
+def _epochs(epochs: Mapping[str, int]) -> list[str]:
+    return [
+        f"epochs: {epochs['run']} run, {epochs['saved_by_pruning']} saved by pruning, {epochs['repeated']} repeated"
+    ]
 
 
 def _spent(found: Mapping[str, Any]) -> list[str]:
@@ -72,7 +80,8 @@ def _spent(found: Mapping[str, Any]) -> list[str]:
 def _counts(found: Mapping[str, Any]) -> str:
     trials = found["trials"]
     parts = [f"{count} {state}" for state, count in trials.items() if count]
-    return f"{', '.join(parts) or 'none begun'} of {found['budget']}"
+    of = "" if found["limits"].get("endless") else f" of {found['budget']}"
+    return f"{', '.join(parts) or 'none begun'}{of}"
 
 
 def _best(found: Mapping[str, Any]) -> str:
@@ -89,6 +98,7 @@ def _lease(lease: Mapping[str, Any]) -> tuple[str, ...]:
         lease["host"] or "",
         ", ".join(map(str, lease["resumed_from"])),
         "" if lease["expires_in"] is None else f"{lease['expires_in']:.0f} s",
+        lease["reason"] or "",
     )
 
 

@@ -28,11 +28,3 @@ def seconds_left(study: Study, progress: Progress, running: Sequence[LeasedTrial
     if not mine:
         return None
     return float(sum(mine) / len(mine) * progress.epochs_left(study.epochs) / len(running))
-
-
-def duration(seconds: float) -> str:
-    """``40 s``, ``25 min``, ``3.5 h``, ``2.1 days``."""
-    for limit, unit, name in ((90, 1, "s"), (5400, 60, "min")):
-        if seconds < limit:
-            return f"{seconds / unit:.0f} {name}"
-    return f"{seconds / 3600:.1f} h" if seconds < 86400 else f"{seconds / 86400:.1f} days"

@@ -30,4 +30,4 @@ def own(attributes: Mapping[str, Any], name: str, *, old: bool) -> Any:
     if named(name) in attributes:
         return attributes[named(name)]
     value = attributes.get(name)
-    return value if old and isinstance(value, UNPREFIXED[name]) else None
+    return value if old and isinstance(value, UNPREFIXED.get(name, ())) else None

@@ -87,18 +87,27 @@ def stop_growing(storage: FencedStorage, study: Study) -> None:
         storage.set_study_user_attr(study.study_id, LIMITS, dataclasses.asdict(dataclasses.replace(now, endless=False)))
 
 
-def what_ended(engine: sa.Engine, study: Study, limits: Limits | None = None) -> str | None:
-    """Why nothing more of this study is trained, though its budget is not used up; None: it goes on.
+@dataclass(frozen=True)
+class End:
+    """Of a study whose budget may not be used up."""
+
+    why: str
+    lifted_by: str
+    """What to type beside the study's name to go on."""
+
+
+def what_ended(engine: sa.Engine, study: Study, limits: Limits | None = None) -> End | None:
+    """Why nothing more of this study is trained; None: no limit says so.
 
     ``limits``: the study's, if they were read already.
     """
     limits = limits or limits_of(engine, study)
     if limits.hours is not None and Leases(engine).seconds_spent(study.key) >= 3600 * limits.hours:
-        return f"{limits.hours:g} hours are used up"
+        return End(f"{limits.hours:g} hours are used up", f"HOURS={2 * limits.hours:g}")
     if limits.until is not None:
         best = best_trial(engine, study)
         if best is not None and best.value is not None and _reaches(best.value, limits.until, study):
-            return f"trial {best.number} has reached {limits.until:g}"
+            return End(f"trial {best.number} has reached {limits.until:g}", "UNTIL=none")
     return None
 
 
@@ -106,10 +115,11 @@ def nothing_is_complete(engine: sa.Engine, study: Study) -> SearchError:
     """Why there is nothing to train again or to export, and what to type next."""
     if ended := what_ended(engine, study):
         return SearchError(
-            f"{ended} before a trial of {study.name!r} was complete. Give more: make search STUDY={study.name} HOURS=…"
+            f"{ended.why} before a trial of {study.name!r} was complete. "
+            f"Give more: make search STUDY={study.name} {ended.lifted_by}"
         )
     return SearchError(
-        f"no trial of {study.name!r} was completed, so there is nothing to train again or to export. "
+        f"no trial of {study.name!r} was completed, so there is nothing to export. "
         f"See why: make status STUDY={study.name}"
     )
 

@@ -37,7 +37,7 @@ def find_source(storage: FencedStorage, name: str) -> tuple[Study | None, Winner
     return study, winner if winner and winner.record is not None else None
 
 
-def no_source(name: str) -> SearchError:
+def _no_source(name: str) -> SearchError:
     """For who cannot wait until it is searched."""
     return SearchError(
         f"the source study {name!r} has no model yet. Build it first: make search STUDY={name}, "
@@ -63,7 +63,7 @@ def refuse_other_width(source: Study, declared: Mapping[str, Any], size_name: st
 def copy_source(storage: FencedStorage, source: Winner, key: str, place: str | None) -> dict[str, Any]:
     """The source's model among the files of the study with this key. Returns what the definition says of it."""
     if source.record is None:
-        raise no_source(source.study.name)
+        raise _no_source(source.study.name)
     files = Files(storage.engine, store_at(place, storage.engine), storage.leases)
     with files_of(storage, source.study).open(source.record) as content:
         digest = files.keep_for_study(key, "source", content)

@@ -14,7 +14,7 @@ from search.database.optuna_tables import PARAMS, REPORTS, SYSTEM_ATTRIBUTES, TR
 from search.database.tables import LEASES
 from search.rules.best import best, is_feasible
 from search.rules.noise import is_tie
-from search.studies.attributes import OTHER_FILE, PRUNED_BY, named
+from search.studies.attributes import OTHER_FILE, PRUNED_BY, named, own
 from search.studies.study import Study
 
 _LOOKED_AT = 50
@@ -163,13 +163,17 @@ def of_another_file(engine: sa.Engine, study: Study) -> dict[int, str]:
     """By number those that ran other content of the objective's own file than the study was created with: which."""
     with engine.connect() as connection:
         rows = list(connection.execute(_attribute(study, OTHER_FILE).order_by(TRIALS.c.number)))
-    return {row.number: json.loads(row.value_json) for row in rows}
+    return {row.number: json.loads(row.value_json) for row in rows if row.key == named(OTHER_FILE)}
 
 
 def attribute_by_trial(engine: sa.Engine, study: Study, name: str) -> dict[int, Any]:
     """The values of our attribute of this name, by the ids of the trials that have it."""
+    attributes: dict[int, dict[str, Any]] = {}
     with engine.connect() as connection:
-        return {row.trial_id: json.loads(row.value_json) for row in connection.execute(_attribute(study, name))}
+        for row in connection.execute(_attribute(study, name)):
+            attributes.setdefault(row.trial_id, {})[row.key] = json.loads(row.value_json)
+    values = {trial_id: own(found, name, old=study.is_old) for trial_id, found in attributes.items()}
+    return {trial_id: value for trial_id, value in values.items() if value is not None}
 
 
 def all_reports(engine: sa.Engine, study: Study) -> dict[int, dict[int, float | None]]:
@@ -184,9 +188,9 @@ def all_reports(engine: sa.Engine, study: Study) -> dict[int, dict[int, float | 
 
 def _attribute(study: Study, name: str) -> sa.Select[Any]:
     return (
-        sa.select(TRIAL_ATTRIBUTES.c.trial_id, TRIALS.c.number, TRIAL_ATTRIBUTES.c.value_json)
+        sa.select(TRIAL_ATTRIBUTES.c.trial_id, TRIALS.c.number, TRIAL_ATTRIBUTES.c.key, TRIAL_ATTRIBUTES.c.value_json)
         .join(TRIALS, TRIALS.c.trial_id == TRIAL_ATTRIBUTES.c.trial_id)
-        .where(TRIALS.c.study_id == study.study_id, TRIAL_ATTRIBUTES.c.key == named(name))
+        .where(TRIALS.c.study_id == study.study_id, TRIAL_ATTRIBUTES.c.key.in_((named(name), name)))
     )
 
 

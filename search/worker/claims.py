@@ -48,7 +48,7 @@ class Claims:
 
         Of a study that a limit has ended, those that somebody still trains under.
         """
-        if self._openings is None or self._growing.intersection(keys):
+        if self._openings is None or self._growing.intersection(self._open(keys)):
             return False
         found = ((key, self._openings[key]) for key in self._open(keys) if key in self._openings)
         return not any(one.held if key in self._ended else one.unfinished for key, one in found)
@@ -122,7 +122,7 @@ class Claims:
         elif (ended := joined.what_ended()) is None:
             self._ended.discard(study.key)
         elif study.key not in self._ended:
-            joined.say(f"{study.name}: {ended}")
+            joined.say(f"{study.name}: {ended.why}")
             self._ended.add(study.key)
         goes_on = study.key not in self.closed and study.key not in self._ended
         if goes_on and joined.limits.endless:

@@ -18,7 +18,7 @@ from search.files.records import Files
 from search.files.stores import Between
 from search.settings import Settings
 from search.studies.forget import forget_deleted
-from search.studies.limits import Limits, limits_of, what_ended
+from search.studies.limits import End, Limits, limits_of, what_ended
 from search.studies.study import Study
 from search.studies.study_files import files_of
 from search.studies.transfer import source_folder
@@ -56,8 +56,8 @@ class JoinedStudy:
     checkpoints_taken: int = 0
     """So many were handed over by trials here."""
 
-    def what_ended(self) -> str | None:
-        """Why nothing more is trained, though the budget is not used up; limits are read anew."""
+    def what_ended(self) -> End | None:
+        """As in ``limits``, which are read anew."""
         if self.study.refit:
             return None
         self.limits, self.limits_read = limits_of(self.storage.engine, self.study), time.monotonic()

@@ -36,7 +36,7 @@ from search.worker.claims import Claims
 from search.worker.inbox import Died, drop_stale_checkpoints, what_a_trial_says
 from search.worker.joined_study import JoinedStudy, join
 from search.worker.outage import DatabaseBrokenError, Outage
-from search.worker.trial import LeasedTrial
+from search.worker.trial import TRIED_AGAIN, LeasedTrial
 
 
 class Screen(Protocol):
@@ -350,9 +350,10 @@ class Worker:
     def _give_up(self, last: LeasedTrial) -> None:
         """The study is left to the others, its budget with it."""
         study = last.joined.study
+        reason = last.reason.removesuffix(TRIED_AGAIN)
         why = (
             f"{last.joined.failures_in_a_row} trials of {study.name!r} in a row raised on {socket.gethostname()} "
-            f"before any reported, last: {last.reason}. The traceback is in {last.folder.log}; mend the objective or "
+            f"before any reported, last: {reason}. The traceback is in {last.folder.log}; mend the objective or "
             "this machine, then type the command again"
         )
         give_up(self.storage, study, self.holder, why=why, seconds=self.settings.lease)

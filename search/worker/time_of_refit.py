@@ -33,7 +33,7 @@ class TimeOfRefit:
             self._seconds = epoch + seconds_of_refit(
                 self._study.size.refit_epochs * images,
                 sum(rates) / len(rates),
-                children=len(self._worker.seats) if on_cores else 1,
+                children=len(self._worker.seats) if on_cores and not any(one.is_alone for one in mine) else 1,
             )
         return self._seconds if self._seconds <= AT_MOST * self._whole else 0.0
 

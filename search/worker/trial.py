@@ -40,6 +40,8 @@ from search.worker.reports import Reports
 from search.worker.start_trial import order
 from search.worker.trial_folder import LocalCheckpoint, TrialFolder
 
+TRIED_AGAIN = "; it is tried once more"
+
 
 class LeasedTrial:
     """A claimed lease, its trial and the child that trains it."""
@@ -369,7 +371,7 @@ class LeasedTrial:
             self._end("waiting", message.why)
         elif verdict == Verdict.ELSEWHERE_AGAIN:
             self._leave_to_others(counted=False, error=True)
-            self._end("raised", f"{message.why}; it is tried once more")
+            self._end("raised", message.why + TRIED_AGAIN)
         elif verdict == Verdict.FROM_EARLIER:
             self.checkpoints.discard_used()
             self._give_back(counted=False)
