@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -206,7 +207,12 @@ def test_a_row_of_a_training_beside_a_search(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "benchmarks.search.pays", *short]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert '"accuracy": 0.' in ran.stdout.splitlines()[-1]
-    pays.add(
-        "cnn_digits", 0, "equal", {"epochs": 1, "seconds": 2.0, "an_epoch": "1", "accuracy": 0.5, "found": {}}, table
-    )
-    assert [one["accuracy"] for one in read(table)] == ["50.00"]
+    study = optuna.create_study()
+    study.optimize(lambda trial: trial.report(trial.suggest_float("x", 0, 1), 1) or 0.5, n_trials=2)
+    result = {"epochs": 1, "seconds": 2.0, "an_epoch": "1", "accuracy": 0.5, "found": {}}
+    pays.add("cnn_digits", 0, "search", {**result, "curves": pays.curves(study)}, table)
+    pays.add("cnn_digits", 0, "equal", result, table)
+    assert [one["accuracy"] for one in read(table)] == ["50.00", "50.00"]
+    first, second = read(tmp_path / pays.CURVES)
+    assert (first["arm"], first["trial"], second["trial"], second["state"]) == ("search", "0", "1", "complete")
+    assert float(first["values"]) == pytest.approx(100 * json.loads(first["params"])["x"], abs=0.01)

@@ -20,7 +20,9 @@ recipe as its only first point and two hours of training, an hour on two cores.
 For the transfer, 2 pairs too, ``transfer`` and ``scratch`` train the two points that ``resnet_cifar100`` tries first,
 each as its refit is trained, both from or beside one and the same model of ``resnet_cifar10``.
 
-Results are appended to ``benchmarks/search/pays.csv``, and what stands there is not run again.
+Results are appended to ``benchmarks/search/pays.csv``, and what stands there is not run again. What the trials of the
+searches on real data reported, ours, plain Optuna's and random ones, is kept in ``curves.csv`` beside it: learning
+curves of our own.
 """
 
 from __future__ import annotations
@@ -56,11 +58,14 @@ from search.studies.provenance import revision
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLE = Path(__file__).with_name("pays.csv")
+CURVES = "curves.csv"
 FOLDER = ROOT / ".search" / "pays"
 WHERE = ("date", "revision", "processor")
 FIELDS = (*WHERE, "search", "pair", "arm", "seconds", "epochs", "an_epoch", "accuracy", "found")
 """``seconds``: of the whole command; ``epochs``: of the training that was scored, ``an_epoch`` its seconds;
 ``accuracy`` in per cent on the test part; ``found``: the hyperparameters that were trained."""
+CURVE = (*WHERE, "search", "pair", "arm", "trial", "state", "params", "values")
+"""``values``: per cent of the validation images after each epoch, with blanks between."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +121,21 @@ def search_plainly(declared: Objective, given: argparse.Namespace) -> dict[str, 
     study = optuna.create_study(direction="maximize", sampler=sampler, pruner=pruner)
     study.enqueue_trial(declared.tried_first([given.point] if given.point else [])[0])
     study.optimize(declared, timeout=given.seconds)
-    return parameters(declared.suggest(optuna.trial.FixedTrial(study.best_params)))
+    hp = parameters(declared.suggest(optuna.trial.FixedTrial(study.best_params)))
+    return {"hp": hp, "curves": curves(study)}
+
+
+def curves(study: optuna.Study) -> list[dict[str, Any]]:
+    """What each of its trials was and reported."""
+    return [
+        {
+            "trial": trial.number,
+            "state": trial.state.name.lower(),
+            "params": json.dumps(trial.params),
+            "values": " ".join(f"{100 * value:.2f}" for _, value in sorted(trial.intermediate_values.items())),
+        }
+        for trial in study.trials
+    ]
 
 
 def train(module: Any, hp: Mapping[str, Any], seed: int, folder: Path, given: argparse.Namespace) -> dict[str, Any]:
@@ -150,8 +169,11 @@ def searched(name: str, pair: int, given: argparse.Namespace) -> dict[str, Any]:
         raise SystemExit(done.returncode)
     seconds = time.monotonic() - began
     report = json.loads((folder / "exports" / name / "report.json").read_text())
+    study = optuna.load_study(study_name=name, storage=f"sqlite:///{folder}/studies.db")
+    found = curves(study)
     shutil.rmtree(folder)
     return {
+        "curves": found,
         "seconds": seconds,
         "an_epoch": f"{statistics.median(report['curves']['refit']['training_seconds']):.3f}",
         "epochs": report["size"]["refit_epochs"],
@@ -168,19 +190,28 @@ def beside(arm: str, name: str, pair: int, given: argparse.Namespace, **what: ob
 
 
 def add(name: str, pair: int, arm: str, result: Mapping[str, Any], table: Path) -> None:
-    """A row of the table."""
+    """A row of the table; behind its curves, so that a row that is there has them all."""
     at = {"date": date.today().isoformat(), "revision": (revision() or "unknown")[:12], "processor": processor()}
-    row = {**at, "search": name, "pair": pair, "arm": arm, "epochs": result["epochs"]}
+    at |= {"search": name, "pair": str(pair), "arm": arm}
+    append(table.with_name(CURVES), CURVE, [{**at, **curve} for curve in result.get("curves", ())])
+    row = {**at, "epochs": result["epochs"]}
     row |= {"seconds": f"{result['seconds']:.0f}", "accuracy": f"{100 * result['accuracy']:.2f}"}
     row |= {"an_epoch": result["an_epoch"], "found": json.dumps(result["found"])}
     append(table, FIELDS, [row])
 
 
-def timed(name: str, pair: int, arm: str, given: argparse.Namespace, **what: object) -> None:
-    """One training beside the search, into the table."""
+def timed(
+    name: str,
+    pair: int,
+    arm: str,
+    given: argparse.Namespace,
+    searched: Sequence[Mapping[str, Any]] = (),
+    **what: object,
+) -> None:
+    """One training beside the search, into the table, with the curves of a search that found what is trained."""
     began = time.monotonic()
     found = beside(arm, name, pair, given, **what)
-    result = {"seconds": time.monotonic() - began, "epochs": what["epochs"], **found}
+    result = {"seconds": time.monotonic() - began, "epochs": what["epochs"], "curves": searched, **found}
     add(name, pair, arm, result, given.table)
 
 
@@ -202,8 +233,8 @@ def run_pair(name: str, pair: int, given: argparse.Namespace) -> None:
             timed(name, pair, arm, given, epochs=int(seconds / float(done["equal"]["an_epoch"])), point=point)
         else:
             left = seconds - float(search["an_epoch"]) * epochs
-            hp = beside(arm, name, pair, given, seconds=left, point=point)
-            timed(name, pair, arm, given, epochs=epochs, hp=json.dumps(hp))
+            plain = beside(arm, name, pair, given, seconds=left, point=point)
+            timed(name, pair, arm, given, plain["curves"], epochs=epochs, hp=json.dumps(plain["hp"]))
 
 
 def run_transfer(pair: int, given: argparse.Namespace) -> None:
