@@ -8,6 +8,7 @@ import re
 import sqlite3
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import optuna
@@ -15,8 +16,10 @@ import pytest
 
 from search.commands.main import main
 from search.database.engine import open_readonly
+from search.database.leases import Progress
 from search.errors import SearchError
 from search.rules import durations
+from search.show.time_left import seconds_left
 from search.studies.limits import Limits, change_limits, limits_of
 from search.worker.loop import Worker
 from tests.commands import LIGHT, Ended, search
@@ -100,6 +103,20 @@ def test_a_grid_that_is_done_ends_a_study_without_a_number_of_trials(tmp_path: P
     assert len(tried) > 6 and {(x, kind) for x in (0.1, 0.2, 0.3, 0.4) for kind in "ab"} <= set(tried)
     again = run(tmp_path, "--hours", "2", objective=str(file))
     assert (again.status, again.err) == (0, "") and len(trials(tmp_path)) == len(tried)
+
+
+def test_time_left_is_what_hours_leave_or_less() -> None:
+    left = {}
+    for endless in (False, True):
+        limits = Limits(hours=1.0, endless=endless)
+        joined: Any = SimpleNamespace(study=SimpleNamespace(epochs=5), limits=limits)
+        running: Any = [SimpleNamespace(joined=joined, times=SimpleNamespace(last=60.0)) for _ in range(2)]
+        for seconds in (0.0, 3000.0, 4000.0):
+            progress = Progress({"open": 4, "complete": 1}, {"open": 10, "complete": 5}, seconds)
+            left[endless, seconds] = seconds_left(joined, progress, running)
+    by_epochs, by_hours = 60.0 * 10 / 2, 3600.0 / 2
+    assert [left[False, spent] for spent in (0.0, 3000.0, 4000.0)] == [by_epochs, 300.0, 0.0]
+    assert [left[True, spent] for spent in (0.0, 3000.0, 4000.0)] == [by_hours, 300.0, 0.0]
 
 
 def test_hours_do_not_keep_a_worker_where_every_trial_raises(tmp_path: Path) -> None:

@@ -76,10 +76,11 @@ class Lease:
 
 @dataclass(frozen=True)
 class Progress:
-    """Leases, and the epochs finished in them, by state."""
+    """Leases, and the epochs finished in them, by state; the seconds that all took."""
 
     leases: Mapping[str, int]
     epochs: Mapping[str, int]
+    seconds: float
 
     @property
     def budget(self) -> int:
@@ -326,13 +327,19 @@ class Leases:
     def progress(self, study_key: str) -> Progress:
         """What a screen says of a study, of however many leases."""
         query = (
-            sa.select(LEASES.c.state, sa.func.count().label("leases"), sa.func.sum(LEASES.c.epoch).label("epochs"))
+            sa.select(
+                LEASES.c.state,
+                sa.func.count().label("leases"),
+                sa.func.sum(LEASES.c.epoch).label("epochs"),
+                sa.func.sum(LEASES.c.seconds).label("seconds"),
+            )
             .where(LEASES.c.study_key == study_key)
             .group_by(LEASES.c.state)
         )
         with self._engine.connect() as connection:
             found = connection.execute(query).all()
-        return Progress({row.state: row.leases for row in found}, {row.state: int(row.epochs) for row in found})
+        leases, epochs = {row.state: row.leases for row in found}, {row.state: int(row.epochs) for row in found}
+        return Progress(leases, epochs, sum(float(row.seconds) for row in found))
 
     def openings(self, study_keys: Sequence[str], holder: str) -> dict[str, Openings]:
         """Of these studies, those that have units left; one statement. Left out is the only proof that one is done."""

@@ -14,8 +14,8 @@ from search.database.leases import Progress
 from search.show.printable import printable
 from search.show.time_left import seconds_left
 from search.show.words import duration
-from search.studies.study import Study
 from search.studies.trials import best_trial
+from search.worker.joined_study import JoinedStudy
 from search.worker.loop import Worker
 from search.worker.trial import LeasedTrial
 
@@ -73,7 +73,7 @@ class Terminal:
             self._measured.add(key)
             left: list[float | None] = []
             worker.outage.attempt(
-                lambda: left.append(seconds_left(joined.study, worker.storage.leases.progress(key), running))  # noqa: B023
+                lambda: left.append(seconds_left(joined, worker.storage.leases.progress(key), running))  # noqa: B023
             )
             if left and left[0] is not None and left[0] > _WORTH_SAYING:
                 self.say(f"{joined.study.name}: at most {duration(left[0])} left, by the first epochs measured here")
@@ -106,25 +106,22 @@ class Terminal:
             table.add_column(title, justify="left" if title == "study" else "right")
         for trial in worker.trials.values():
             table.add_row(*[Text(printable(cell)) for cell in _row(trial)])
-        lines = [
-            Text(printable(line)) for joined in worker.joined.values() if (line := self._summary(worker, joined.study))
-        ]
+        lines = [Text(printable(line)) for joined in worker.joined.values() if (line := self._summary(worker, joined))]
         pruned = any(progress.leases.get("pruned") for progress in self._progress.values())
         return Group(table, *lines, *([Text(_PRUNED_MEANS, style="dim")] if pruned else []))
 
-    def _summary(self, worker: Worker, study: Study) -> str:
+    def _summary(self, worker: Worker, joined: JoinedStudy) -> str:
+        study = joined.study
         progress = self._progress.get(study.key)
         if progress is None or not progress.leases.get("open"):
             return ""
         counts = Counter(progress.leases)
         best = self._best.get(study.key)
-        parts = [
-            f"{study.name}: {counts['complete']} complete, {counts['pruned']} pruned, {counts['fail']} failed "
-            f"of {progress.budget}"
-        ]
+        of = "" if joined.limits.endless else f" of {progress.budget}"
+        parts = [f"{study.name}: {counts['complete']} complete, {counts['pruned']} pruned, {counts['fail']} failed{of}"]
         if best is not None and not study.refit:
             parts.append(f"best {study.definition['metric']} {best:.4f}")
-        left = seconds_left(study, progress, list(worker.trials.values()))
+        left = seconds_left(joined, progress, list(worker.trials.values()))
         if left is not None:
             parts.append(f"at most {duration(left)} left")
         return ", ".join(parts)

@@ -10,6 +10,7 @@ from search.rules.durations import OF_A_TRIAL, TO_LOAD
 from search.rules.pruning import rungs_before_the_end
 from search.settings import IMAGES_PER_SECOND
 from search.studies.study import Study
+from search.worker.joined_study import JoinedStudy
 from search.worker.trial import LeasedTrial
 
 
@@ -22,9 +23,13 @@ def estimate(size: Size, study: Study, cores: int) -> float:
     return TO_LOAD + OF_A_TRIAL * size.budget + (epochs * train + size.refit_epochs * refit) / rate
 
 
-def seconds_left(study: Study, progress: Progress, running: Sequence[LeasedTrial]) -> float | None:
-    """If nothing more were pruned, by the last epochs seen here; None before one was."""
-    mine = [one.times.last for one in running if one.joined.study.key == study.key and one.times.last]
+def seconds_left(joined: JoinedStudy, progress: Progress, running: Sequence[LeasedTrial]) -> float | None:
+    """If nothing more were pruned and nobody else trained, by the last epochs seen here, no longer than HOURS allow;
+    None before an epoch was."""
+    mine = [one.times.last for one in running if one.joined is joined and one.times.last]
     if not mine:
         return None
-    return float(sum(mine) / len(mine) * progress.epochs_left(study.epochs) / len(running))
+    left = [] if joined.limits.endless else [sum(mine) / len(mine) * progress.epochs_left(joined.study.epochs)]
+    if joined.limits.hours is not None:
+        left.append(max(0.0, 3600 * joined.limits.hours - progress.seconds))
+    return float(min(left) / len(running))
