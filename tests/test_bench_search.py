@@ -14,10 +14,10 @@ import optuna
 import pytest
 from optuna.trial import BaseTrial, TrialState
 
-from benchmarks.search import pays, proxies, replay, simulate
+from benchmarks.search import own, pays, proxies, replay, simulate
 from benchmarks.search.simulate import Arm, screened, search
 from benchmarks.search.task import Array, Task
-from benchmarks.table import read
+from benchmarks.table import append, read
 from search.rules import noise
 from tests.commands import ROOT
 
@@ -151,6 +151,32 @@ def test_a_task_is_worse_only_where_its_seeds_agree_on_it() -> None:
     )
     assert replay.worse_on(results, "ours", "base", 10) == ["a"]
     assert replay.worse_on(results, "base", "ours", 10) == []
+
+
+def test_curves_of_our_own_are_foretold_where_no_trial_was(tmp_path: Path) -> None:
+    """By what others reported, where that follows from the hyperparameters."""
+    from objectives.cnn_digits import OBJECTIVE
+
+    table, rows, study = tmp_path / "curves.csv", [], optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+
+    def value(params: Mapping[str, Any], epoch: int) -> float:
+        return (90 - 5 * abs(np.log(params["learning_rate"]))) * (1 - 0.5 ** (epoch + 1))
+
+    for number in range(60):
+        trial = study.ask()
+        OBJECTIVE.suggest(trial)
+        length = OBJECTIVE.sizes["quick"].epochs if number % 3 == 0 else 2
+        values = " ".join(f"{value(trial.params, epoch):.2f}" for epoch in range(length))
+        rows.append({"search": "cnn_digits", "trial": number, "params": json.dumps(trial.params), "values": values})
+    append(table, pays.CURVE, rows)
+    found = own.Own("cnn_digits", OBJECTIVE, OBJECTIVE.tried_first()[0], table)
+    assert found.trials == 60 and min(found.left_out()) > 0.8
+    points = [found.suggest(study.ask()) for _ in range(20)]
+    seconds, values = found.curves(points)
+    assert seconds.shape == values.shape == (20, OBJECTIVE.sizes["quick"].epochs)
+    truth = [[value(point, epoch) for epoch in range(values.shape[1])] for point in points]
+    assert np.corrcoef(values[:, -1], np.array(truth)[:, -1])[0, 1] > 0.8
+    assert own.there(table) == [], "of the other objective there is nothing"
 
 
 def test_without_surrogates_it_says_what_it_leaves_out(tmp_path: Path) -> None:

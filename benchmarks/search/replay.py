@@ -4,9 +4,10 @@
 
 The curves are LCBench's (``lcbench.py`` says where they are looked for; without them nothing is measured, and it says
 so).
-Every second task, "tuned", is for trying things out; "held-back", the others, is what figures are quoted of. Every
-search tries the benchmark's default first, on as many workers, and is scored by the accuracy without noise that its
-winner has at the end. The unit is the task: its seeds are averaged, and intervals are over tasks.
+Every second task, "tuned", is for trying things out; "held-back", the others, is what figures are quoted of. "own" are
+the learning curves of our own objectives, as far as ``curves.csv`` holds enough of them (``own.py``). Every search tries
+the task's default first, on as many workers, and is scored by the accuracy without noise that its winner has at the end.
+The unit is the task: its seeds are averaged, and intervals are over tasks.
 
 Settled before any held-back task was looked at: four seeds of each, the costs 3, 10 and 30 with 1, 8 and 64 workers
 first, then 100; ours is the service's default if it is better than TPE + ASHA at 10 and at 30 whole trials on one
@@ -35,6 +36,7 @@ import optuna
 from scipy.stats import rankdata, ttest_1samp
 
 from benchmarks.intervals import paired
+from benchmarks.search import own
 from benchmarks.search.lcbench import Surrogate, make_runtime
 from benchmarks.search.simulate import Arm, screened, search
 from benchmarks.search.task import Task
@@ -152,17 +154,20 @@ def _say(results: Sequence[Mapping[str, str]], tasks: str, workers: int) -> None
 
 
 @functools.cache
-def _tasks(folder: Path) -> dict[str, Task]:
+def _tasks(kind: str, folder: Path) -> dict[str, Task]:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-    return {one.name: Task(one) for one in Surrogate(folder).tasks}
+    if kind == "own":
+        return {one.name: Task(one) for one in own.there()}
+    found = {one.name: Task(one) for one in Surrogate(folder).tasks}
+    return {name: found[name] for name in list(found)[0 if kind == "tuned" else 1 :: 2]}
 
 
 def _job(  # noqa: PLR0917 - as a pool of processes calls it
-    folder: Path, arm: str, task: str, workers: int, seed: int, costs: Sequence[float]
+    kind: str, folder: Path, arm: str, task: str, workers: int, seed: int, costs: Sequence[float]
 ) -> list[dict[str, Any]]:
     """In a process of its own: the rows of one search."""
-    searched = _tasks(folder)[task]
+    searched = _tasks(kind, folder)[task]
     at = {"arm": arm, "task": task, "workers": workers, "seed": seed}
     found = run_one(arm, searched, workers, seed, costs)
     return [
@@ -172,7 +177,7 @@ def _job(  # noqa: PLR0917 - as a pool of processes calls it
 
 
 def _run(given: argparse.Namespace, folder: Path) -> None:
-    names = list(_tasks(folder))[0 if given.tasks == "tuned" else 1 :: 2][: given.most_tasks]
+    names = list(_tasks(given.tasks, folder))[: given.most_tasks]
     done = {(row["arm"], row["task"], row["workers"], row["seed"], float(row["cost"])) for row in read(given.table)}
     where = {"date": date.today().isoformat(), "revision": (revision() or "unknown")[:12], "tasks": given.tasks}
     children = given.children or children_by_default((), cores(), memory())
@@ -185,7 +190,7 @@ def _run(given: argparse.Namespace, folder: Path) -> None:
                 continue  # the same whoever does it
             missing = [c for c in sorted(given.costs) if (arm, task, str(workers), str(seed), float(c)) not in done]
             if missing:
-                jobs.append(pool.submit(_job, folder, arm, task, workers, seed, missing))
+                jobs.append(pool.submit(_job, given.tasks, folder, arm, task, workers, seed, missing))
         for job in as_completed(jobs):
             append(given.table, FIELDS, [where | row for row in job.result()])
 
@@ -197,14 +202,21 @@ def main() -> None:
     parser.add_argument("--workers", nargs="+", type=int, default=[1, 8, 64])
     parser.add_argument("--costs", nargs="+", type=float, default=COSTS)
     parser.add_argument("--seeds", type=int, default=4)
-    parser.add_argument("--tasks", choices=["tuned", "held-back"], default="held-back")
+    parser.add_argument("--tasks", choices=["tuned", "held-back", "own"], default="held-back")
     parser.add_argument("--most-tasks", type=int, help="only so many of them")
     parser.add_argument("--surrogates", type=Path, default=Path(os.environ.get("SEARCH_SURROGATES", "surrogates")))
     parser.add_argument("--children", type=int, help="one a core, if not given")
     parser.add_argument("--table", type=Path, default=TABLE)
     given = parser.parse_args()
     folder = given.surrogates / "lcbench"
-    if folder.is_dir():
+    if given.tasks == "own":
+        _run(given, folder)
+        if not own.there():
+            print(f"left out: our own, of which {own.TABLE.name} holds fewer than {own.FEWEST} trials. See pays.py.")
+        for one in own.there():
+            foretold = ", ".join(f"{correlation:.2f}" for correlation in one.left_out())
+            print(f"{one.name}: correlation of what is foretold with trials left out, epoch by epoch: {foretold}")
+    elif folder.is_dir():
         make_runtime()
         _run(given, folder)
     else:

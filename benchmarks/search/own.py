@@ -1,0 +1,122 @@
+"""Learning curves of our own: what the trials of real searches reported, and a surrogate for all other points.
+
+``pays.py`` leaves them in ``curves.csv``. Of each epoch that a search looks at, the first is a Gaussian process of the
+hyperparameters, and every other one of what is gained since the one before, by the trials that came so far; the noise
+of a training is left out, as ``simulate.py`` adds it. How well it foretells a trial that it was not shown is the
+correlation that ``left_out`` gives.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import json
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.trial import BaseTrial
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
+from sklearn.model_selection import KFold, cross_val_predict
+
+from benchmarks.search.task import Array
+from benchmarks.table import read
+from search.contract import Objective
+from search.rules.pruning import rungs_before_the_end
+from search.rules.quadratic import Cube
+
+TABLE = Path(__file__).with_name("curves.csv")
+FEWEST = 40
+"""Trials; fewer say too little of so many hyperparameters."""
+FOLDS = 10
+FIRST = {"resnet_cifar10": "NOTEBOOK"}
+"""The objectives, and what a search of each tries first."""
+
+
+class Own:
+    """The curves of one objective's ``quick``, as ``task.Curves``."""
+
+    def __init__(self, name: str, objective: Objective, first: Mapping[str, Any], table: Path = TABLE) -> None:
+        size = objective.sizes["quick"]
+        self.name, self.epochs, self.rungs = f"own-{name}", size.epochs, rungs_before_the_end(size)
+        self.first = first
+        self._objective = objective
+        study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+        found: dict[str, Any] = {}
+        for _ in range(100):  # conditional parameters too
+            trial = study.ask()
+            objective.suggest(trial)
+            found |= trial.distributions
+        self._cube = Cube(found)
+        rows = [row for row in read(table) if row["search"] in _searches_of(name) and row["values"]]
+        self._params = [json.loads(row["params"]) for row in rows]
+        self._values = [[float(value) for value in row["values"].split()] for row in rows]
+
+    @property
+    def trials(self) -> int:
+        """So many have reported something."""
+        return len(self._params)
+
+    def suggest(self, trial: BaseTrial) -> dict[str, Any]:
+        """The objective's space."""
+        self._objective.suggest(trial)
+        return dict(trial.params)
+
+    def curves(self, points: Sequence[Mapping[str, Any]]) -> tuple[Array, Array]:
+        """As ``Curves``; an epoch takes a second."""
+        rows = self._rows(points)
+        gains = np.stack([model.predict(rows) for model in self._models], axis=1)
+        seconds = np.tile(np.arange(1.0, self.epochs + 1), (len(rows), 1))
+        return seconds, np.clip(np.cumsum(gains, axis=1), 0, 100)
+
+    def left_out(self) -> list[float]:
+        """Of each epoch: the correlation of trials with what is foretold of them by others alone."""
+        found, sums = [], np.zeros(len(self._params))
+        for epoch in range(self.epochs):
+            rows, gains, which = self._gains(epoch)
+            foretold = cross_val_predict(_model(), rows, gains, cv=KFold(FOLDS, shuffle=True, random_state=0))
+            sums[which] += foretold
+            values = [self._values[k][epoch] for k in which]
+            found.append(float(np.corrcoef(sums[which], values)[0, 1]))
+        return found
+
+    def _rows(self, points: Sequence[Mapping[str, Any]]) -> Array:
+        rows = self._cube.rows(points)
+        return np.where(np.isnan(rows), self._cube.middle, rows)
+
+    def _gains(self, epoch: int) -> tuple[Array, Array, list[int]]:
+        """(rows, what the epoch adds, which trials), of those that came so far."""
+        which = [k for k, values in enumerate(self._values) if len(values) > epoch]
+        before = [self._values[k][epoch - 1] if epoch else 0.0 for k in which]
+        gains = np.array([self._values[k][epoch] for k in which]) - np.array(before)
+        return self._rows([self._params[k] for k in which]), gains, which
+
+    @functools.cached_property
+    def _models(self) -> list[GaussianProcessRegressor]:
+        return [_model().fit(*self._gains(epoch)[:2]) for epoch in range(self.epochs)]
+
+
+def there(table: Path = TABLE) -> list[Own]:
+    """Those of which there are trials enough."""
+    found = []
+    for name, first in FIRST.items():
+        objective = importlib.import_module(f"objectives.{name}").OBJECTIVE
+        found.append(Own(name, objective, objective.points[first], table))
+    return [one for one in found if one.trials >= FEWEST]
+
+
+def _searches_of(name: str) -> set[str]:
+    from benchmarks.search.pays import SEARCHES  # noqa: PLC0415 - which needs nothing of this
+
+    return {search for search, what in SEARCHES.items() if what.objective == name}
+
+
+def _model() -> GaussianProcessRegressor:
+    warnings.simplefilter("ignore", ConvergenceWarning)
+    kernel = ConstantKernel(1.0, (1e-2, 1e2)) * RBF(2.0, (0.3, 30.0)) + WhiteKernel(0.1, (1e-3, 10.0))
+    return GaussianProcessRegressor(kernel, normalize_y=True, n_restarts_optimizer=2, random_state=0)
