@@ -11,6 +11,8 @@ import pytest
 
 from benchmarks import levers, precision, train
 from benchmarks.table import append, read
+from search.child.hardware import processor
+from search.studies.provenance import code_hash
 from tests.cifar_files import write_cifar10
 from tests.commands import ROOT
 
@@ -79,8 +81,9 @@ def test_a_pair_of_precisions_from_its_trainings_to_its_interval(tmp_path: Path)
     short = ["--seeds", "2", "--width", "2", "--epochs", "1", "--train-images", "256"]
     places = ["--data-dir", str(data), "--table", str(table)]
     command = [sys.executable, "-m", "benchmarks.precision", *short, *places]
-    known = [{"seed": "0", "precision": kind, "val_accuracy": "10.00"} for kind in precision.PRECISIONS]
-    append(table, precision.FIELDS, known)
+    known = {"processor": processor(), "code": code_hash(), "width": "2", "epochs": "1", "train_images": "256"}
+    known |= {"seed": "0", "val_accuracy": "10.00", "images_per_second": "1"}
+    append(table, precision.FIELDS, [{**known, "precision": kind} for kind in precision.PRECISIONS])
     first = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     rows = read(table)
     assert [row["seed"] for row in rows] == ["0", "0", "1", "1"], "what was there before is gone on from"

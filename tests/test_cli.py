@@ -86,7 +86,7 @@ def a_study(url: str, reference: str = LIGHT, name: str = "light", **more: Any) 
         (("run", "x", "--trials", "many"), r"TRIALS \(--trials\) needs a whole number of at least 0, 'many' was given"),
         (("run", "x", "--children", "0"), r"CHILDREN \(--children\) needs a whole number of at least 1, '0' was given"),
         (("run", "x", "--timeout", "soon"), r"TIMEOUT \(--timeout\) needs a time such as 90s, .*'soon' was given"),
-        (("run", "x", "--lease", "-1s"), r"LEASE \(--lease\) "),
+        (("run", "x", "--lease", "-1s"), "argument --lease: "),
         (("run", "x", "--direction", "up"), r"DIRECTION \(--direction\) invalid choice: 'up'"),
         (("run",), "the following arguments are required: STUDY"),
         (("status", "x", "first"), "argument TRIAL: invalid int value: 'first'"),
