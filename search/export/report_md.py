@@ -54,7 +54,7 @@ def _verdict(report: Report, shown: Shown) -> str:
         if report["trial"] is None:
             return f"{opened}; no figure is part of this export, as nothing was searched on validation data."
         value = f"{report['metric']} {report['value']:.4f} of trial {report['trial']}"
-        bought = report["bought"]
+        bought = report.get("bought")
         too_good = bought and bought["best"] == report["trial"] and bought["complete"] > 1
         best = f" It is the best of several trials on the same {shown.examples} and so a little too good."
         return f"{opened}; no test figure is part of this export. What is known: {value}.{best if too_good else ''}"
