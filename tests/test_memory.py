@@ -96,7 +96,7 @@ def test_a_kill_beside_others_is_tried_once_more_with_nothing_beside_it(
 ) -> None:
     """A healthy trial ends well; it waits for those that run, and nobody else begins before it has ended."""
     study, kernel = new_study(storage_url, budget=6, epochs=4), Kernel(tmp_path / "cgroup")
-    monkeypatch.setenv("LIGHT_PAUSE", "0.05")
+    monkeypatch.setenv("LIGHT_PAUSE", "0.2")
     file = objective(tmp_path, kernel, "hp.x == 0.5 and not once.exists()")
     said = work(storage_url, replace(study, objective=file), tmp_path, kernel)
     (died,) = [line for line in said if "waiting" in line]

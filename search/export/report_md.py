@@ -55,7 +55,7 @@ def _verdict(report: Report, shown: Shown) -> str:
             return f"{opened}; no figure is part of this export, as nothing was searched on validation data."
         value = f"{report['metric']} {report['value']:.4f} of trial {report['trial']}"
         bought = report.get("bought")
-        too_good = bought and bought["best"] == report["trial"] and bought["complete"] > 1
+        too_good = not bought or (bought["best"] == report["trial"] and bought["complete"] > 1)
         best = f" It is the best of several trials on the same {shown.examples} and so a little too good."
         return f"{opened}; no test figure is part of this export. What is known: {value}.{best if too_good else ''}"
     interval = ", 95 % interval" if interval_of(test, headline_number(test, shown)) else ""
