@@ -20,7 +20,7 @@
 #:   A password is safest in the environment: export SEARCH_STORAGE=postgresql://user:password@host/database
 #:
 #: For developers
-#:   make test       the tests: six minutes, twelve on slow machines
+#:   make test       the tests: under twenty minutes on two slow cores
 #:   make integration  what needs programs of the system, such as PgBouncer, which it installs (apt-get)
 #:   make soak       the long fault runs
 #:   make lint       format, lint, types

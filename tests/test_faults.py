@@ -47,19 +47,17 @@ def test_random_kills_and_a_death_at_every_other_point(storage_url: str, tmp_pat
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(1800)
-def test_a_death_at_every_point(storage_url: str, tmp_path: Path) -> None:
-    died = result(started("points", storage_url, tmp_path / "points"))
+@pytest.mark.parametrize(
+    ("mode", "deaths"),
+    [
+        pytest.param("points", 200, marks=pytest.mark.timeout(1800)),
+        pytest.param("statements", 500, marks=pytest.mark.timeout(5400)),
+    ],
+)
+def test_a_death_at_every_one(mode: str, deaths: int, storage_url: str, tmp_path: Path) -> None:
+    died = result(started(mode, storage_url, tmp_path / mode))
     assert died["wrong"] == []
-    assert died["deaths"] >= 200
-
-
-@pytest.mark.soak
-@pytest.mark.timeout(5400)
-def test_a_death_at_every_statement(storage_url: str, tmp_path: Path) -> None:
-    died = result(started("statements", storage_url, tmp_path / "statements"))
-    assert died["wrong"] == []
-    assert died["deaths"] >= 500
+    assert died["deaths"] >= deaths
 
 
 class LostAnswer:

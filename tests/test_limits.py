@@ -67,7 +67,7 @@ def test_hours_are_of_all_trials_and_exact_to_an_epoch(tmp_path: Path) -> None:
     again = run(tmp_path, LIGHT_PAUSE=pause)
     assert again.status == 1 and sum(row[0] for row in leases(tmp_path, "seconds")) == sum(seconds)
     more = run(tmp_path, "--hours", str(2 * hours), "--children", "2", LIGHT_PAUSE=pause)
-    assert "hours are used up" in more.out
+    assert more.status == 1 and "hours are used up" in more.out
     assert 4.0 <= sum(row[0] for row in leases(tmp_path, "seconds")) < 4.0 + 2 * 4 * EPOCH
     assert any(json.loads(row[0]) for row in leases(tmp_path, "resumed_from")), "they go on where they were"
 
@@ -131,6 +131,7 @@ def test_a_value_that_is_reached_ends_the_study(tmp_path: Path) -> None:
     assert [trial.state.name for trial in trials(tmp_path)] == ["COMPLETE"]
     shown = search(tmp_path, "status", "light").out
     assert re.search(r"best: .*\n  x = ", shown) and re.search(r"^ended: trial 0 has reached 0$", shown, re.MULTILINE)
+    assert json.loads(search(tmp_path, "status", "light", "--json").out)["limits"] == {"until": 0.0}, "0 is a limit too"
     assert search(tmp_path, "worker").out.startswith("nothing is left to do. ")
     assert "\nnext: make search STUDY=light UNTIL=none (goes on searching)\n" in ended.out
     more = run(tmp_path, "--until", "none")

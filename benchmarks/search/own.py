@@ -24,18 +24,17 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 from sklearn.model_selection import KFold, cross_val_predict
 
+from benchmarks.search.pays import CURVES, SEARCHES
 from benchmarks.search.task import Array
 from benchmarks.table import read
 from search.contract import Objective
 from search.rules.pruning import rungs_before_the_end
-from search.rules.quadratic import Cube
+from search.rules.quadratic import Cube, QuadraticSampler
 
-TABLE = Path(__file__).with_name("curves.csv")
+TABLE = Path(__file__).with_name(CURVES)
 FEWEST = 40
 """Trials; fewer say too little of so many hyperparameters."""
 FOLDS = 10
-FIRST = {"resnet_cifar10": "NOTEBOOK"}
-"""The objectives, and what a search of each tries first."""
 
 
 class Own:
@@ -47,13 +46,10 @@ class Own:
         self.first = first
         self._objective = objective
         study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-        found: dict[str, Any] = {}
         for _ in range(100):  # conditional parameters too
-            trial = study.ask()
-            objective.suggest(trial)
-            found |= trial.distributions
-        self._cube = Cube(found)
-        rows = [row for row in read(table) if row["search"] in _searches_of(name) and row["values"]]
+            objective.suggest(study.ask())
+        self._cube = Cube(QuadraticSampler().infer_relative_search_space(study, study.trials[0]))
+        rows = [row for row in read(table) if SEARCHES[row["search"]].objective == name and row["values"]]
         self._params = [json.loads(row["params"]) for row in rows]
         self._values = [[float(value) for value in row["values"].split()] for row in rows]
 
@@ -69,7 +65,7 @@ class Own:
 
     def curves(self, points: Sequence[Mapping[str, Any]]) -> tuple[Array, Array]:
         """As ``Curves``; an epoch takes a second."""
-        rows = self._rows(points)
+        rows = self._cube.whole_rows(points)
         gains = np.stack([model.predict(rows) for model in self._models], axis=1)
         seconds = np.tile(np.arange(1.0, self.epochs + 1), (len(rows), 1))
         return seconds, np.clip(np.cumsum(gains, axis=1), 0, 100)
@@ -85,16 +81,12 @@ class Own:
             found.append(float(np.corrcoef(sums[which], values)[0, 1]))
         return found
 
-    def _rows(self, points: Sequence[Mapping[str, Any]]) -> Array:
-        rows = self._cube.rows(points)
-        return np.where(np.isnan(rows), self._cube.middle, rows)
-
     def _gains(self, epoch: int) -> tuple[Array, Array, list[int]]:
         """(rows, what the epoch adds, which trials), of those that came so far."""
         which = [k for k, values in enumerate(self._values) if len(values) > epoch]
         before = [self._values[k][epoch - 1] if epoch else 0.0 for k in which]
         gains = np.array([self._values[k][epoch] for k in which]) - np.array(before)
-        return self._rows([self._params[k] for k in which]), gains, which
+        return self._cube.whole_rows([self._params[k] for k in which]), gains, which
 
     @functools.cached_property
     def _models(self) -> list[GaussianProcessRegressor]:
@@ -102,18 +94,13 @@ class Own:
 
 
 def there(table: Path = TABLE) -> list[Own]:
-    """Those of which there are trials enough."""
+    """Of the searches that begin at a point of their own, those of which there are trials enough."""
     found = []
-    for name, first in FIRST.items():
-        objective = importlib.import_module(f"objectives.{name}").OBJECTIVE
-        found.append(Own(name, objective, objective.points[first], table))
+    for what in SEARCHES.values():
+        if what.first:
+            objective = importlib.import_module(f"objectives.{what.objective}").OBJECTIVE
+            found.append(Own(what.objective, objective, objective.points[what.first], table))
     return [one for one in found if one.trials >= FEWEST]
-
-
-def _searches_of(name: str) -> set[str]:
-    from benchmarks.search.pays import SEARCHES  # noqa: PLC0415 - which needs nothing of this
-
-    return {search for search, what in SEARCHES.items() if what.objective == name}
 
 
 def _model() -> GaussianProcessRegressor:

@@ -169,8 +169,7 @@ def searched(name: str, pair: int, given: argparse.Namespace) -> dict[str, Any]:
         raise SystemExit(done.returncode)
     seconds = time.monotonic() - began
     report = json.loads((folder / "exports" / name / "report.json").read_text())
-    study = optuna.load_study(study_name=name, storage=f"sqlite:///{folder}/studies.db")
-    found = curves(study)
+    found = curves(optuna.load_study(study_name=name, storage=f"sqlite:///{folder}/studies.db"))
     shutil.rmtree(folder)
     return {
         "curves": found,
@@ -205,13 +204,13 @@ def timed(
     pair: int,
     arm: str,
     given: argparse.Namespace,
-    searched: Sequence[Mapping[str, Any]] = (),
+    trials: Sequence[Mapping[str, Any]] = (),
     **what: object,
 ) -> None:
-    """One training beside the search, into the table, with the curves of a search that found what is trained."""
+    """One training beside the search, into the table, with the curves of the trials that found what is trained."""
     began = time.monotonic()
     found = beside(arm, name, pair, given, **what)
-    result = {"seconds": time.monotonic() - began, "epochs": what["epochs"], "curves": searched, **found}
+    result = {"seconds": time.monotonic() - began, "epochs": what["epochs"], "curves": trials, **found}
     add(name, pair, arm, result, given.table)
 
 

@@ -30,7 +30,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import optuna
 from scipy.stats import rankdata, ttest_1samp
@@ -211,9 +211,10 @@ def main() -> None:
     folder = given.surrogates / "lcbench"
     if given.tasks == "own":
         _run(given, folder)
-        if not own.there():
+        searched = [cast(own.Own, task.curves) for task in _tasks(given.tasks, folder).values()]
+        if not searched:
             print(f"left out: our own, of which {own.TABLE.name} holds fewer than {own.FEWEST} trials. See pays.py.")
-        for one in own.there():
+        for one in searched:
             foretold = ", ".join(f"{correlation:.2f}" for correlation in one.left_out())
             print(f"{one.name}: correlation of what is foretold with trials left out, epoch by epoch: {foretold}")
     elif folder.is_dir():

@@ -49,7 +49,7 @@ def plain(value: float, decimals: int = 4) -> str:
     return f"{value}" if isinstance(value, int) else f"{value:.{decimals}f}"
 
 
-def gibibytes(count: int) -> str:
+def memory_size(count: int) -> str:
     """Of bytes: ``1.2 GiB``, and less than a tenth of one as ``46 MiB``."""
     return f"{count / 2**30:.1f} GiB" if count >= 2**30 / 10 else f"{count / 2**20:.0f} MiB"
 
@@ -58,8 +58,8 @@ def memory_at_most(found: Mapping[str, Any]) -> str:
     """``memory at most: a training process 1.2 GiB, the worker 0.1 GiB``; empty where nobody measured it."""
     if not found["memory"]:
         return ""
-    worker = f", the worker {gibibytes(found['worker_memory'])}" if found["worker_memory"] else ""
-    return f"memory at most: a training process {gibibytes(found['memory'])}{worker}"
+    worker = f", the worker {memory_size(found['worker_memory'])}" if found["worker_memory"] else ""
+    return f"memory at most: a training process {memory_size(found['memory'])}{worker}"
 
 
 def headline_number(metrics: Metrics, shown: Shown) -> Number:

@@ -92,8 +92,7 @@ class QuadraticSampler(BaseSampler):
         if len(trials) < STARTUP or not search_space:
             return {}
         cube = Cube(search_space)
-        rows = cube.rows([one.params for one in trials])
-        rows = np.where(np.isnan(rows), cube.middle, rows)
+        rows = cube.whole_rows([one.params for one in trials])
         model = Quadratic(rows - cube.middle, scores(values), weights, cube.numeric, self._rng)
         best = rows[np.argmax(np.where(weights == weights.max(), values, -np.inf))]
         candidates = np.vstack(
@@ -199,6 +198,11 @@ class Cube:
             if having:
                 rows[having, self.columns[name]] = self._part(name, [parameters[k][name] for k in having])
         return rows
+
+    def whole_rows(self, parameters: Sequence[Mapping[str, Any]]) -> Array:
+        """The same, in the middle where a parameter is not there."""
+        rows = self.rows(parameters)
+        return np.where(np.isnan(rows), self.middle, rows)
 
     def _part(self, name: str, given: Sequence[Any]) -> Array:
         """(given, columns of this parameter)."""

@@ -26,7 +26,9 @@ def introduction(study: Study, budget: int, limits: Limits, cores: int, gpus: bo
         lines.append(_size_line(name, size, study, "" if endless else str(size.budget), "" if endless else here))
     lines += _precision(study)
     lines += ["", *words] if (words := limits_in_words(limits)) else []
-    if study.size_name != "full" and "full" in sizes and not study.definition.get("source"):  # which has a width too
+    if (
+        study.size_name != "full" and "full" in sizes and not study.definition.get("source")
+    ):  # else its source would be too narrow
         lines += ["", f"For the real thing: make search STUDY={study.name}_full OBJECTIVE={study.objective} SIZE=full"]
     return [
         *lines,

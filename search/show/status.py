@@ -67,7 +67,11 @@ def _study(engine: sa.Engine, wanted: Study) -> Status:
         "state": _study_state(counts, why, bool(ended)) if leases else "unsearched",
         "stopped": why,
         "ended": ended and ended.why,
-        "limits": {name: value for name, value in dataclasses.asdict(limits).items() if value not in (None, False)},
+        "limits": {
+            name: value
+            for name, value in dataclasses.asdict(limits).items()
+            if value is not None and value is not False
+        },
         "goes_on_with": _goes_on_with(counts, limits, ended, wanted),
         "budget": len(leases),
         "metric": wanted.shown_metric,

@@ -25,11 +25,10 @@ def studies(found: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def study(found: Mapping[str, Any]) -> list[str]:
     """One study with its trials, and its refit under it."""
-    epochs = found["epochs"]
     lines = [
         f"{found['study']}: {found['state']}, objective {found['objective']}, size {found['size']}",
         f"trials: {_counts(found)}",
-        *(_epochs(epochs) if epochs["whole_trial"] else []),
+        *_epochs(found["epochs"]),
         *_spent(found),
         f"best: {_best(found)}",
     ]
@@ -63,6 +62,8 @@ def trial(found: dict[str, Any]) -> list[str]:
 
 
 def _epochs(epochs: Mapping[str, int]) -> list[str]:
+    if not epochs["whole_trial"]:
+        return []  # of a plain function
     return [
         f"epochs: {epochs['run']} run, {epochs['saved_by_pruning']} saved by pruning, {epochs['repeated']} repeated"
     ]

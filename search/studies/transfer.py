@@ -37,14 +37,6 @@ def find_source(storage: FencedStorage, name: str) -> tuple[Study | None, Winner
     return study, winner if winner and winner.record is not None else None
 
 
-def _no_source(name: str) -> SearchError:
-    """For who cannot wait until it is searched."""
-    return SearchError(
-        f"the source study {name!r} has no model yet. Build it first: make search STUDY={name}, "
-        f"or train from scratch: SOURCE={FROM_SCRATCH}"
-    )
-
-
 def refuse_other_width(source: Study, declared: Mapping[str, Any], size_name: str) -> None:
     """SearchError where the source's network is wider or narrower than this definition's."""
     has, wants = source.size.width, declared["size"]["width"]
@@ -63,7 +55,10 @@ def refuse_other_width(source: Study, declared: Mapping[str, Any], size_name: st
 def copy_source(storage: FencedStorage, source: Winner, key: str, place: str | None) -> dict[str, Any]:
     """The source's model among the files of the study with this key. Returns what the definition says of it."""
     if source.record is None:
-        raise _no_source(source.study.name)
+        raise SearchError(
+            f"the source study {source.study.name!r} has no model yet. Build it first: "
+            f"make search STUDY={source.study.name}, or train from scratch: SOURCE={FROM_SCRATCH}"
+        )
     files = Files(storage.engine, store_at(place, storage.engine), storage.leases)
     with files_of(storage, source.study).open(source.record) as content:
         digest = files.keep_for_study(key, "source", content)

@@ -162,15 +162,15 @@ def not_by_the_pruner(engine: sa.Engine, study: Study) -> set[int]:
 def of_another_file(engine: sa.Engine, study: Study) -> dict[int, str]:
     """By number those that ran other content of the objective's own file than the study was created with: which."""
     with engine.connect() as connection:
-        rows = list(connection.execute(_attribute(study, OTHER_FILE).order_by(TRIALS.c.number)))
-    return {row.number: json.loads(row.value_json) for row in rows if row.key == named(OTHER_FILE)}
+        rows = list(connection.execute(_attribute(study, named(OTHER_FILE)).order_by(TRIALS.c.number)))
+    return {row.number: json.loads(row.value_json) for row in rows}
 
 
 def attribute_by_trial(engine: sa.Engine, study: Study, name: str) -> dict[int, Any]:
     """The values of our attribute of this name, by the ids of the trials that have it."""
     attributes: dict[int, dict[str, Any]] = {}
     with engine.connect() as connection:
-        for row in connection.execute(_attribute(study, name)):
+        for row in connection.execute(_attribute(study, named(name), *([name] if study.is_old else []))):
             attributes.setdefault(row.trial_id, {})[row.key] = json.loads(row.value_json)
     values = {trial_id: own(found, name, old=study.is_old) for trial_id, found in attributes.items()}
     return {trial_id: value for trial_id, value in values.items() if value is not None}
@@ -186,11 +186,11 @@ def all_reports(engine: sa.Engine, study: Study) -> dict[int, dict[int, float | 
     return found
 
 
-def _attribute(study: Study, name: str) -> sa.Select[Any]:
+def _attribute(study: Study, *keys: str) -> sa.Select[Any]:
     return (
         sa.select(TRIAL_ATTRIBUTES.c.trial_id, TRIALS.c.number, TRIAL_ATTRIBUTES.c.key, TRIAL_ATTRIBUTES.c.value_json)
         .join(TRIALS, TRIALS.c.trial_id == TRIAL_ATTRIBUTES.c.trial_id)
-        .where(TRIALS.c.study_id == study.study_id, TRIAL_ATTRIBUTES.c.key.in_((named(name), name)))
+        .where(TRIALS.c.study_id == study.study_id, TRIAL_ATTRIBUTES.c.key.in_(keys))
     )
 
 
