@@ -47,15 +47,17 @@ WITHIN = ("average", "flip", "average_flip")
 """Weights averaged over the last updates; each image looked at in both directions; both."""
 
 
-def effects(results: Sequence[Mapping[str, str]]) -> list[tuple[str, float, float]]:
+def effects(
+    results: Sequence[Mapping[str, str]], levers: Sequence[str] = LEVERS, score: str = "average_flip"
+) -> list[tuple[str, float, float]]:
     """(lever, points gained when it is on, half of the 95 % interval) by least squares over all results."""
-    values = np.array([float(row["average_flip"]) for row in results])
-    on = np.array([[1.0, *(float(row[lever]) for lever in LEVERS)] for row in results])
+    values = np.array([float(row[score]) for row in results])
+    on = np.array([[1.0, *(float(row[lever]) for lever in levers)] for row in results])
     points, *_ = np.linalg.lstsq(on, values, rcond=None)
-    freedom = len(results) - 1 - len(LEVERS)
+    freedom = len(results) - 1 - len(levers)
     variance = float(np.sum((values - on @ points) ** 2)) / freedom
     halves = t.ppf(0.975, freedom) * np.sqrt(variance * np.diag(np.linalg.inv(on.T @ on)))
-    return [(lever, float(p), float(h)) for lever, p, h in zip(LEVERS, points[1:], halves[1:], strict=True)]
+    return [(lever, float(p), float(h)) for lever, p, h in zip(levers, points[1:], halves[1:], strict=True)]
 
 
 def within(results: Sequence[Mapping[str, str]]) -> list[tuple[str, float, float]]:

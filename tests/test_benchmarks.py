@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import csv
+import itertools
+import math
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from benchmarks import levers, precision, train
+from benchmarks import equal_cost, levers, precision, train
 from benchmarks.table import append, read
 from search.child.hardware import processor
 from search.studies.provenance import code_hash
@@ -43,6 +45,45 @@ def test_each_lever_was_on_in_half_of_the_runs_beside_as_many_of_each_other() ->
             assert sum(a * b for a, b in zip(one, other, strict=True)) == 0
             for third in columns[:j]:
                 assert sum(a * b * c for a, b, c in zip(one, other, third, strict=True)) == 0, "resolution IV"
+
+
+def test_levers_at_equal_cost_are_not_mixed_with_each_other_or_with_two_others() -> None:
+    design = equal_cost.design()
+    columns = [[2 * row[lever] - 1 for row in design] for lever in equal_cost.LEVERS]
+    assert len(design) == 16 and all(sum(one) == 0 for one in columns)
+    assert all(sum(map(math.prod, zip(*two, strict=True))) == 0 for two in itertools.combinations(columns, 2))
+    assert all(sum(map(math.prod, zip(*three, strict=True))) == 0 for three in itertools.combinations(columns, 3))
+
+
+@pytest.mark.parametrize("levers_on", [(), ("progressive",), ("growing",), ("progressive", "growing")])
+def test_phases_of_a_training_of_equal_cost_cover_it(levers_on: tuple[str, ...]) -> None:
+    found = equal_cost.phases({lever: lever in levers_on for lever in equal_cost.LEVERS})
+    assert found[-1].until == 1
+    assert [phase.until for phase in found] == sorted({phase.until for phase in found})
+    begins = [0.0, *(phase.until for phase in found)][:-1]
+    small = {begin for begin, phase in zip(begins, found, strict=True) if phase.side == 24}
+    assert small == ({begin for begin in begins if begin < 0.4} if "progressive" in levers_on else set())
+    assert {phase.batch for phase in found} == ({64, 256} if "growing" in levers_on else {128})
+
+
+def test_a_training_of_equal_cost_from_its_beginning_to_its_row(tmp_path: Path) -> None:
+    data, table = write_cifar10(tmp_path / "data", train=400, test=10), tmp_path / "equal_cost.csv"
+    short = ["--epochs", "1", "--train-images", "300", "--validation-images", "50", "--data-dir", str(data)]
+    known = {"epochs": "1", "train_images": "300", "plain": "10", "flip": "11", "crops": "12", "images": "300"}
+    known |= {"images_per_second": "10"}
+    for run, on in enumerate(equal_cost.design()):
+        if run != 15:  # which has all levers on
+            levers_on = {lever: int(is_on) for lever, is_on in on.items()}
+            append(table, equal_cost.FIELDS, [{**known, **levers_on, "run": run}])
+    command = [sys.executable, "-m", "benchmarks.equal_cost", *short, "--table", str(table)]
+    first = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    added = read(table)[-1]
+    assert (added["run"], {added[lever] for lever in equal_cost.LEVERS}) == ("15", {"1"})
+    assert 200 < float(added["images"]) < 450, "an update costs less or more"
+    assert all(0 <= float(added[score]) <= 100 for score in equal_cost.SCORES)
+    assert [line.split()[0] for line in first.stdout.splitlines()] == [*equal_cost.LEVERS, "crops"]
+    again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert again.stdout == first.stdout and len(read(table)) == 16, "what is there is not trained again"
 
 
 def test_what_a_lever_is_worth_is_found_again() -> None:
