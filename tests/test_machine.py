@@ -6,7 +6,10 @@ import dataclasses
 import math
 import os
 import re
+import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -27,6 +30,7 @@ from search.rules.durations import seconds_of_refit
 from search.studies.create import create
 from search.studies.study import Study
 from search.worker.loop import Worker
+from search.worker.time_of_refit import TimeOfRefit
 from tests import light
 from tests.commands import LIGHT, search, until
 from tests.faults import SETTINGS, declare, light_launch, new_study, storage_at
@@ -42,6 +46,32 @@ def test_a_refit_is_reckoned_by_what_the_children_do_together() -> None:
     assert 100 < one - durations.TO_LOAD - durations.OF_A_TRIAL < 120
     together = seconds_of_refit(10_000, 100.0, children=4)
     assert one / 4 < together < one / 2
+
+
+@pytest.mark.parametrize(("minutes", "epochs"), [(1, 10), (7, 17), (8, 20), (60, 30), (None, 10)])
+def test_time_that_the_search_leaves_goes_into_epochs_of_the_refit(
+    sqlite_url: str, minutes: float | None, epochs: int
+) -> None:
+    """Twenty seconds an epoch and no fewer epochs than usual, nor more than three times as many."""
+    made = new_study(sqlite_url)
+    size = {**made.definition["size"], "refit_epochs": 10}
+    study = dataclasses.replace(
+        made, definition={**made.definition, "size": size, "data": {"images": round(2_000 / durations.MARGIN)}}
+    )
+    times = SimpleNamespace(last=10.0, longest=10.0)
+    trial = SimpleNamespace(joined=SimpleNamespace(study=study), rate=100.0, times=times, is_alone=True)
+    worker: Any = SimpleNamespace(
+        trials={0: trial},
+        seats=[Seat(Devices(), launch)],
+        settings=SETTINGS,
+        outage=SimpleNamespace(attempt=lambda _: None),
+        deadline=None if minutes is None else time.monotonic() + 60 * minutes,
+    )
+    kept = TimeOfRefit(worker, study, None if minutes is None else 60 * minutes)
+    assert kept.epochs() == 10, "nothing was measured yet"
+    kept()
+    worker.trials = {}
+    assert kept.epochs() == epochs
 
 
 @pytest.mark.parametrize(

@@ -76,10 +76,10 @@ def exported(url: str, study: Study, target: Path, evaluation: Evaluation, *, te
     return report
 
 
-def refitted(url: str, study: Study, folder: Path) -> Study:
+def refitted(url: str, study: Study, folder: Path, epochs: int | None = None) -> Study:
     """Its refit, done."""
     worker = worker_on(url, study, folder)
-    again = refit_winner(worker, study)
+    again = refit_winner(worker, study, epochs)
     worker.close()
     return again
 
@@ -221,6 +221,16 @@ def test_a_look_of_the_older_way_counts_and_its_scores_are_shown(storage_url: st
         connection.execute(sa.delete(LOOKS).where(LOOKS.c.study_key == study.key))
     later = exported(storage_url, study, tmp_path / "mine", Evaluation(), test=True)
     assert (later["test"], later["test_openings_by_study"]) == (scored, {study.name: 1})
+
+
+def test_a_refit_of_more_epochs_than_usual_is_reported_as_that(sqlite_url: str, tmp_path: Path) -> None:
+    study = new_study(sqlite_url, budget=1)
+    work(sqlite_url, study, tmp_path)
+    again = refitted(sqlite_url, study, tmp_path, 7)
+    assert study.size.refit_epochs < 7 == again.epochs
+    report = exported(sqlite_url, study, tmp_path / "mine", Evaluation(), test=True)
+    assert report["size"]["refit_epochs"] == 7 == len(report["curves"]["refit"]["score"])
+    assert refitted(sqlite_url, study, tmp_path, 9).epochs == 7, "one that is there stays"
 
 
 def test_an_export_replaces_its_own_studys_alone(sqlite_url: str, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from search.contract import Size
 
 QUICK = Size(budget=4, epochs=2, rungs=(1,))
 """A few trials that see every image once or twice. For two CPU cores."""
-PART = Size(budget=10, epochs=5, rungs=(2,), train_images=6_000, validation_images=2_000)
+PART = Size(budget=10, epochs=5, rungs=(2,), train_images=10_000, validation_images=2_000)
 """A search on a part of the training images, for two CPU cores."""
 HOUR = Size(budget=10, epochs=6, rungs=(2,), train_images=10_000, validation_images=2_500, refit_epochs=12)
 """A third of the time for the search, two thirds for a network of a size that is worth keeping, on two CPU cores."""

@@ -31,9 +31,12 @@ def run(parsed: argparse.Namespace) -> int:
     return 0
 
 
-def refit_winner(worker: Worker, study: Study) -> Study:
-    """Works on the refit until it is done, and returns it. SearchError where it failed; when asked it is run again."""
-    again = ensure_refit(worker.storage, study)
+def refit_winner(worker: Worker, study: Study, epochs: int | None = None) -> Study:
+    """Works on the refit until it is done, and returns it. SearchError where it failed; when asked it is run again.
+
+    ``epochs``: of one that is not begun yet; None: its size's.
+    """
+    again = ensure_refit(worker.storage, study, epochs)
     worker.join(again)
     worker.work([again.key])
     if reason := why_failed(worker.storage, again):

@@ -89,7 +89,9 @@ def search(machine: Machine, name: str, options: Options, left: TimeLeft, *, ref
     in_time = not worker.stopping
     if again and (in_time or _is_kept_for(kept, worker, study)):
         worker.take_up()
-        refit_winner(worker, study)
+        if (epochs := kept.epochs()) > study.size.refit_epochs:
+            screen.say(f"time is left, so the refit has up to {epochs} epochs instead of {study.size.refit_epochs}")
+        refit_winner(worker, study, epochs)
     screen.end()
     if worker.interrupted:
         screen.say(f"handed over. Go on, here or on another machine: make search STUDY={study.name}")

@@ -27,11 +27,12 @@ def report(engine: sa.Engine, winner: Winner, scores: Scores, looks: Mapping[str
     """As JSON. ``looks``: how often each study looked at the test set."""
     study, best, refit = winner.study, winner.trial, winner.refit
     leases = Leases(engine).rows(study.key) + (Leases(engine).rows(refit.key) if refit else [])
+    size = {**study.definition["size"], "refit_epochs": (refit or study).size.refit_epochs}
     spent = Leases(engine).spent(study.key).and_also(Leases(engine).spent(refit.key) if refit else Spent())
     return {
         "study": study.name,
         "objective": study.objective,
-        "size": {"name": study.size_name, **study.definition["size"], "budget": Leases(engine).budget(study.key)},
+        "size": {"name": study.size_name, **size, "budget": Leases(engine).budget(study.key)},
         "trial": best.number if best else None,
         "metric": study.definition["metric"],
         "direction": study.definition["direction"],

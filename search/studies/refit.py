@@ -16,16 +16,19 @@ from search.studies.study import REFIT, Study, find, still_there
 from search.studies.trials import TrialRow, all_trials, attributes, chosen_trial, parameters
 
 
-def ensure_refit(storage: FencedStorage, study: Study) -> Study:
-    """The refit of the best trial, ready to be worked on; an earlier best's makes way. SearchError without a best."""
+def ensure_refit(storage: FencedStorage, study: Study, epochs: int | None = None) -> Study:
+    """The refit of the best trial, ready to be worked on; an earlier best's makes way. SearchError without a best.
+
+    A new one has as many ``epochs``; None: its size's.
+    """
     best = chosen_trial(storage.engine, study)
     if best is None and is_searched(storage, study):
         raise nothing_is_complete(storage.engine, study)
     refit = refit_of(storage, study, best)
     if refit is None:
-        refit = _create(storage, study, best, find(storage.engine, study.name + REFIT))
+        refit = _create(storage, study, best, find(storage.engine, study.name + REFIT), epochs)
     elif why_failed(storage, refit):
-        refit = _create(storage, study, best, refit)
+        refit = _create(storage, study, best, refit, epochs)
     let_go_on(storage, refit)
     return refit
 
@@ -60,7 +63,9 @@ def refit_of(storage: FencedStorage, study: Study, trial: TrialRow | None) -> St
     return refit if refit.refit["trial"] == (trial.number if trial else None) else None
 
 
-def _create(storage: FencedStorage, study: Study, best: TrialRow | None, old: Study | None) -> Study:
+def _create(
+    storage: FencedStorage, study: Study, best: TrialRow | None, old: Study | None, epochs: int | None
+) -> Study:
     """In place of an ``old`` one and of no other: what somebody else made meanwhile is then the refit."""
     if old is not None and still_there(storage.engine, old):
         with contextlib.suppress(KeyError):
@@ -72,11 +77,12 @@ def _create(storage: FencedStorage, study: Study, best: TrialRow | None, old: St
         "value": best.value if best else None,
         "params": parameters(storage.engine, best) if best else study.fixed(0),
     }
+    size = dict(study.definition["size"]) | ({"refit_epochs": epochs} if epochs else {})
     return create(
         storage,
         study.name + REFIT,
         study.objective,
-        study.definition,
+        {**study.definition, "size": size},
         size_name=study.size_name,
         files_place=study.files_place,
         refit=again,

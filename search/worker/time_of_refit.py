@@ -1,4 +1,4 @@
-"""How much of a time limit the refit will need, as the search's own trials say while they run."""
+"""How much of a time limit the refit needs, and what it makes of the rest, as the search's own trials say."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from search.worker.loop import Worker
 
 AT_MOST = 0.75
 """Of the whole time; a refit that would take more is not begun."""
+USED, TIMES = 0.9, 3
+"""Of the time that is left then, so much may go into more epochs, and into no more than so many times as many."""
 
 
 class TimeOfRefit:
@@ -18,24 +20,43 @@ class TimeOfRefit:
 
     def __init__(self, worker: Worker, study: Study, whole: float | None) -> None:
         self._worker, self._study, self._whole = worker, study, whole or math.inf
-        self._seconds, self._asked, self._others = 0.0, -math.inf, False
+        self._last_epoch, self._rate, self._children = 0.0, 0.0, 1
+        self._asked, self._others = -math.inf, False
 
     def __call__(self) -> float:
         if self._are_others_there():
             return 0.0
+        self._look()
+        if not self._rate:
+            return 0.0
+        seconds = self._last_epoch + self._seconds(self._study.size.refit_epochs)
+        return seconds if seconds <= AT_MOST * self._whole else 0.0
+
+    def epochs(self) -> int:
+        """As many as there is time for when the search has ended, the size's at least."""
+        usual, deadline = self._study.size.refit_epochs, self._worker.deadline
+        if not self._rate or deadline is None:
+            return usual
+        begin = self._seconds(0)
+        left = USED * (deadline - time.monotonic()) - begin
+        return max(usual, min(TIMES * usual, int(left / (self._seconds(1) - begin))))
+
+    def _look(self) -> None:
+        """At what runs: how fast it is, by how many."""
         mine = [one for one in self._worker.trials.values() if one.joined.study.key == self._study.key]
         searched, images = self._study.images(self._study.size)
         rates = [rate for one in mine if (rate := one.rate or (one.times.last and searched / one.times.last))]
-        if rates and images:
-            on_cores = not any(seat.devices.gpus for seat in self._worker.seats)
-            # What runs ends its epoch first, if little is left of it.
-            epoch = min(self._worker.settings.grace, max(one.times.longest for one in mine))
-            self._seconds = epoch + seconds_of_refit(
-                self._study.size.refit_epochs * images,
-                sum(rates) / len(rates),
-                children=len(self._worker.seats) if on_cores and not any(one.is_alone for one in mine) else 1,
-            )
-        return self._seconds if self._seconds <= AT_MOST * self._whole else 0.0
+        if not rates or not images:
+            return
+        on_cores = not any(seat.devices.gpus for seat in self._worker.seats)
+        # What runs ends its epoch first, if little is left of it.
+        self._last_epoch = min(self._worker.settings.grace, max(one.times.longest for one in mine))
+        self._rate = sum(rates) / len(rates)
+        self._children = len(self._worker.seats) if on_cores and not any(one.is_alone for one in mine) else 1
+
+    def _seconds(self, epochs: int) -> float:
+        images = epochs * self._study.images(self._study.size)[1]
+        return seconds_of_refit(images, self._rate, children=self._children)
 
     def _are_others_there(self) -> bool:
         """Asked now and then: who searches on would have to be waited for."""
