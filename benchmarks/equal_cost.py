@@ -2,7 +2,7 @@
 
     python -m benchmarks.equal_cost [--epochs 8] [--children N]   or: make bench-levers
 
-A two-level factorial of resolution IV, as that of ``benchmarks/levers.py``: the residual network by today's recipe, each
+A two-level factorial of resolution IV, as in ``benchmarks/levers.py``: the residual network by today's recipe, each
 lever on in half of sixteen trainings. All of them have the same number of floating-point operations, that of width 16
 and so many epochs of 45,000 images: where a step costs more, there are fewer. Scored after the last update on the same
 5,000 validation images, in both directions; the test part is not opened.

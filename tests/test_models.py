@@ -12,6 +12,8 @@ import pytest
 
 from objectives.data import load
 from objectives.models import architecture, cnn, deploy, resnet, transfer
+from objectives.models.batch_norm import BatchNorm
+from objectives.models.parts import BATCH_NORM_MOMENTUM, batch_norm
 from objectives.training.augmentation import SHIFT_AND_FLIP, Augment
 from objectives.training.evaluate import evaluate_model
 from objectives.training.model_folder import record_predictions
@@ -103,12 +105,47 @@ def test_the_trained_model_shares_the_network_and_augments_in_training_only() ->
     network = resnet.build(CIFAR, 10, width=4, dropout_scale=0.0)
     model = deploy.trained(network, MEAN, STD, Augment(SHIFT_AND_FLIP, seed=1))
     given_away = deploy.exported(network, MEAN, STD)
-    np.testing.assert_array_equal(np.asarray(model(IMAGES)), np.asarray(given_away(IMAGES)))
-    assert model.get_layer("network") is given_away.get_layer("network") is network
+    np.testing.assert_allclose(np.asarray(model(IMAGES)), np.asarray(given_away(IMAGES)), atol=1e-6)
+    assert model.get_layer("network") is network is not given_away.get_layer("network")
+    before = np.asarray(given_away(IMAGES))
     unchanged = deploy.trained(network, MEAN, STD)
     assert (np.asarray(model(IMAGES, training=True)) != np.asarray(unchanged(IMAGES, training=True))).any()
     network.get_layer("head").bias.assign(np.arange(10.0))
-    np.testing.assert_array_equal(np.asarray(model(IMAGES)), np.asarray(given_away(IMAGES)))
+    np.testing.assert_array_equal(np.asarray(given_away(IMAGES)), before)
+
+
+def test_batch_normalisation_is_keras_s_in_one_operation() -> None:
+    images = np.random.default_rng(0).normal(3, 2, (64, 8, 8, 5)).astype("float32")
+    ours, keras_s = batch_norm("ours"), keras.layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM)
+    for layer in (ours, keras_s):
+        layer.build(images.shape)
+        layer.gamma.assign(np.arange(1.0, 6.0))
+        layer.beta.assign(np.arange(5.0))
+    for training in (True, True, False):
+        one, other = (np.asarray(layer(images, training=training)) for layer in (ours, keras_s))
+        np.testing.assert_allclose(one, other, rtol=2e-4, atol=1e-4)
+    count = images.size // 5
+    np.testing.assert_allclose(ours.moving_mean, keras_s.moving_mean, rtol=1e-5)
+    grown = (np.asarray(ours.moving_variance) - 0.81) / (np.asarray(keras_s.moving_variance) - 0.81)
+    np.testing.assert_allclose(grown, count / (count - 1), rtol=1e-5, err_msg="of samples")
+    before = np.asarray(ours.moving_mean)
+    ours.trainable = False
+    ours(images, training=True)
+    np.testing.assert_array_equal(np.asarray(ours.moving_mean), before, err_msg="frozen")
+
+
+def test_in_bfloat16_statistics_are_float32_and_what_is_given_away_is_keras_s_alone() -> None:
+    network = architecture.network(
+        {"builder": "resnet", "width": 4, "dropout_scale": 0.0}, CIFAR, 10, precision="bfloat16"
+    )
+    assert network.get_layer("block1_add").output.dtype == "bfloat16"
+    network(IMAGES.astype("float32") / 255, training=True)
+    (moving,) = {variable.dtype for variable in network.get_layer("block1_bn1").variables}
+    assert moving == "float32"
+    twin = deploy.exported(network, MEAN, STD).get_layer("network")
+    assert {layer.compute_dtype for layer in twin.layers} == {"float32"}
+    assert all(_same(weights, _weights(twin)[name]) for name, weights in _weights(network).items())
+    assert not any(isinstance(layer, BatchNorm) for layer in twin.layers)
 
 
 def _weights(network: keras.Model) -> dict[str, list[np.ndarray]]:

@@ -8,6 +8,8 @@ from typing import Any
 import keras
 from keras import layers
 
+from objectives.models.batch_norm import BatchNorm
+
 _NORMALISED, _AVERAGE = "normalised", "flip_average"
 
 
@@ -17,9 +19,10 @@ def exported(
     """Raw uint8 images (b, h, w, c) -> float32 probabilities (b, classes).
 
     ``mean`` and ``std`` are those of each channel of images / 255. With ``flip_averaging`` the network sees each image
-    and its mirror image, and the probabilities are the means of both. Built of what Keras itself has: a saved model
-    loads with Keras alone, in safe mode. The network inside is shared, not copied, and is its layer ``network``.
+    and its mirror image, and the probabilities are the means of both. Built of what Keras has, in float32: a saved
+    model loads with Keras alone, in safe mode, and computes alike everywhere. Its layer ``network`` is a copy.
     """
+    network = _of_keras_alone(network)
     images = keras.Input(network.input_shape[1:], dtype="uint8", name="images")
     normalised = _normalised(_unit_range(images), mean, std)
     probabilities = network(normalised)
@@ -45,6 +48,18 @@ def trained(
     if augment is not None:
         x = augment(x)
     return keras.Model(images, network(_normalised(x, mean, std)), name="trained")
+
+
+def _of_keras_alone(network: keras.Model) -> keras.Model:
+    """The same network with copies of its weights, of Keras's own layers and in float32."""
+
+    def as_keras_has_it(layer: keras.layers.Layer) -> keras.layers.Layer:
+        kind = layers.BatchNormalization if isinstance(layer, BatchNorm) else type(layer)
+        return kind.from_config({**layer.get_config(), "dtype": "float32"})
+
+    twin = keras.models.clone_model(network, clone_function=as_keras_has_it)
+    twin.set_weights(network.get_weights())
+    return twin
 
 
 def _unit_range(images: Any) -> Any:

@@ -1,4 +1,5 @@
-"""What Keras leaves to its backend: threads, GPU memory, how batches come in. Nothing else here knows TensorFlow."""
+"""What Keras leaves to its backend: threads, GPU memory, how batches come in. Beside batch normalisation, nothing
+else here knows TensorFlow."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def train_plan(plan: Plan, hyperparameters: Any, context: TrialContext) -> float
         model_folder.keep(
             context.workdir / "model",
             # Where it learned that a mirrored image is of the same class, it is asked about both.
-            deploy.exported(_as_float32(network, plan), mean, std, flip_averaging=plan.augmentation.flip),
+            deploy.exported(network, mean, std, flip_averaging=plan.augmentation.flip),
             dataset,
             history=fitted.history,
             hyperparameters=parameters(hyperparameters),
@@ -81,15 +81,6 @@ def _network(plan: Plan, dataset: Dataset, size: Size) -> keras.Model:
         transfer.load(network, plan.source / model_folder.MODEL)
         transfer.freeze(network, ("none", *transfer.groups(network))[plan.freeze])
     return network
-
-
-def _as_float32(network: keras.Model, plan: Plan) -> keras.Model:
-    """What is given away computes alike on every processor."""
-    if network.compute_dtype == "float32":
-        return network
-    twin = architecture.network(plan.architecture, network.input_shape[1:], network.output_shape[-1])
-    twin.set_weights(network.get_weights())
-    return twin
 
 
 def _in_order(dataset: Dataset, indices: Indices) -> Batches:
