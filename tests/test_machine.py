@@ -6,7 +6,6 @@ import dataclasses
 import math
 import os
 import re
-import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -53,8 +52,17 @@ def test_time_that_the_search_leaves_goes_into_epochs_of_the_refit(
     sqlite_url: str, minutes: float | None, epochs: int
 ) -> None:
     """Twenty seconds an epoch and no fewer epochs than usual, nor more than three times as many."""
-    made = new_study(sqlite_url)
-    size = {**made.definition["size"], "refit_epochs": 10}
+    for of_the_size in (False, True):
+        assert epochs_of_refit(sqlite_url, minutes, of_the_size=of_the_size) == epochs
+    if minutes:
+        assert epochs_of_refit(sqlite_url, minutes, 1.0) == 10, "a limit that is given goes before the size's minutes"
+
+
+def epochs_of_refit(url: str, minutes: float | None, limit: float | None = None, *, of_the_size: bool = True) -> int:
+    """By a limit, or the size's minutes; 10 usually."""
+    made = new_study(url)
+    size = {**made.definition["size"], "refit_epochs": 10, "minutes": minutes if of_the_size else None}
+    given = limit if of_the_size else minutes
     study = dataclasses.replace(
         made, definition={**made.definition, "size": size, "data": {"images": round(2_000 / durations.MARGIN)}}
     )
@@ -65,13 +73,12 @@ def test_time_that_the_search_leaves_goes_into_epochs_of_the_refit(
         seats=[Seat(Devices(), launch)],
         settings=SETTINGS,
         outage=SimpleNamespace(attempt=lambda _: None),
-        deadline=None if minutes is None else time.monotonic() + 60 * minutes,
     )
-    kept = TimeOfRefit(worker, study, None if minutes is None else 60 * minutes)
+    kept = TimeOfRefit(worker, study, None if given is None else 60 * given)
     assert kept.epochs() == 10, "nothing was measured yet"
     kept()
     worker.trials = {}
-    assert kept.epochs() == epochs
+    return kept.epochs()
 
 
 @pytest.mark.parametrize(

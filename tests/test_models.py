@@ -123,7 +123,7 @@ def test_batch_normalisation_is_keras_s_in_one_operation() -> None:
         layer.beta.assign(np.arange(5.0))
     for training in (True, True, False):
         one, other = (np.asarray(layer(images, training=training)) for layer in (ours, keras_s))
-        np.testing.assert_allclose(one, other, rtol=2e-4, atol=1e-4)
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-3)
     count = images.size // 5
     np.testing.assert_allclose(ours.moving_mean, keras_s.moving_mean, rtol=1e-5)
     grown = (np.asarray(ours.moving_variance) - 0.81) / (np.asarray(keras_s.moving_variance) - 0.81)

@@ -15,12 +15,14 @@ from search.worker.trial import LeasedTrial
 
 
 def estimate(size: Size, study: Study, cores: int) -> float:
-    """Seconds, by the size's guide for two cores. Two trials in three are pruned at the first rung, if there is one."""
+    """Seconds, by the size's guide for two cores. Two trials in three are pruned at the first rung, if there is one, and
+    the size's minutes are used."""
     train, refit = study.images(size)
     rung = next(iter(rungs_before_the_end(size)), size.epochs)
     epochs = size.budget * (size.epochs / 3 + rung * 2 / 3)
     rate = (size.images_per_second or IMAGES_PER_SECOND) * min(cores, 8) / 2
-    return TO_LOAD + OF_A_TRIAL * size.budget + (epochs * train + size.refit_epochs * refit) / rate
+    seconds = TO_LOAD + OF_A_TRIAL * size.budget + (epochs * train + size.refit_epochs * refit) / rate
+    return max(seconds, 60 * (size.minutes or 0.0))
 
 
 def seconds_left(joined: JoinedStudy, progress: Progress, running: Sequence[LeasedTrial]) -> float | None:

@@ -166,8 +166,9 @@ class Worker:
 
     def limit(self, seconds: float | None, *, reserve: Callable[[], float] | None = None) -> None:
         """From now on so long, less the seconds that ``reserve`` says by then: what is running is handed over."""
+        self._reserve = reserve
         if seconds is not None:
-            self.deadline, self._reserve = time.monotonic() + seconds, reserve
+            self.deadline = time.monotonic() + seconds
 
     def take_up(self) -> None:
         """What its time limit left a reserve for may begin, within it."""

@@ -19,7 +19,11 @@ class TimeOfRefit:
     """The seconds to be kept: 0 where they are not known yet, are too many, or others search on."""
 
     def __init__(self, worker: Worker, study: Study, whole: float | None) -> None:
+        """``whole``: the time limit, in seconds from here; None: the size's minutes, which end nothing."""
         self._worker, self._study, self._whole = worker, study, whole or math.inf
+        minutes = study.size.minutes
+        meant = 60 * minutes if whole is None and minutes is not None else self._whole
+        self._end = time.monotonic() + meant
         self._last_epoch, self._rate, self._children = 0.0, 0.0, 1
         self._asked, self._others = -math.inf, False
 
@@ -34,11 +38,11 @@ class TimeOfRefit:
 
     def epochs(self) -> int:
         """As many as there is time for when the search has ended, the size's at least."""
-        usual, deadline = self._study.size.refit_epochs, self._worker.deadline
-        if not self._rate or deadline is None:
+        usual = self._study.size.refit_epochs
+        if not self._rate or math.isinf(self._end):
             return usual
         begin = self._seconds(0)
-        left = USED * (deadline - time.monotonic()) - begin
+        left = USED * (self._end - time.monotonic()) - begin
         return max(usual, min(TIMES * usual, int(left / (self._seconds(1) - begin))))
 
     def _look(self) -> None:

@@ -79,7 +79,7 @@ def _size(objective: Objective, order: Describe) -> Size:
 
 def _changed(size: Size, changes: Mapping[str, Any]) -> Size:
     """The size with what a user asked for instead. A refit takes as many epochs as a trial, and the images in sight."""
-    extra: dict[str, Any] = {}
+    extra: dict[str, Any] = {"minutes": None} if {"epochs", "train_images"} & set(changes) else {}
     if "epochs" in changes:
         extra["refit_epochs"] = changes["epochs"]
     if "train_images" in changes:
