@@ -54,8 +54,8 @@ OUTSIDE = {
     "search.settings": (),
     "objectives": (OPTUNA,),
     "objectives.data": ("numpy", "keras", "pooch", "sklearn"),
-    "objectives.models": ("keras",),
-    "objectives.training": ("keras", "numpy", "sklearn", "matplotlib", "tensorflow"),
+    "objectives.models": ("keras", "tensorflow"),
+    "objectives.training": ("keras", "numpy", "sklearn", "matplotlib"),
 }
 # The same within the other half: rooms of ours, and the one file of the service.
 INSIDE = {

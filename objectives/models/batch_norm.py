@@ -11,6 +11,8 @@ from typing import Any
 
 import keras
 
+from objectives.models.backend import tensorflow
+
 
 class BatchNorm(keras.layers.BatchNormalization):  # type: ignore[misc]
     """Keras's layer, weight by weight; images (b, h, w, c) are normalised by TensorFlow's operation, if it is there.
@@ -20,12 +22,11 @@ class BatchNorm(keras.layers.BatchNormalization):  # type: ignore[misc]
     """
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        if mask is not None or len(inputs.shape) != 4 or keras.backend.backend() != "tensorflow":
+        tf = tensorflow()
+        if tf is None or mask is not None or len(inputs.shape) != 4:
             return super().call(inputs, training=training, mask=mask)
-        from tensorflow.compat.v1.nn import fused_batch_norm  # noqa: PLC0415
-
         learns = bool(training and self.trainable)
-        normalised, mean, variance = fused_batch_norm(
+        normalised, mean, variance = tf.compat.v1.nn.fused_batch_norm(
             inputs,
             self.gamma,
             self.beta,

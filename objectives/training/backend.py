@@ -1,5 +1,4 @@
-"""What Keras leaves to its backend: threads, GPU memory, how batches come in. Beside batch normalisation, nothing
-else here knows TensorFlow."""
+"""What training leaves to Keras's backend: threads, GPU memory, how batches come in."""
 
 from __future__ import annotations
 
@@ -7,6 +6,7 @@ from typing import Any
 
 import keras
 
+from objectives.models.backend import tensorflow
 from search.contract import Devices
 
 PREFETCH = 2
@@ -18,7 +18,7 @@ def prepare(devices: Devices) -> None:
 
     A process can do this only before its first computation; a warm child's later trials find it done.
     """
-    tf = _tensorflow()
+    tf = tensorflow()
     if tf is None:
         return
     threading = tf.config.threading
@@ -40,7 +40,7 @@ def as_dataset(batches: keras.utils.PyDataset) -> Any:
     Keras makes one with it. When its iterator is dropped at the end of an epoch, that waits until the tuner's thread
     wakes, which sleeps twice as long after each round: whole seconds without a step, more the longer an epoch takes.
     """
-    tf = _tensorflow()
+    tf = tensorflow()
     if tf is None:
         return batches
     options = tf.data.Options()
@@ -51,12 +51,3 @@ def as_dataset(batches: keras.utils.PyDataset) -> Any:
     )
     counted = dataset.apply(tf.data.experimental.assert_cardinality(batches.num_batches))
     return counted.prefetch(PREFETCH).with_options(options)
-
-
-def _tensorflow() -> Any:
-    """The module, or None where Keras computes with something else."""
-    if keras.backend.backend() != "tensorflow":
-        return None
-    import tensorflow  # noqa: PLC0415
-
-    return tensorflow

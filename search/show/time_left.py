@@ -15,8 +15,8 @@ from search.worker.trial import LeasedTrial
 
 
 def estimate(size: Size, study: Study, cores: int) -> float:
-    """Seconds, by the size's guide for two cores. Two trials in three are pruned at the first rung, if there is one, and
-    the size's minutes are used."""
+    """Seconds, by the size's guide for two cores, and its minutes at least. Two trials in three are pruned at the first
+    rung, if there is one."""
     train, refit = study.images(size)
     rung = next(iter(rungs_before_the_end(size)), size.epochs)
     epochs = size.budget * (size.epochs / 3 + rung * 2 / 3)
