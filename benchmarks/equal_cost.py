@@ -4,8 +4,9 @@
 
 A two-level factorial of resolution IV, as in ``benchmarks/levers.py``: the residual network by today's recipe, each
 lever on in half of sixteen trainings. All of them have the same number of floating-point operations, that of width 16
-and so many epochs of 45,000 images: where a step costs more, there are fewer. Scored after the last update on the same
-5,000 validation images, in both directions; the test part is not opened.
+and so many epochs of 45,000 images: where a step costs more, there are fewer. They compute in bfloat16 where the
+processor has it, and are scored after the last update on the same 5,000 validation images, in both directions; the test
+part is not opened.
 
 - ``deep``: two units a block at width 12, not one at 16
 - ``early``: the first layer halves the image already, and block 2 does not
@@ -40,7 +41,7 @@ from benchmarks.children import answer, for_each
 from benchmarks.intervals import paired
 from benchmarks.levers import effects
 from benchmarks.table import append, read
-from search.child.hardware import processor
+from search.child.hardware import has_bfloat16, processor
 from search.studies.provenance import revision
 
 TABLE = Path(__file__).with_name("equal_cost.csv")
@@ -50,6 +51,7 @@ FIELDS = (
     "date",
     "revision",
     "processor",
+    "precision",
     "epochs",
     "train_images",
     "run",
@@ -161,6 +163,8 @@ def train(run: int, given: argparse.Namespace) -> dict[str, float]:
 
     levers = design()[run]
     prepare(Devices(cores=1))
+    if precision() == "bfloat16":
+        keras.config.set_dtype_policy("mixed_bfloat16")
     keras.utils.set_random_seed(run)
     dataset = load("cifar10", given.data_dir, "train")
     parts = cut(dataset.labels, train=given.train_images, validation=given.validation_images)
@@ -173,6 +177,11 @@ def train(run: int, given: argparse.Namespace) -> dict[str, float]:
     shown = (dataset.images[parts.validation] / np.float32(255) - np.float32(mean)) / np.float32(std)
     scores = look(lambda x: network.predict(x, batch_size=500, verbose=0), shown, dataset.labels[parts.validation])
     return {**scores, "images": images, "images_per_second": images / seconds}
+
+
+def precision() -> str:
+    """As studies are created: the faster one, if this processor has it."""
+    return "bfloat16" if has_bfloat16() else "float32"
 
 
 class Stream:
@@ -215,7 +224,9 @@ def updates(network: Any, levers: Mapping[str, bool], images: int, stream: Strea
     seen, number = 0, 0
     for phase in phases(levers):
         if phase.side not in steps:
-            small = augmented if phase.side == 32 else layers.Resizing(phase.side, phase.side)(augmented)
+            small = (
+                augmented if phase.side == 32 else layers.Resizing(phase.side, phase.side, dtype="float32")(augmented)
+            )
             steps[phase.side] = step(keras.Model(raw, network(normalised(small))), optimizer, loss)
         while seen + phase.batch <= phase.until * images:
             rate = RATE * 0.1 * phase.batch / BATCH
@@ -316,18 +327,19 @@ def main() -> None:
         print(json.dumps(train(given.run, given)))
         return
     size = {"epochs": str(given.epochs), "train_images": str(given.train_images)}
+    own = {"precision": precision()} | size
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in size.items()]
     flags += [f"--data-dir={given.data_dir}", f"--validation-images={given.validation_images}"]
 
     def there() -> list[dict[str, str]]:
-        return [row for row in read(given.table) if size.items() <= row.items()]
+        return [row for row in read(given.table) if own.items() <= row.items()]
 
     def one(run: int) -> None:
         found = answer(sys.executable, "-m", "benchmarks.equal_cost", "--run", str(run), *flags)
         scores = {name: f"{value:.2f}" for name, value in found.items()}
         levers = {name: int(on) for name, on in design()[run].items()}
         at = {"date": date.today().isoformat(), "revision": (revision() or "unknown")[:12], "processor": processor()}
-        append(given.table, FIELDS, [{**at, **size, "run": run, **levers, **scores}])
+        append(given.table, FIELDS, [{**at, **own, "run": run, **levers, **scores}])
 
     done = {int(row["run"]) for row in there()}
     for_each([run for run in range(16) if run not in done], one, given.children)

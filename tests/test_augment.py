@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +31,15 @@ def _one(images: Array, ranges: Ranges, **draw: float) -> Array:
     return np.asarray(gather(ops.convert_to_tensor(images), transforms(draws, ranges, height, width)))
 
 
-@pytest.mark.parametrize("ranges", [EVERYTHING, SHIFT_AND_FLIP, Ranges(rotation=170, shear=60, zoom=0.9, shift=0.9)])
+@pytest.mark.parametrize(
+    "ranges",
+    [
+        EVERYTHING,
+        replace(EVERYTHING, whole_pixels=True),
+        SHIFT_AND_FLIP,
+        Ranges(rotation=170, shear=60, zoom=0.9, shift=0.9),
+    ],
+)
 def test_the_gather_equals_the_native_operation(ranges: Ranges) -> None:
     native, gathered = (_apply(IMAGES, ranges, native=route) for route in (True, False))
     np.testing.assert_allclose(native, gathered, rtol=0, atol=1e-6)

@@ -69,7 +69,15 @@ def test_phases_of_a_training_of_equal_cost_cover_it(levers_on: tuple[str, ...])
 def test_a_training_of_equal_cost_from_its_beginning_to_its_row(tmp_path: Path) -> None:
     data, table = write_cifar10(tmp_path / "data", train=400, test=10), tmp_path / "equal_cost.csv"
     short = ["--epochs", "1", "--train-images", "300", "--validation-images", "50", "--data-dir", str(data)]
-    known = {"epochs": "1", "train_images": "300", "plain": "10", "flip": "11", "crops": "12", "images": "300"}
+    known = {
+        "precision": equal_cost.precision(),
+        "epochs": "1",
+        "train_images": "300",
+        "plain": "10",
+        "flip": "11",
+        "crops": "12",
+        "images": "300",
+    }
     known |= {"images_per_second": "10"}
     for run, on in enumerate(equal_cost.design()):
         if run != 15:  # which has all levers on

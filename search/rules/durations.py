@@ -7,6 +7,8 @@ TO_LOAD, OF_A_TRIAL = 20.0, 5.0
 ALONE = 0.87
 """What one training on all cores does of what a training on each does together; .87 to .98 in benchmarks/train.csv."""
 MARGIN = 1.1
+REFIT_AT_MOST = 3
+"""Times the epochs that a size says, where there is time."""
 
 
 def seconds_of_refit(images: int, rate: float, *, children: int) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from search.contract import Size, size_from_json
+from search.rules.durations import REFIT_AT_MOST
 from search.show.time_left import estimate
 from search.show.words import duration, limits_in_words
 from search.studies.limits import Limits
@@ -50,4 +51,5 @@ _SIZE_HEAD = f"{'size':8}{'trials':>7}{'epochs':>8}{'images':>9}{'refit epochs':
 
 def _size_line(name: str, size: Size, study: Study, trials: str, here: str) -> str:
     train, refit = study.images(size)
-    return f"{name:8}{trials:>7}{size.epochs:>8}{train:>9,}{size.refit_epochs:>14}{refit:>14,}  {here}".rstrip()
+    again = f"{size.refit_epochs} to {REFIT_AT_MOST * size.refit_epochs}" if size.minutes else str(size.refit_epochs)
+    return f"{name:8}{trials:>7}{size.epochs:>8}{train:>9,}{again:>14}{refit:>14,}  {here}".rstrip()

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import time
 
-from search.rules.durations import seconds_of_refit
+from search.rules.durations import REFIT_AT_MOST, seconds_of_refit
 from search.studies.study import Study
 from search.worker.loop import Worker
 
 AT_MOST = 0.75
 """Of the whole time; a refit that would take more is not begun."""
-USED, TIMES = 0.9, 3
-"""Of the time that is left then, so much may go into more epochs, and into no more than so many times as many."""
+USED = 0.9
+"""Of the time that is left when the search has ended."""
 
 
 class TimeOfRefit:
@@ -43,7 +43,7 @@ class TimeOfRefit:
             return usual
         begin = self._seconds(0)
         left = USED * (self._end - time.monotonic()) - begin
-        return max(usual, min(TIMES * usual, int(left / (self._seconds(1) - begin))))
+        return max(usual, min(REFIT_AT_MOST * usual, int(left / (self._seconds(1) - begin))))
 
     def _look(self) -> None:
         """At what runs: how fast it is, by how many."""
