@@ -75,6 +75,7 @@ OBJECTIVE = Objective(
             width=8,
             refit_epochs=12,
             batch=32,
+            minutes=None,
             images_per_second=4_000,
         ),
         "full": replace(FULL, budget=50, validation_images=280, width=16, batch=32, images_per_second=2_000),

@@ -197,6 +197,10 @@ class Objective:
 
     def __call__(self, trial: BaseTrial) -> float:
         """Plain Optuna: size ``quick`` in float32, a temporary folder, the default data folder, no resume."""
+        return self.under_optuna(trial, dataclasses.replace(self.sizes[SIZE], precision="float32"))
+
+    def under_optuna(self, trial: BaseTrial, size: Size) -> float:
+        """The same with a size of your own: ``study.optimize(lambda trial: OBJECTIVE.under_optuna(trial, size))``."""
         from optuna import TrialPruned  # noqa: PLC0415
 
         hp = self.suggest(trial)
@@ -204,7 +208,6 @@ class Objective:
             # Optuna has drawn them already: what was trained instead stands beside what the trial says.
             hp = _fixed(hp, self.without_source)
             trial.set_user_attr(f"{PREFIX}without_source", dict(self.without_source))
-        size = dataclasses.replace(self.sizes[SIZE], precision="float32")
         data_dir = Path(os.environ.get("SEARCH_DATA_DIR", DATA)).resolve()
         self.data(data_dir, size)
         with tempfile.TemporaryDirectory(prefix="search-") as folder:

@@ -52,6 +52,7 @@ from benchmarks.context import BenchmarkContext
 from benchmarks.intervals import paired
 from benchmarks.table import append, read
 from search.child.hardware import cores, processor
+from search.child.inside.describe import as_computed_here
 from search.contract import Devices, Objective, parameters, seed_for
 from search.rules.pruning import rungs_before_the_end
 from search.studies.provenance import revision
@@ -113,14 +114,15 @@ def one(given: argparse.Namespace) -> dict[str, Any]:
 def search_plainly(declared: Objective, given: argparse.Namespace) -> dict[str, Any]:
     """The best of so many seconds: the same point first, the same rungs."""
     os.environ["SEARCH_DATA_DIR"] = str(given.data_dir)
-    seed, rungs = seed_for(given.pair, given.arm), rungs_before_the_end(declared.sizes["quick"])
+    size = as_computed_here(declared.sizes["quick"])
+    seed, rungs = seed_for(given.pair, given.arm), rungs_before_the_end(size)
     sampler: BaseSampler = RandomSampler(seed=seed) if given.arm == "random" else TPESampler(seed=seed)
     pruner: BasePruner = NopPruner()
     if given.arm == "optuna" and rungs:
         pruner = SuccessiveHalvingPruner(min_resource=rungs[0], reduction_factor=3)
     study = optuna.create_study(direction="maximize", sampler=sampler, pruner=pruner)
     study.enqueue_trial(declared.tried_first([given.point] if given.point else [])[0])
-    study.optimize(declared, timeout=given.seconds)
+    study.optimize(lambda trial: declared.under_optuna(trial, size), timeout=given.seconds)
     hp = parameters(declared.suggest(optuna.trial.FixedTrial(study.best_params)))
     return {"hp": hp, "curves": curves(study)}
 
@@ -140,7 +142,7 @@ def curves(study: optuna.Study) -> list[dict[str, Any]]:
 
 def train(module: Any, hp: Mapping[str, Any], seed: int, folder: Path, given: argparse.Namespace) -> dict[str, Any]:
     """As a refit; scored on the test part."""
-    size = replace(module.OBJECTIVE.sizes["quick"], refit_epochs=given.epochs)
+    size = replace(as_computed_here(module.OBJECTIVE.sizes["quick"]), refit_epochs=given.epochs)
     lent = {"devices": Devices(cores()), "seed": seed, "refit": True, "source": given.source}
     folder.mkdir(parents=True, exist_ok=True)
     context = BenchmarkContext(folder, given.data_dir, size, **lent)

@@ -71,7 +71,11 @@ def _size(objective: Objective, order: Describe) -> Size:
         return size_from_json(order.size)
     if order.size_name is None or order.size_name not in objective.sizes:
         raise SearchError(f"there is no size {order.size_name!r}. Give one of: {', '.join(objective.sizes)}")
-    size = _changed(objective.sizes[order.size_name], order.changes)
+    return as_computed_here(_changed(objective.sizes[order.size_name], order.changes))
+
+
+def as_computed_here(size: Size) -> Size:
+    """In float32, where neither processor nor GPUs have anything less."""
     if size.precision == "bfloat16" and not has_bfloat16(visible_gpus()):
         return dataclasses.replace(size, precision="float32")
     return size
