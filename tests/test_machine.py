@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import os
 import re
@@ -79,6 +80,21 @@ def epochs_of_refit(url: str, minutes: float | None, limit: float | None = None,
     kept()
     worker.trials = {}
     return kept.epochs()
+
+
+def test_what_a_search_leaves_of_its_time_goes_into_epochs_of_the_refit(tmp_path: Path, sqlite_url: str) -> None:
+    """Of the light objective with images to train on; nine epochs are three times the usual ones."""
+    file = changed(
+        tmp_path / "mine.py",
+        "    metric=",
+        '    data=lambda folder, size: {"images": 100, "validation": 20},\n    metric=',
+    )
+    arguments = ("run", "mine", "--objective", file, "--trials", "2", "--timeout", "2m")
+    ran = search(tmp_path, *arguments, SEARCH_STORAGE=sqlite_url, LIGHT_PAUSE="0.1")
+    assert (ran.status, ran.err) == (0, "")
+    assert "time is left, so the refit has up to 9 epochs instead of 3" in ran.out
+    report = json.loads((tmp_path / "exports" / "mine" / "report.json").read_text())
+    assert (report["size"]["refit_epochs"], len(report["curves"]["refit"]["score"])) == (9, 9)
 
 
 @pytest.mark.parametrize(
