@@ -28,7 +28,7 @@
 #:   make bench-service    what the service costs beside plain Optuna, without training; goes on from its table
 #:   make bench-train      a training step beside a bare fit, the notebooks' and PyTorch's, whose own environment it makes
 #:   make bench-notebooks  the original recipes at full length, beside what they reported; hours, goes on likewise
-#:   make bench-levers     what levers of fast training are worth, in twice sixteen trainings; an hour, goes on likewise
+#:   make bench-levers     what levers of fast training are worth; an hour without its table, goes on likewise
 #:   make bench-precision  whether bfloat16 is as good as float32, on validation images; an hour, goes on likewise
 #:   make bench-proxies    which cheap training ranks recipes as the long one does; hours, goes on likewise
 #:   make bench-search     samplers and pruners on the learning curves in SEARCH_SURROGATES; hours, goes on likewise

@@ -54,6 +54,7 @@ FIELDS = (
     "precision",
     "epochs",
     "train_images",
+    "validation_images",
     "run",
     *LEVERS,
     *SCORES,
@@ -171,16 +172,14 @@ def train(run: int, given: argparse.Namespace) -> dict[str, float]:
     mean, std = statistics(dataset, parts.train)
     network = build(None, levers)
     images = images_at_equal_cost(levers, given.epochs * given.train_images)
-    began = time.monotonic()
-    updates(network, levers, images, Stream(dataset, parts.train, run))
-    seconds = time.monotonic() - began
+    seconds = updates(network, levers, images, Stream(dataset, parts.train, run))
     shown = (dataset.images[parts.validation] / np.float32(255) - np.float32(mean)) / np.float32(std)
     scores = look(lambda x: network.predict(x, batch_size=500, verbose=0), shown, dataset.labels[parts.validation])
     return {**scores, "images": images, "images_per_second": images / seconds}
 
 
 def precision() -> str:
-    """As studies are created: the faster one, if this processor has it."""
+    """The faster one, if this processor has it."""
     return "bfloat16" if has_bfloat16() else "float32"
 
 
@@ -199,15 +198,15 @@ class Stream:
         return self.dataset.images[chosen], np.eye(10, dtype=np.float32)[self.dataset.labels[chosen]]
 
 
-def updates(network: Any, levers: Mapping[str, bool], images: int, stream: Stream) -> None:
-    """All of them. The schedule goes by images, the rate by the batch."""
+def updates(network: Any, levers: Mapping[str, bool], images: int, stream: Stream) -> float:
+    """All of them. The schedule goes by images, the rate by the batch. Returns the seconds, but those of tracing."""
     import keras  # noqa: PLC0415
     from keras import layers  # noqa: PLC0415
 
     from objectives.data import statistics  # noqa: PLC0415
     from objectives.models.deploy import trained  # noqa: PLC0415
     from objectives.training.augmentation import SHIFT_AND_FLIP, Augment  # noqa: PLC0415
-    from objectives.training.recipe import Recipe, compile_model  # noqa: PLC0415
+    from objectives.training.recipe import Recipe, compile_model, peak_rate  # noqa: PLC0415
     from objectives.training.schedule import shape  # noqa: PLC0415
 
     mean, std = statistics(stream.dataset, stream.indices)
@@ -220,8 +219,8 @@ def updates(network: Any, levers: Mapping[str, bool], images: int, stream: Strea
     compile_model(plain, network, recipe, epochs=1, steps_per_epoch=1, batch=BATCH)
     optimizer, loss = plain.optimizer, keras.losses.CategoricalCrossentropy(label_smoothing=0.1)
     steps: dict[int, Callable[[Any, Any], Any]] = {}
-    back = Lookahead(network, images / BATCH) if levers["lookahead"] else None
-    seen, number = 0, 0
+    back = Lookahead(network, updates_of(levers, images)) if levers["lookahead"] else None
+    seen, number, seconds = 0, 0, 0.0
     for phase in phases(levers):
         if phase.side not in steps:
             small = (
@@ -229,27 +228,42 @@ def updates(network: Any, levers: Mapping[str, bool], images: int, stream: Strea
             )
             steps[phase.side] = step(keras.Model(raw, network(normalised(small))), optimizer, loss)
         while seen + phase.batch <= phase.until * images:
-            rate = RATE * 0.1 * phase.batch / BATCH
-            optimizer.learning_rate = rate * shape("cosine", seen, images, WARM_UP)
-            steps[phase.side](*stream.batch(phase.batch))
+            began = time.monotonic()
+            optimizer.learning_rate = peak_rate(recipe, RATE, phase.batch) * shape("cosine", seen, images, WARM_UP)
+            is_traced = steps[phase.side](*stream.batch(phase.batch))
             seen, number = seen + phase.batch, number + 1
             if back is not None and number % EVERY == 0:
                 back.move(seen / images)
+            seconds += time.monotonic() - began if is_traced else 0.0
     if back is not None:
         back.onto()
+    return seconds
 
 
-def step(model: Any, optimizer: Any, loss: Any) -> Callable[[Any, Any], Any]:
-    """One update."""
+def updates_of(levers: Mapping[str, bool], images: int) -> float:
+    """How many they are."""
+    found, begins = 0.0, 0.0
+    for phase in phases(levers):
+        found, begins = found + (phase.until - begins) * images / phase.batch, phase.until
+    return found
+
+
+def step(model: Any, optimizer: Any, loss: Any) -> Callable[[Any, Any], bool]:
+    """One update; whether it was traced before, for batches of this size."""
     import tensorflow as tf  # noqa: PLC0415
 
-    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+    @tf.function  # type: ignore[untyped-decorator]
     def update(images: Any, labels: Any) -> None:
         with tf.GradientTape() as tape:
             found = loss(labels, model(images, training=True))
         optimizer.apply(tape.gradient(found, model.trainable_variables), model.trainable_variables)
 
-    return update  # type: ignore[no-any-return]
+    def timed(images: Any, labels: Any) -> bool:
+        before = update.experimental_get_tracing_count()
+        update(tf.constant(images), tf.constant(labels))
+        return bool(update.experimental_get_tracing_count() == before)
+
+    return timed
 
 
 class Lookahead:
@@ -326,10 +340,10 @@ def main() -> None:
     if given.run is not None:
         print(json.dumps(train(given.run, given)))
         return
-    size = {"epochs": str(given.epochs), "train_images": str(given.train_images)}
+    size = {name: str(getattr(given, name)) for name in ("epochs", "train_images", "validation_images")}
     own = {"precision": precision()} | size
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in size.items()]
-    flags += [f"--data-dir={given.data_dir}", f"--validation-images={given.validation_images}"]
+    flags += [f"--data-dir={given.data_dir}"]
 
     def there() -> list[dict[str, str]]:
         return [row for row in read(given.table) if own.items() <= row.items()]

@@ -22,8 +22,7 @@ accuracy, with 95 % intervals; "deleted" is what the objectives had until then:
 - ``flip``: +0.90 ± 0.13 for looking at the mirrored image too; what exported models do
 - ``average_flip``: +0.88 ± 0.13 for both
 
-Not tried, and in no space: width against depth at equal cost, early downsampling, growing images or batches, lookahead,
-CELU, several crops at test time.
+What changes the cost of a step, and what else was tried since, is compared by ``benchmarks/equal_cost.py``.
 """
 
 from __future__ import annotations

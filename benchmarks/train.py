@@ -4,7 +4,7 @@
 
 Four sides train the same network on batches of 128, three of them with shifts and flips:
 
-- ``bare``: Keras's ``fit`` on arrays, with our augmentation and nothing else
+- ``bare``: Keras's ``fit`` on arrays, of Keras's own layers, with our augmentation and nothing else
 - ``trial``: the objective itself, with its batches, its owner of the learning rate and its callbacks; also as children
   that share the cores, as many as a search starts, whose rates are added up; and in bfloat16 where the processor has it
 - ``notebook``: the pipeline that the project began with, Keras's ``ImageDataGenerator`` in front of ``fit``, which
@@ -97,7 +97,9 @@ def keras_fit(side: str, network: str, width: int, *, seconds: float, cores: int
     dataset = load("cifar10", data_dir, "train")
     images = dataset.images[np.arange(min(len(dataset), 45_000))]  # as many as a trial has
     labels = np.eye(10, dtype=np.float32)[dataset.labels[: len(images)]]
-    built = architecture.network({"builder": network, "width": width, "head": 0, "dropout_scale": 0.0}, (32, 32, 3), 10)
+    built = deploy.of_keras_alone(
+        architecture.network({"builder": network, "width": width, "head": 0, "dropout_scale": 0.0}, (32, 32, 3), 10)
+    )
     mean, std = (0.49, 0.48, 0.45), (0.25, 0.24, 0.26)
     model = deploy.trained(built, mean, std, Augment(SHIFT_AND_FLIP, seed=0)) if side == "bare" else built
     loss = keras.losses.CategoricalCrossentropy(label_smoothing=0.1)

@@ -73,6 +73,7 @@ def test_a_training_of_equal_cost_from_its_beginning_to_its_row(tmp_path: Path) 
         "precision": equal_cost.precision(),
         "epochs": "1",
         "train_images": "300",
+        "validation_images": "50",
         "plain": "10",
         "flip": "11",
         "crops": "12",

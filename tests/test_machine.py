@@ -57,10 +57,19 @@ def test_time_that_the_search_leaves_goes_into_epochs_of_the_refit(
         assert epochs_of_refit(sqlite_url, minutes, of_the_size=of_the_size) == epochs
     if minutes:
         assert epochs_of_refit(sqlite_url, minutes, 1.0) == 10, "a limit that is given goes before the size's minutes"
+    if minutes in {7, 8}:
+        assert epochs_of_refit(sqlite_url, minutes, slowest=50.0) == 10, "what is slower has fewer"
 
 
-def epochs_of_refit(url: str, minutes: float | None, limit: float | None = None, *, of_the_size: bool = True) -> int:
-    """By a limit, or the size's minutes; 10 usually."""
+def epochs_of_refit(
+    url: str,
+    minutes: float | None,
+    limit: float | None = None,
+    *,
+    of_the_size: bool = True,
+    slowest: float | None = None,
+) -> int:
+    """By a limit, or the size's minutes; 10 usually. Another machine searches too."""
     made = new_study(url)
     size = {**made.definition["size"], "refit_epochs": 10, "minutes": minutes if of_the_size else None}
     given = limit if of_the_size else minutes
@@ -73,13 +82,15 @@ def epochs_of_refit(url: str, minutes: float | None, limit: float | None = None,
         trials={0: trial},
         seats=[Seat(Devices(), launch)],
         settings=SETTINGS,
-        outage=SimpleNamespace(attempt=lambda _: None),
+        outage=SimpleNamespace(attempt=lambda ask: ask()),
+        joined={study.key: SimpleNamespace(has_others=lambda: True)},
     )
     kept = TimeOfRefit(worker, study, None if given is None else 60 * given)
-    assert kept.epochs() == 10, "nothing was measured yet"
-    kept()
+    assert kept.epochs(None) == 10, "nothing was measured yet"
+    assert kept() == 0, "the others have to be waited for"
     worker.trials = {}
-    return kept.epochs()
+    assert kept.epochs(1_000.0) == kept.epochs(None), "no faster than what was seen here"
+    return kept.epochs(slowest)
 
 
 def test_what_a_search_leaves_of_its_time_goes_into_epochs_of_the_refit(tmp_path: Path, sqlite_url: str) -> None:
@@ -92,9 +103,19 @@ def test_what_a_search_leaves_of_its_time_goes_into_epochs_of_the_refit(tmp_path
     arguments = ("run", "mine", "--objective", file, "--trials", "2", "--timeout", "2m")
     ran = search(tmp_path, *arguments, SEARCH_STORAGE=sqlite_url, LIGHT_PAUSE="0.1")
     assert (ran.status, ran.err) == (0, "")
-    assert "time is left, so the refit has up to 9 epochs instead of 3" in ran.out
+    assert ran.out.count("mine.refit has 9 epochs, not 3: there is time for them") == 1
     report = json.loads((tmp_path / "exports" / "mine" / "report.json").read_text())
     assert (report["size"]["refit_epochs"], len(report["curves"]["refit"]["score"])) == (9, 9)
+    assert "there is time" not in search(tmp_path, *arguments, SEARCH_STORAGE=sqlite_url).out, "it is there already"
+
+
+def test_who_asks_for_fewer_epochs_or_images_gets_no_more_than_that() -> None:
+    timed = dataclasses.replace(light.OBJECTIVE, sizes={"quick": Size(budget=1, epochs=1, minutes=5)})
+    found = [
+        describe(timed, declare(changes, direction="maximize"))["size"]["minutes"]
+        for changes in ({}, {"epochs": 2}, {"train_images": 9})
+    ]
+    assert found == [5, None, None]
 
 
 @pytest.mark.parametrize(

@@ -134,18 +134,54 @@ def test_batch_normalisation_is_keras_s_in_one_operation() -> None:
     np.testing.assert_array_equal(np.asarray(ours.moving_mean), before, err_msg="frozen")
 
 
+@pytest.mark.parametrize("trainable", [True, False])
+def test_batch_normalisation_has_keras_s_gradients(trainable: bool) -> None:
+    import tensorflow as tf
+
+    images = tf.constant(np.random.default_rng(0).normal(3, 2, (16, 4, 4, 5)).astype("float32"))
+    weight = tf.constant(np.random.default_rng(1).normal(size=images.shape).astype("float32"))
+    found = []
+    for layer in (batch_norm("ours"), keras.layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM)):
+        layer.trainable = trainable
+        layer.build(images.shape)
+        layer.gamma.assign(np.arange(1.0, 6.0))
+        layer.moving_variance.assign(np.arange(2.0, 7.0))
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            total = tf.reduce_sum(weight * layer(images, training=True))
+        found.append(tape.gradient(total, [images, *(v.value for v in layer.trainable_variables)]))
+    assert len(found[0]) == (3 if trainable else 1)
+    for ours, keras_s in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, keras_s, rtol=1e-3, atol=1e-3)
+
+
 def test_in_bfloat16_statistics_are_float32_and_what_is_given_away_is_keras_s_alone() -> None:
-    network = architecture.network(
-        {"builder": "resnet", "width": 4, "dropout_scale": 0.0}, CIFAR, 10, precision="bfloat16"
-    )
+    architecture_ = {"builder": "resnet", "width": 4, "dropout_scale": 0.0}
+    network = architecture.network(architecture_, CIFAR, 10, precision="bfloat16")
+    transfer.freeze(network, "block1")
     assert network.get_layer("block1_add").output.dtype == "bfloat16"
-    network(IMAGES.astype("float32") / 255, training=True)
-    (moving,) = {variable.dtype for variable in network.get_layer("block1_bn1").variables}
-    assert moving == "float32"
+    many = np.random.default_rng(0).normal(100, 1, (64, 8, 8, 3)).astype("float32")
+    layer = batch_norm("alone")
+    layer.dtype_policy = "mixed_bfloat16"
+    layer(many, training=True)
+    seen = np.asarray(keras.ops.cast(keras.ops.cast(many, "bfloat16"), "float32")).mean((0, 1, 2))
+    np.testing.assert_allclose(np.asarray(layer.moving_mean) * 10, seen, rtol=1e-4, err_msg="bfloat16 tells 1/256")
     twin = deploy.exported(network, MEAN, STD).get_layer("network")
     assert {layer.compute_dtype for layer in twin.layers} == {"float32"}
     assert all(_same(weights, _weights(twin)[name]) for name, weights in _weights(network).items())
     assert not any(isinstance(layer, BatchNorm) for layer in twin.layers)
+
+
+def test_a_network_of_nested_parts_and_bare_operations_is_given_away_too() -> None:
+    inner = keras.Input((8, 8, 4))
+    part = keras.Model(inner, batch_norm("inner_bn")(inner) * 2.0 + inner, name="part")
+    images = keras.Input((8, 8, 3))
+    x = part(keras.layers.Conv2D(4, 3, name="stem_conv", padding="same")(images))
+    network = keras.Model(images, keras.ops.mean(x, axis=(1, 2)), name="network")
+    model = deploy.exported(network, MEAN, STD)
+    assert not any(isinstance(layer, BatchNorm) for layer in model.get_layer("network").get_layer("part").layers)
+    some = IMAGES[:, :8, :8]
+    np.testing.assert_allclose(np.asarray(model(some)), np.asarray(network((some / 255 - MEAN) / STD)), atol=1e-4)
 
 
 def _weights(network: keras.Model) -> dict[str, list[np.ndarray]]:

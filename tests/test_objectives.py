@@ -11,6 +11,7 @@ import optuna
 import pytest
 
 from search.contract import Objective, SearchError, Size, Unusable, parameters
+from tests import light
 from tests.cifar_files import write_cifar100
 from tests.contexts import Context
 
@@ -98,6 +99,12 @@ def test_plain_optuna(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         said = dict(trial.user_attrs)
         assert said.pop("search:network").keys() == {"parameters", "flops"}
         assert said == ({"search:without_source": {"init": "scratch"}} if "100" in name else {})
+
+
+def test_plain_optuna_with_a_size_of_one_s_own() -> None:
+    study = optuna.create_study(direction="maximize")
+    study.optimize(lambda trial: light.OBJECTIVE.under_optuna(trial, Size(budget=1, epochs=7)), n_trials=1)
+    assert list(study.trials[0].intermediate_values) == [1, 2, 3, 4, 5, 6, 7]
 
 
 def test_without_a_source(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Networks, and what is done with them. Keras enters here, and TensorFlow where ``backend`` finds it.
+"""Networks, and what is done with them. Keras enters here, and TensorFlow if Keras computes with it.
 
 A file with ``build(shape, classes, *, width, ...) -> keras.Model`` is a network, found by its name. Every network
 takes normalised float images and ends in float32 softmax probabilities. Its layers are named by block, ``stem_*``,

@@ -11,15 +11,20 @@ from typing import Any
 
 import keras
 
-from objectives.models.backend import tensorflow
+from objectives.models.tensorflow_if_there import tensorflow
 
 
 class BatchNorm(keras.layers.BatchNormalization):  # type: ignore[misc]
     """Keras's layer, weight by weight; images (b, h, w, c) are normalised by TensorFlow's operation, if it is there.
 
+    Of what Keras's layer can be given it takes what is used here.
+
     The moving variance takes up variances of samples, a few thousandths larger than Keras's, as Keras 2 and PyTorch.
     ``deploy.exported`` puts Keras's own layer in its place.
     """
+
+    def __init__(self, *, momentum: float, name: str) -> None:
+        super().__init__(momentum=momentum, name=name)
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         tf = tensorflow()

@@ -22,7 +22,7 @@ def exported(
     and its mirror image, and the probabilities are the means of both. Built of what Keras has, in float32: a saved
     model loads with Keras alone, in safe mode, and computes alike everywhere. Its layer ``network`` is a copy.
     """
-    network = _of_keras_alone(network)
+    network = of_keras_alone(network)
     images = keras.Input(network.input_shape[1:], dtype="uint8", name="images")
     normalised = _normalised(_unit_range(images), mean, std)
     probabilities = network(normalised)
@@ -50,14 +50,16 @@ def trained(
     return keras.Model(images, network(_normalised(x, mean, std)), name="trained")
 
 
-def _of_keras_alone(network: keras.Model) -> keras.Model:
+def of_keras_alone(network: keras.Model) -> keras.Model:
     """The same network with copies of its weights, of Keras's own layers and in float32."""
 
-    def as_keras_has_it(layer: keras.layers.Layer) -> keras.layers.Layer:
-        kind = layers.BatchNormalization if isinstance(layer, BatchNorm) else type(layer)
-        return kind.from_config({**layer.get_config(), "dtype": "float32"})
+    def as_keras_has_it(operation: Any) -> Any:
+        if not isinstance(operation, layers.Layer):  # such as ``x + y``
+            return type(operation).from_config(operation.get_config())
+        kind = layers.BatchNormalization if isinstance(operation, BatchNorm) else type(operation)
+        return kind.from_config({**operation.get_config(), "dtype": "float32"})
 
-    twin = keras.models.clone_model(network, clone_function=as_keras_has_it)
+    twin = keras.models.clone_model(network, clone_function=as_keras_has_it, recursive=True)
     twin.set_weights(network.get_weights())
     return twin
 

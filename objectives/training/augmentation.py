@@ -38,7 +38,8 @@ SHIFT_AND_FLIP = Ranges(shift=1 / 16, flip=True, whole_pixels=True)
 class Augment(keras.layers.Layer):  # type: ignore[misc]
     """Float images (b, h, w, c) of 0..1 -> the same, each transformed on its own. Does nothing outside training.
 
-    The composed transform resamples once, bilinearly, with the nearest pixel beyond the border. ``native`` takes the
+    The composed transform resamples once, bilinearly where it does not move whole pixels, with the nearest pixel beyond
+    the border. ``native`` takes the
     backend's own affine operation, else a gather: the same values. None decides: native on TensorFlow's CPU, gather
     elsewhere, since XLA knows no native one.
     """

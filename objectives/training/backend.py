@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from objectives.models.backend import tensorflow
+from objectives.models.tensorflow_if_there import tensorflow
 from search.contract import Devices
 
 PREFETCH = 2

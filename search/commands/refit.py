@@ -7,7 +7,7 @@ import argparse
 from search.commands import options as typed
 from search.commands.machine import opened
 from search.errors import SearchError
-from search.studies.refit import ensure_refit, why_failed
+from search.studies.refit import ensure_refit, is_complete, why_failed
 from search.studies.study import Study, existing
 from search.worker.loop import Worker
 from search.worker.signals import take_signals
@@ -37,6 +37,10 @@ def refit_winner(worker: Worker, study: Study, epochs: int | None = None) -> Stu
     ``epochs``: of one that is not begun yet; None: its size's.
     """
     again = ensure_refit(worker.storage, study, epochs)
+    if again.epochs != study.size.refit_epochs and not is_complete(worker.storage, again):
+        worker.screen.say(
+            f"{again.name} has {again.epochs} epochs, not {study.size.refit_epochs}: there is time for them"
+        )
     worker.join(again)
     worker.work([again.key])
     if reason := why_failed(worker.storage, again):

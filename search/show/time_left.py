@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from search.contract import Size
 from search.database.leases import Progress
-from search.rules.durations import OF_A_TRIAL, TO_LOAD
+from search.rules.durations import OF_A_TRIAL, REFIT_AT_MOST, TO_LOAD
 from search.rules.pruning import rungs_before_the_end
 from search.settings import IMAGES_PER_SECOND
 from search.studies.study import Study
@@ -15,14 +15,15 @@ from search.worker.trial import LeasedTrial
 
 
 def estimate(size: Size, study: Study, cores: int) -> float:
-    """Seconds, by the size's guide for two cores, and its minutes at least. Two trials in three are pruned at the first
-    rung, if there is one."""
+    """Seconds, by the size's guide for two cores, with what can be used of its minutes. Two trials in three are pruned
+    at the first rung, if there is one."""
     train, refit = study.images(size)
     rung = next(iter(rungs_before_the_end(size)), size.epochs)
     epochs = size.budget * (size.epochs / 3 + rung * 2 / 3)
     rate = (size.images_per_second or IMAGES_PER_SECOND) * min(cores, 8) / 2
     seconds = TO_LOAD + OF_A_TRIAL * size.budget + (epochs * train + size.refit_epochs * refit) / rate
-    return max(seconds, 60 * (size.minutes or 0.0))
+    more = (REFIT_AT_MOST - 1) * size.refit_epochs * refit / rate if size.budget else 0.0
+    return max(seconds, min(seconds + more, 60 * (size.minutes or 0.0)))
 
 
 def seconds_left(joined: JoinedStudy, progress: Progress, running: Sequence[LeasedTrial]) -> float | None:

@@ -28,7 +28,7 @@ def ensure_refit(storage: FencedStorage, study: Study, epochs: int | None = None
     if refit is None:
         refit = _create(storage, study, best, find(storage.engine, study.name + REFIT), epochs)
     elif why_failed(storage, refit):
-        refit = _create(storage, study, best, refit, epochs)
+        refit = _create(storage, study, best, refit, max(epochs or 0, refit.epochs))
     let_go_on(storage, refit)
     return refit
 
@@ -36,6 +36,11 @@ def ensure_refit(storage: FencedStorage, study: Study, epochs: int | None = None
 def is_searched(storage: FencedStorage, study: Study) -> bool:
     """Whether it has a budget, or was made to be trained without any search."""
     return storage.leases.budget(study.key) > 0
+
+
+def is_complete(storage: FencedStorage, refit: Study) -> bool:
+    """Whether it has a model to show."""
+    return any(lease["state"] == "complete" for lease in storage.leases.rows(refit.key))
 
 
 def why_failed(storage: FencedStorage, refit: Study) -> str | None:

@@ -10,10 +10,11 @@ import sqlalchemy as sa
 
 from search.database.fence import FencedStorage
 from search.errors import SearchError
+from search.studies.attributes import own
 from search.studies.refit import is_searched, refit_of, why_failed
 from search.studies.study import Study, find
 from search.studies.study_files import reading_files_of
-from search.studies.trials import TrialRow, best_trial, chosen_trial, parameters
+from search.studies.trials import TrialRow, attributes, best_trial, chosen_trial, parameters
 
 FileRecord = sa.Row[Any]
 
@@ -65,6 +66,14 @@ def find_winner(storage: FencedStorage, study: Study) -> Winner | None:
     if best is None and refitted is None:
         return None
     return Winner(study, best, _model_of(storage, study, best) if best else None, refit, refitted, failed)
+
+
+def slowest_of_the_winner(storage: FencedStorage, study: Study) -> float | None:
+    """Images a second in the slowest epoch of the trial to be trained again; None where it did not say."""
+    chosen = chosen_trial(storage.engine, study)
+    epochs = own(attributes(storage.engine, chosen), "epochs", old=study.is_old) if chosen else None
+    rates = [rate for rate in (epochs or {}).get("images_per_second", ()) if rate]
+    return float(min(rates)) if rates else None
 
 
 def winning_parameters(storage: FencedStorage, names: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -189,7 +189,9 @@ class Worker:
     # -- claiming -----------------------------------------------------------------------------------------------------
 
     def _check_time(self) -> None:
-        kept = self._reserve() if self._reserve else 0.0
+        if self.stopping:
+            return
+        kept = self._reserve() if self._reserve and not self.interrupted else 0.0
         if self.deadline is not None and time.monotonic() >= self.deadline - kept:
             self.stop()
 

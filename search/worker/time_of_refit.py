@@ -22,31 +22,32 @@ class TimeOfRefit:
         """``whole``: the time limit, in seconds from here; None: the size's minutes, which end nothing."""
         self._worker, self._study, self._whole = worker, study, whole or math.inf
         minutes = study.size.minutes
-        meant = 60 * minutes if whole is None and minutes is not None else self._whole
-        self._end = time.monotonic() + meant
-        self._last_epoch, self._rate, self._children = 0.0, 0.0, 1
+        self._end = time.monotonic() + (60 * minutes if whole is None and minutes is not None else self._whole)
+        self._last_epoch, self._rate, self._busy = 0.0, 0.0, 0
         self._asked, self._others = -math.inf, False
 
     def __call__(self) -> float:
-        if self._are_others_there():
-            return 0.0
         self._look()
-        if not self._rate:
+        if math.isinf(self._whole) or self._are_others_there() or not self._rate:
             return 0.0
-        seconds = self._last_epoch + self._seconds(self._study.size.refit_epochs)
+        seconds = self._last_epoch + self._seconds(self._study.size.refit_epochs, self._rate)
         return seconds if seconds <= AT_MOST * self._whole else 0.0
 
-    def epochs(self) -> int:
-        """As many as there is time for when the search has ended, the size's at least."""
+    def epochs(self, slowest: float | None) -> int:
+        """As many as there is time for when the search has ended, the size's at least.
+
+        ``slowest``: images a second in the slowest epoch of what is trained again, as some hyperparameters take longer.
+        """
         usual = self._study.size.refit_epochs
         if not self._rate or math.isinf(self._end):
             return usual
-        begin = self._seconds(0)
+        rate = min(self._rate, slowest or self._rate)
+        begin = self._seconds(0, rate)
         left = USED * (self._end - time.monotonic()) - begin
-        return max(usual, min(REFIT_AT_MOST * usual, int(left / (self._seconds(1) - begin))))
+        return max(usual, min(REFIT_AT_MOST * usual, int(left / (self._seconds(1, rate) - begin))))
 
     def _look(self) -> None:
-        """At what runs: how fast it is, by how many."""
+        """At what runs: how fast one is beside so many others. With fewer at the end each is faster."""
         mine = [one for one in self._worker.trials.values() if one.joined.study.key == self._study.key]
         searched, images = self._study.images(self._study.size)
         rates = [rate for one in mine if (rate := one.rate or (one.times.last and searched / one.times.last))]
@@ -55,12 +56,13 @@ class TimeOfRefit:
         on_cores = not any(seat.devices.gpus for seat in self._worker.seats)
         # What runs ends its epoch first, if little is left of it.
         self._last_epoch = min(self._worker.settings.grace, max(one.times.longest for one in mine))
-        self._rate = sum(rates) / len(rates)
-        self._children = len(self._worker.seats) if on_cores and not any(one.is_alone for one in mine) else 1
+        busy = len(mine) if on_cores and not any(one.is_alone for one in mine) else 1
+        if busy >= self._busy:
+            self._rate, self._busy = sum(rates) / len(rates), busy
 
-    def _seconds(self, epochs: int) -> float:
+    def _seconds(self, epochs: int, rate: float) -> float:
         images = epochs * self._study.images(self._study.size)[1]
-        return seconds_of_refit(images, self._rate, children=self._children)
+        return seconds_of_refit(images, rate, children=self._busy)
 
     def _are_others_there(self) -> bool:
         """Asked now and then: who searches on would have to be waited for."""

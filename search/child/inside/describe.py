@@ -82,7 +82,8 @@ def as_computed_here(size: Size) -> Size:
 
 
 def _changed(size: Size, changes: Mapping[str, Any]) -> Size:
-    """The size with what a user asked for instead. A refit takes as many epochs as a trial, and the images in sight."""
+    """The size with what a user asked for instead. A refit takes as many epochs as a trial, whatever time is left, and
+    the images in sight."""
     extra: dict[str, Any] = {"minutes": None} if {"epochs", "train_images"} & set(changes) else {}
     if "epochs" in changes:
         extra["refit_epochs"] = changes["epochs"]

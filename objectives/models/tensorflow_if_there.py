@@ -1,4 +1,4 @@
-"""What Keras computes with, where that makes a difference."""
+"""TensorFlow, where it is what Keras computes with: the one place that imports it."""
 
 from __future__ import annotations
 
