@@ -59,7 +59,7 @@ OBJECTIVE = Objective(
     source="cnn_cifar10",
     without_source={"init": "scratch"},
     sizes={
-        "quick": replace(PART, width=16, refit_epochs=8, images_per_second=1_200),
+        "quick": replace(PART, width=32, refit_epochs=8, images_per_second=500),
         "hour": replace(HOUR, width=32, images_per_second=470),
         "full": replace(FULL, epochs=35, width=32, refit_epochs=35, images_per_second=470),
     },
