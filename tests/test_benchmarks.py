@@ -56,6 +56,15 @@ def test_levers_at_equal_cost_are_not_mixed_with_each_other_or_with_two_others()
     assert all(sum(map(math.prod, zip(*three, strict=True))) == 0 for three in itertools.combinations(columns, 3))
 
 
+def test_what_is_said_of_levers_at_equal_cost_is_what_their_table_says() -> None:
+    results, said = read(equal_cost.TABLE), str(equal_cost.__doc__)
+    assert len(results) == 16
+    for name, points, half, longer in equal_cost.worth(results):
+        assert f"- ``{name}``: {points:+.2f} ± {half:.2f}, {longer:.2f} times" in said, name
+    points, half = equal_cost.crops(results)
+    assert f"- ``crops``: {points:+.2f} ± {half:.2f} over" in said
+
+
 @pytest.mark.parametrize("levers_on", [(), ("progressive",), ("growing",), ("progressive", "growing")])
 def test_phases_of_a_training_of_equal_cost_cover_it(levers_on: tuple[str, ...]) -> None:
     found = equal_cost.phases({lever: lever in levers_on for lever in equal_cost.LEVERS})

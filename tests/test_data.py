@@ -227,6 +227,24 @@ def test_batches_are_a_pure_function_of_seed_and_epoch(tmp_path: Path) -> None:
     assert sorted(batches.order(3)) == indices.tolist()
 
 
+def test_the_first_epochs_may_be_longer(tmp_path: Path) -> None:
+    write_cifar10(tmp_path, train=100, test=10)
+    dataset, indices = data.load("cifar10", tmp_path, "train"), np.arange(10, 100)
+    batches = Batches(dataset, indices, batch=32, seed=7, shuffle=True, drop_last=True, longer=2)
+    usual = Batches(dataset, indices, batch=32, seed=7, shuffle=True, drop_last=True)
+    counts = []
+    for batches.epoch in range(4):
+        counts.append(batches.num_batches)
+    assert counts == [5, 5, 2, 2] and usual.num_batches == 2, "160 of 90 images, and 90"
+    assert [batches.batches_of(epochs) for epochs in range(5)] == [0, 5, 10, 12, 14]
+    order = batches.order(1)
+    assert len(order) == 160 and sorted(order[:90]) == indices.tolist() and len(set(order[90:])) == 70
+    assert (batches.order(3) == usual.order(3)).all() and (order[:90] == usual.order(1)).all()
+    batches.epoch = 0
+    assert len(as_dataset(batches)) == 5
+    assert [len(images) for images, _ in as_dataset(batches)] == [32] * 5
+
+
 def test_batches_hold_uint8_images_and_one_hot_labels(tmp_path: Path) -> None:
     write_cifar10(tmp_path, train=100, test=10)
     dataset = data.load("cifar10", tmp_path, "train")

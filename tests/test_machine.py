@@ -58,7 +58,7 @@ def test_time_that_the_search_leaves_goes_into_epochs_of_the_refit(
     if minutes:
         assert epochs_of_refit(sqlite_url, minutes, 1.0) == 10, "a limit that is given goes before the size's minutes"
     if minutes in {7, 8}:
-        assert epochs_of_refit(sqlite_url, minutes, slowest=50.0) == 10, "what is slower has fewer"
+        assert epochs_of_refit(sqlite_url, minutes, winner=50.0) == 10, "what is slower has fewer"
 
 
 def epochs_of_refit(
@@ -67,7 +67,7 @@ def epochs_of_refit(
     limit: float | None = None,
     *,
     of_the_size: bool = True,
-    slowest: float | None = None,
+    winner: float | None = None,
 ) -> int:
     """By a limit, or the size's minutes; 10 usually. Another machine searches too."""
     made = new_study(url)
@@ -90,7 +90,7 @@ def epochs_of_refit(
     assert kept() == 0, "the others have to be waited for"
     worker.trials = {}
     assert kept.epochs(1_000.0) == kept.epochs(None), "no faster than what was seen here"
-    return kept.epochs(slowest)
+    return kept.epochs(winner)
 
 
 def test_what_a_search_leaves_of_its_time_goes_into_epochs_of_the_refit(tmp_path: Path, sqlite_url: str) -> None:

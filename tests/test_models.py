@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -112,6 +113,24 @@ def test_the_trained_model_shares_the_network_and_augments_in_training_only() ->
     assert (np.asarray(model(IMAGES, training=True)) != np.asarray(unchanged(IMAGES, training=True))).any()
     network.get_layer("head").bias.assign(np.arange(10.0))
     np.testing.assert_array_equal(np.asarray(given_away(IMAGES)), before)
+
+
+@pytest.mark.parametrize("builder", [cnn, resnet])
+def test_it_may_see_smaller_images_in_training_with_the_same_variables(builder: Any) -> None:
+    network = builder.build(CIFAR, 10, width=4, dropout_scale=0.0)
+    augment = Augment(SHIFT_AND_FLIP, seed=1)
+    whole = deploy.trained(network, MEAN, STD, augment)
+    smaller = deploy.trained(network, MEAN, STD, augment, smaller=True)
+    assert [id(one) for one in smaller.variables] == [id(one) for one in whole.variables]
+    np.testing.assert_array_equal(np.asarray(smaller(IMAGES)), np.asarray(whole(IMAGES)))
+    seen = deploy.Smaller()(IMAGES.astype("float32"), training=True)
+    assert seen.shape == (6, 24, 24, 3)
+    np.testing.assert_allclose(np.asarray(seen).mean(), IMAGES.mean(), rtol=0.02)
+    apart = network.get_weights()
+    of_whole = np.asarray(deploy.trained(network, MEAN, STD)(IMAGES, training=True))
+    network.set_weights(apart)
+    assert (np.asarray(deploy.trained(network, MEAN, STD, smaller=True)(IMAGES, training=True)) != of_whole).any()
+    assert deploy.exported(network, MEAN, STD).input_shape == (None, *CIFAR)
 
 
 def test_batch_normalisation_is_keras_s_in_one_operation() -> None:

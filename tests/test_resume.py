@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import signal
@@ -17,7 +18,8 @@ from tests.cifar_files import write_cifar10, write_cifar100
 from tests.contexts import start
 
 SIZE = {"epochs": 4, "train_images": 320, "validation_images": 80, "width": 4, "batch": 32, "rungs": ()}
-BATCHES = 10
+ASKED, ASKED_OF_SMALLER = [9, 9, 9, 9], [16, 16, 9, 9]
+"""After so many batches of each epoch a context is asked; an epoch's last is none. Smaller images are 16/9 as many."""
 # Everything that draws or counts is on: dropout, augmentation, warm-up, a plateau.
 HP: dict[str, Any] = {
     "batch": 32,
@@ -27,15 +29,16 @@ HP: dict[str, Any] = {
     "optimizer": "adamw",
     "schedule": "plateau",
 }
+SMALLER = {"progressive_resizing": 0.5}
 
 
-def _random_batch() -> int:
-    """Of those after which a context is asked (an epoch's last is none): some epoch is finished, the last is not."""
-    return random.randint(BATCHES, 4 * (BATCHES - 1) - 1)  # noqa: S311
+def _random_batch(asked: list[int]) -> int:
+    """Some epoch is finished, the last is not."""
+    return random.randint(asked[0] + 1, sum(asked) - 1)  # noqa: S311
 
 
-def _finished(asked: int) -> int:
-    return (asked - 1) // (BATCHES - 1)
+def _finished(batch: int, asked: list[int]) -> int:
+    return sum(batch > end for end in itertools.accumulate(asked))
 
 
 @pytest.fixture(scope="module")
@@ -43,9 +46,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All trials of this module in two processes, one after the other: one that is killed, then another."""
     folder = tmp_path_factory.mktemp("resume")
     data = write_cifar100(write_cifar10(folder / "data", train=400, test=50), train=400, test=100)
-    common = _common("resnet_cifar10", HP, data)
+    common = _common("resnet_cifar10", HP | SMALLER, data)
     common["size"] = {**SIZE, "precision": "bfloat16"}
-    dies_at = _random_batch()
+    dies_at = _random_batch(ASKED_OF_SMALLER)
     victim = start([_named(folder, "killed", **common, kill_at=dies_at)])
     output = victim.communicate()[0]
     assert victim.returncode == -signal.SIGKILL, output
@@ -76,8 +79,8 @@ def _fine_tuning(folder: Path, data: Path) -> list[dict[str, Any]]:
     """Two optimizers, a head that learns alone at first, a frozen block; and a hand-over between two batches."""
     hp = {"init": "source", "freeze": 1, "head_warm_epochs": 2, "dropout_scale": 0.5, "batch": 32}
     common = {**_common("resnet_cifar100", hp, data), "source": folder / "whole" / "model"}
-    stop_at = _random_batch()
-    checkpoint = folder / "tuning stopped" / f"checkpoint-{_finished(stop_at)}.npz"
+    stop_at = _random_batch(ASKED)
+    checkpoint = folder / "tuning stopped" / f"checkpoint-{_finished(stop_at, ASKED)}.npz"
     return [
         _named(folder, "tuning stopped", **common, stop_at=stop_at),
         _named(folder, "tuning resumed", **common, resume=checkpoint),
@@ -87,7 +90,7 @@ def _fine_tuning(folder: Path, data: Path) -> list[dict[str, Any]]:
 
 def test_killed_at_a_random_batch(folder: Path) -> None:
     died_at = int((folder / "died at").read_text())
-    finished = _finished(died_at)
+    finished = _finished(died_at, ASKED_OF_SMALLER)
     left = {path.name for path in (folder / "killed").iterdir()}
     assert left == {f"checkpoint-{step}.npz" for step in range(1, finished + 1)}, died_at
 

@@ -144,7 +144,7 @@ def test_weight_decay_is_pytorchs(momentum: float) -> None:
     recipe = Recipe(weight_decay=5e-3, momentum=momentum)
     network = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     network.set_weights([np.ones((1, 1)), np.ones(1)])
-    learning_rate = compile_model(network, network, recipe, epochs=1, steps_per_epoch=200, batch=128)
+    learning_rate = compile_model(network, network, recipe, epochs=1, updates=lambda epochs: 200 * epochs, batch=128)
     network.optimizer.learning_rate = learning_rate.groups[0].peak
     for _ in range(200):
         network.optimizer.apply([keras.ops.zeros((1, 1)), keras.ops.zeros(1)])
@@ -163,7 +163,7 @@ def test_weight_decay_of_adamw_shrinks_as_much_per_update() -> None:
 def test_only_kernels_decay_and_only_the_head_has_its_rate() -> None:
     network = cnn.build((8, 8, 1), 10, width=4, blocks=2, head=8)
     recipe = Recipe(weight_decay=1e-2, head_learning_rate=4.0, head_warm_epochs=1, warm_up=0.0)
-    learning_rate = compile_model(network, network, recipe, epochs=2, steps_per_epoch=1, batch=128)
+    learning_rate = compile_model(network, network, recipe, epochs=2, updates=lambda epochs: epochs, batch=128)
     gradients = [keras.ops.zeros(v.shape) for v in network.trainable_variables]
     for moved in ({"head/kernel"}, {v.path for v in network.trainable_variables if v.name == "kernel"}):
         before = {v.path: v.numpy() for v in network.trainable_variables}

@@ -40,14 +40,41 @@ def without_flip_averaging(model: keras.Model) -> keras.Model | None:
 
 
 def trained(
-    network: keras.Model, mean: Sequence[float], std: Sequence[float], augment: keras.layers.Layer | None = None
+    network: keras.Model,
+    mean: Sequence[float],
+    std: Sequence[float],
+    augment: keras.layers.Layer | None = None,
+    *,
+    smaller: bool = False,
 ) -> keras.Model:
-    """The same model with ``augment`` (0..1 images in and out, active in training only) in front of the network."""
+    """The same model with ``augment`` (0..1 images in and out, active in training only) in front of the network.
+
+    ``smaller``: in training the network sees images of three quarters of the height and width.
+    """
     images = keras.Input(network.input_shape[1:], dtype="uint8", name="images")
     x = _unit_range(images)
     if augment is not None:
         x = augment(x)
+    if smaller:
+        x = Smaller()(x)
+        # The same layers, of images of any size.
+        anything = keras.Input((None, None, network.input_shape[-1]))
+        network = keras.models.clone_model(network, input_tensors=anything, clone_function=lambda layer: layer)
     return keras.Model(images, network(_normalised(x, mean, std)), name="trained")
+
+
+class Smaller(layers.Layer):  # type: ignore[misc]
+    """Float images (b, h, w, c) -> (b, 3/4 h, 3/4 w, c) in training, bilinearly; else the same."""
+
+    def __init__(self) -> None:
+        super().__init__(dtype="float32", name="smaller")
+
+    def call(self, images: Any, training: bool = False) -> Any:
+        height, width = (side * 3 // 4 for side in images.shape[1:3])
+        return keras.ops.image.resize(images, (height, width)) if training else images
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return input_shape
 
 
 def of_keras_alone(network: keras.Model) -> keras.Model:

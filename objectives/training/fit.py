@@ -45,17 +45,18 @@ def fit(
     context: TrialContext,
     batch: int,
     epochs: int,
+    at_first: keras.Model | None = None,
 ) -> Fitted:
     """Trains ``model``, the ``network`` with normalisation and augmentation in front, for ``epochs`` epochs.
+
+    ``at_first`` is trained in its place in those epochs of ``train`` that are longer; it has the same variables.
 
     ``train`` and ``validation`` are ``Batches`` of ``batch`` images; without ``validation`` (a refit) all epochs are
     run and the last one counts. Reports each epoch with a checkpoint that continues exactly. Raises Unusable where the
     loss is no longer finite or memory runs out.
     """
     with out_of_memory():
-        learning_rate = compile_model(
-            model, network, recipe, epochs=epochs, steps_per_epoch=train.num_batches, batch=batch
-        )
+        learning_rate = compile_model(model, network, recipe, epochs=epochs, updates=train.batches_of, batch=batch)
         best = None if validation is None else Best(network, patience_epochs(recipe, epochs))
 
         def save(path: Path, step: int) -> None:
@@ -63,21 +64,34 @@ def fit(
 
         run = Epochs(context, train, learning_rate, save, best=best, batch=batch, epochs=epochs)
         begun = 0 if context.resume is None else _restore(context.resume, model, run)
-        if begun < epochs and not (best is not None and best.exhausted):
-            model.fit(
+        for part, end in _parts(model, at_first, train.longer, epochs):
+            if begun >= end or run.outcome is not None or (best is not None and best.exhausted):
+                continue
+            train.epoch = begun
+            part.fit(
                 as_dataset(train),
                 validation_data=None if validation is None else as_dataset(validation),
                 initial_epoch=begun,
-                epochs=epochs,
+                epochs=end,
                 shuffle=False,
                 callbacks=[run],
                 verbose=0,
             )
+            begun = end
         if run.outcome == "diverged":
             raise Unusable(run.complaint)
         if best is not None:
             best.install()
     return _fitted(run)
+
+
+def _parts(model: keras.Model, at_first: keras.Model | None, longer: int, epochs: int) -> list[tuple[keras.Model, int]]:
+    """What is trained, and up to which epoch. One optimizer has them all."""
+    if at_first is None:
+        return [(model, epochs)]
+    accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
+    at_first.compile(optimizer=model.optimizer, loss=model.loss, metrics=[accuracy])
+    return [(at_first, longer), (model, epochs)]
 
 
 @contextmanager

@@ -23,5 +23,8 @@ class Plan:
     """Images; None: the size's."""
     source: Path | None = None
     """A folder that an earlier training left, whose weights (all but the head's) this one begins with."""
+    progressive_resizing: float = 0.0
+    """For so much of the epochs the images are three quarters as high and wide, and there are as many more of them as
+    that takes of the time."""
     freeze: int = 0
     """So many blocks from the input keep the source's weights."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,14 +79,15 @@ def peak_rate(recipe: Recipe, multiple: float, batch: int) -> float:
 
 
 def compile_model(
-    model: keras.Model, network: keras.Model, recipe: Recipe, *, epochs: int, steps_per_epoch: int, batch: int
+    model: keras.Model, network: keras.Model, recipe: Recipe, *, epochs: int, updates: Callable[[int], int], batch: int
 ) -> LearningRate:
     """Compiles ``model``, whose variables are those of ``network``, and returns the owner of its learning rate.
 
-    The optimizer is built, so that its variables are there to be restored.
+    The optimizer is built, so that its variables are there to be restored. ``updates``: how many the first so many
+    epochs have.
     """
     peak = peak_rate(recipe, recipe.learning_rate, batch)
-    rest = min(recipe.head_warm_epochs, epochs - 1) * steps_per_epoch if recipe.head_learning_rate is not None else 0
+    rest = updates(min(recipe.head_warm_epochs, epochs - 1)) if recipe.head_learning_rate is not None else 0
     groups = [Group("learning_rate", _optimizer(recipe, model), peak, rest)]
     backbone = optimizer = groups[0].optimizer
     if recipe.head_learning_rate is not None:
@@ -102,7 +104,7 @@ def compile_model(
     return LearningRate(
         groups,
         schedule=recipe.schedule,
-        steps=epochs * steps_per_epoch,
+        steps=updates(epochs),
         warm_up=recipe.warm_up,
         plateau=Plateau(recipe.plateau_factor, plateau_epochs(recipe, epochs)),
     )

@@ -44,15 +44,19 @@ def train_plan(plan: Plan, hyperparameters: Any, context: TrialContext) -> float
     built = {"parameters": network.count_params(), "flops": flops(network)}
     context.built(**built)
     batch = plan.batch or context.size.batch
+    epochs = context.size.refit_epochs if context.refit else context.size.epochs
+    smaller = min(epochs - 1, int(plan.progressive_resizing * epochs + 0.5))
+    augment = Augment(plan.augmentation, seed=context.seed)
     fitted = fit(
-        deploy.trained(network, mean, std, Augment(plan.augmentation, seed=context.seed)),
+        deploy.trained(network, mean, std, augment),
         network,
         plan.recipe,
-        Batches(dataset, images, batch=batch, seed=context.seed, shuffle=True, drop_last=True),
+        Batches(dataset, images, batch=batch, seed=context.seed, shuffle=True, drop_last=True, longer=smaller),
         None if context.refit else _in_order(dataset, parts.validation),
         context=context,
         batch=min(batch, len(images)),
-        epochs=context.size.refit_epochs if context.refit else context.size.epochs,
+        epochs=epochs,
+        at_first=deploy.trained(network, mean, std, augment, smaller=True) if smaller else None,
     )
     if fitted.outcome not in ("pruned", "stopped"):
         model_folder.keep(
@@ -108,6 +112,7 @@ def _training(plan: Plan, context: TrialContext, dataset: Dataset, parts: Cut, f
         "architecture": dict(plan.architecture),
         "recipe": dataclasses.asdict(plan.recipe),
         "augmentation": dataclasses.asdict(plan.augmentation),
+        "progressive_resizing": plan.progressive_resizing,
         "transferred": plan.source is not None,
         "frozen_blocks": plan.freeze,
         "number": context.number,

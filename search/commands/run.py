@@ -28,7 +28,7 @@ from search.studies.stop import last_stop, let_go_on
 from search.studies.study import Study, existing, find
 from search.studies.transfer import copy_source, find_source, refuse_other_width, wanted_source
 from search.studies.trials import chosen_trial
-from search.studies.winner import Winner, find_winner, slowest_of_the_winner, winning_parameters
+from search.studies.winner import Winner, find_winner, speed_of_the_winner, winning_parameters
 from search.worker.loop import Worker
 from search.worker.signals import take_signals
 from search.worker.time_of_refit import TimeOfRefit
@@ -89,7 +89,7 @@ def search(machine: Machine, name: str, options: Options, left: TimeLeft, *, ref
     in_time = not worker.stopping
     if again and (in_time or _is_kept_for(kept, worker, study)):
         worker.take_up()
-        refit_winner(worker, study, kept.epochs(slowest_of_the_winner(machine.storage, study)))
+        refit_winner(worker, study, kept.epochs(speed_of_the_winner(machine.storage, study)))
     screen.end()
     if worker.interrupted:
         screen.say(f"handed over. Go on, here or on another machine: make search STUDY={study.name}")

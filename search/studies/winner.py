@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 import sqlalchemy as sa
@@ -68,12 +69,12 @@ def find_winner(storage: FencedStorage, study: Study) -> Winner | None:
     return Winner(study, best, _model_of(storage, study, best) if best else None, refit, refitted, failed)
 
 
-def slowest_of_the_winner(storage: FencedStorage, study: Study) -> float | None:
-    """Images a second in the slowest epoch of the trial to be trained again; None where it did not say."""
+def speed_of_the_winner(storage: FencedStorage, study: Study) -> float | None:
+    """Images a second of the trial to be trained again, in the middle one of its epochs; None where it did not say."""
     chosen = chosen_trial(storage.engine, study)
     epochs = own(attributes(storage.engine, chosen), "epochs", old=study.is_old) if chosen else None
-    rates = [rate for rate in (epochs or {}).get("images_per_second", ()) if rate]
-    return float(min(rates)) if rates else None
+    seconds = [one for one in (epochs or {}).get("training_seconds", ()) if one]
+    return study.images(study.size)[0] / median(seconds) if seconds else None
 
 
 def winning_parameters(storage: FencedStorage, names: Sequence[str]) -> dict[str, dict[str, Any]]:

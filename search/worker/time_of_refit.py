@@ -33,15 +33,15 @@ class TimeOfRefit:
         seconds = self._last_epoch + self._seconds(self._study.size.refit_epochs, self._rate)
         return seconds if seconds <= AT_MOST * self._whole else 0.0
 
-    def epochs(self, slowest: float | None) -> int:
+    def epochs(self, winner: float | None) -> int:
         """As many as there is time for when the search has ended, the size's at least.
 
-        ``slowest``: images a second in the slowest epoch of what is trained again, as some hyperparameters take longer.
+        ``winner``: images a second of what is trained again, as some hyperparameters take longer.
         """
         usual = self._study.size.refit_epochs
         if not self._rate or math.isinf(self._end):
             return usual
-        rate = min(self._rate, slowest or self._rate)
+        rate = min(self._rate, winner or self._rate)
         begin = self._seconds(0, rate)
         left = USED * (self._end - time.monotonic()) - begin
         return max(usual, min(REFIT_AT_MOST * usual, int(left / (self._seconds(1, rate) - begin))))
