@@ -8,7 +8,7 @@ and so many epochs of 45,000 images: where a step costs more, there are fewer. T
 processor has it, and are scored after the last update on the same 5,000 validation images, in both directions; the test
 part is not opened.
 
-The results are of an AMD EPYC with bfloat16, 2026-11-29: points of validation accuracy with 95 % intervals, and how many
+The results are of an AMD EPYC with bfloat16, 2026-11-29: points of validation accuracy, 95 % intervals, and how many
 times as long a training of equal cost takes (roughly, as the first four did not have the machine to themselves):
 
 - ``deep``: -1.76 ± 0.97, 2.21 times, for two units a block at width 12, not one at 16; in no space

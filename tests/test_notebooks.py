@@ -10,7 +10,7 @@ import keras
 import pytest
 
 from objectives import cnn_cifar10, cnn_cifar100, resnet_cifar10, resnet_cifar100
-from objectives.models import architecture
+from objectives.models import architecture, deploy
 from objectives.training.augmentation import Ranges
 from objectives.training.early_stopping import patience_epochs
 from objectives.training.recipe import Recipe, peak_rate, plateau_epochs
@@ -58,7 +58,7 @@ def test_the_cnn() -> None:
     size = cnn_cifar10.OBJECTIVE.sizes["full"]
     plan = cnn_cifar10.plan(cnn_cifar10.NOTEBOOK, size)
     assert (plan.recipe, plan.augmentation, plan.batch, plan.source) == (CNN, CNN_IMAGES, 128, None)
-    network = architecture.network(plan.architecture, (32, 32, 3), 10)
+    network = deploy.of_keras_alone(architecture.network(plan.architecture, (32, 32, 3), 10))
     assert network.count_params() == 362_026
     block = ["Conv2D", "BatchNormalization", "ReLU"]
     whole = (2 * block + ["MaxPooling2D", "Dropout"]) * 3
@@ -73,7 +73,8 @@ def test_the_residual_network() -> None:
     size = resnet_cifar10.OBJECTIVE.sizes["full"]
     plan = resnet_cifar10.plan(resnet_cifar10.NOTEBOOK, size)
     assert (plan.recipe, plan.augmentation, plan.batch, plan.source) == (RESNET, RESNET_IMAGES, 128, None)
-    network = architecture.network(plan.architecture, (32, 32, 3), 10)
+    assert plan.progressive_resizing == 0
+    network = deploy.of_keras_alone(architecture.network(plan.architecture, (32, 32, 3), 10))
     assert network.count_params() == 9_894_922
     kinds = _kinds(network)
     assert kinds[:3] == ["Conv2D", "BatchNormalization", "ReLU"], "normalised behind the first layer"
