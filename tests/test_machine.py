@@ -74,10 +74,17 @@ def epochs_of_refit(
     size = {**made.definition["size"], "refit_epochs": 10, "minutes": minutes if of_the_size else None}
     given = limit if of_the_size else minutes
     study = dataclasses.replace(
-        made, definition={**made.definition, "size": size, "data": {"images": round(2_000 / durations.MARGIN)}}
+        made,
+        definition={
+            **made.definition,
+            "size": size,
+            "data": {"images": round(2_000 / durations.MARGIN), "validation": 90},
+        },
     )
-    times = SimpleNamespace(last=10.0, longest=10.0)
-    trial = SimpleNamespace(joined=SimpleNamespace(study=study), rate=100.0, times=times, is_alone=True)
+    searched, times = study.images(study.size)[0], SimpleNamespace(last=99.0, longest=99.0)
+    trial = SimpleNamespace(
+        joined=SimpleNamespace(study=study), training_seconds=searched / 100, times=times, is_alone=True
+    )
     worker: Any = SimpleNamespace(
         trials={0: trial},
         seats=[Seat(Devices(), launch)],
@@ -86,11 +93,11 @@ def epochs_of_refit(
         joined={study.key: SimpleNamespace(has_others=lambda: True)},
     )
     kept = TimeOfRefit(worker, study, None if given is None else 60 * given)
-    assert kept.epochs(None) == 10, "nothing was measured yet"
+    assert kept.epochs(None) is None, "nothing was measured yet"
     assert kept() == 0, "the others have to be waited for"
     worker.trials = {}
     assert kept.epochs(1_000.0) == kept.epochs(None), "no faster than what was seen here"
-    return kept.epochs(winner)
+    return kept.epochs(winner) or 10
 
 
 def test_what_a_search_leaves_of_its_time_goes_into_epochs_of_the_refit(tmp_path: Path, sqlite_url: str) -> None:
@@ -103,10 +110,10 @@ def test_what_a_search_leaves_of_its_time_goes_into_epochs_of_the_refit(tmp_path
     arguments = ("run", "mine", "--objective", file, "--trials", "2", "--timeout", "2m")
     ran = search(tmp_path, *arguments, SEARCH_STORAGE=sqlite_url, LIGHT_PAUSE="0.1")
     assert (ran.status, ran.err) == (0, "")
-    assert ran.out.count("mine.refit has 9 epochs, not 3: there is time for them") == 1
+    assert ran.out.count("mine.refit has 9 epochs, not 3: the search left time for them") == 1
     report = json.loads((tmp_path / "exports" / "mine" / "report.json").read_text())
     assert (report["size"]["refit_epochs"], len(report["curves"]["refit"]["score"])) == (9, 9)
-    assert "there is time" not in search(tmp_path, *arguments, SEARCH_STORAGE=sqlite_url).out, "it is there already"
+    assert "left time" not in search(tmp_path, *arguments, SEARCH_STORAGE=sqlite_url).out, "it is there already"
 
 
 def test_who_asks_for_fewer_epochs_or_images_gets_no_more_than_that() -> None:

@@ -18,8 +18,9 @@ from tests.cifar_files import write_cifar10, write_cifar100
 from tests.contexts import start
 
 SIZE = {"epochs": 4, "train_images": 320, "validation_images": 80, "width": 4, "batch": 32, "rungs": ()}
-ASKED, ASKED_OF_SMALLER = [9, 9, 9, 9], [16, 16, 9, 9]
-"""After so many batches of each epoch a context is asked; an epoch's last is none. Smaller images are 16/9 as many."""
+ASKED, ASKED_OF_SMALLER = [9, 9, 9, 9], [16, 16, 10, 9]
+"""After so many batches of each epoch a context is asked; an epoch's last is none. Smaller images are 16/9 as many,
+and before they end it is asked once more."""
 # Everything that draws or counts is on: dropout, augmentation, warm-up, a plateau.
 HP: dict[str, Any] = {
     "batch": 32,

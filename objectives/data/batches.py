@@ -39,6 +39,8 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         super().__init__()
         if batch < 1 or len(indices) == 0:
             raise ValueError(f"need a batch of at least 1 and at least one image, got {batch} and {len(indices)}")
+        if longer and not shuffle:
+            raise ValueError("epochs can be longer where their images are shuffled")
         self.dataset, self.batch, self.seed, self.shuffle, self.drop_last = dataset, batch, seed, shuffle, drop_last
         self.longer = longer
         self.indices = np.asarray(indices, dtype=np.int64)

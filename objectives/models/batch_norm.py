@@ -1,8 +1,8 @@
 """Batch normalisation as one operation where Keras takes a dozen, each of which walks over all activations.
 
 Keras normalises in float32 whatever it is given. TensorFlow's own operation reads and writes bfloat16, computes its
-statistics in float32 all the same, and is the one that Keras 2 used. A training step of the residual network takes 1.1
-to 1.2 times as long without it in float32, and 1.3 to 1.5 times in bfloat16 (``benchmarks/train.csv``).
+statistics in float32 all the same, and is the one that Keras 2 used. What that makes of a training step stands in
+``benchmarks/train.csv``, where ``bare`` has Keras's own.
 """
 
 from __future__ import annotations

@@ -67,6 +67,9 @@ def fit(
         for part, end in _parts(model, at_first, train.longer, epochs):
             if begun >= end or run.outcome is not None or (best is not None and best.exhausted):
                 continue
+            if begun == train.longer > 0 and context.stopping():
+                run.outcome = "stopped"  # before all is traced again
+                continue
             train.epoch = begun
             part.fit(
                 as_dataset(train),

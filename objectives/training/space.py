@@ -6,7 +6,7 @@
 - ``momentum``: .8 to .98; with SGD alone
 - ``weight_decay``: 0 to .001, in PyTorch's units for SGD; AdamW shrinks the weights as much
 - ``schedule``: "cosine", "linear" (one cycle), or "plateau" (halved where the loss stands still)
-- ``warm_up``: 0 to .3 of the trial's epochs; not with a plateau
+- ``warm_up``: 0 to .3 of the trial's updates; not with a plateau
 - ``batch``: 64, 128, 256 or 512 images
 - ``label_smoothing``: 0 to .2
 - ``dropout_scale``: 0 to 1; 1 is the notebook's dropout

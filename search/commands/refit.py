@@ -39,7 +39,7 @@ def refit_winner(worker: Worker, study: Study, epochs: int | None = None) -> Stu
     again = ensure_refit(worker.storage, study, epochs)
     if again.epochs != study.size.refit_epochs and not is_complete(worker.storage, again):
         worker.screen.say(
-            f"{again.name} has {again.epochs} epochs, not {study.size.refit_epochs}: there is time for them"
+            f"{again.name} has {again.epochs} epochs, not {study.size.refit_epochs}: the search left time for them"
         )
     worker.join(again)
     worker.work([again.key])

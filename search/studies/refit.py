@@ -19,7 +19,7 @@ from search.studies.trials import TrialRow, all_trials, attributes, chosen_trial
 def ensure_refit(storage: FencedStorage, study: Study, epochs: int | None = None) -> Study:
     """The refit of the best trial, ready to be worked on; an earlier best's makes way. SearchError without a best.
 
-    A new one has as many ``epochs``; None: its size's.
+    A new one has as many ``epochs``; None: its size's, or those of one that failed.
     """
     best = chosen_trial(storage.engine, study)
     if best is None and is_searched(storage, study):
@@ -28,7 +28,7 @@ def ensure_refit(storage: FencedStorage, study: Study, epochs: int | None = None
     if refit is None:
         refit = _create(storage, study, best, find(storage.engine, study.name + REFIT), epochs)
     elif why_failed(storage, refit):
-        refit = _create(storage, study, best, refit, max(epochs or 0, refit.epochs))
+        refit = _create(storage, study, best, refit, refit.epochs if epochs is None else epochs)
     let_go_on(storage, refit)
     return refit
 

@@ -33,14 +33,14 @@ class TimeOfRefit:
         seconds = self._last_epoch + self._seconds(self._study.size.refit_epochs, self._rate)
         return seconds if seconds <= AT_MOST * self._whole else 0.0
 
-    def epochs(self, winner: float | None) -> int:
-        """As many as there is time for when the search has ended, the size's at least.
+    def epochs(self, winner: float | None) -> int | None:
+        """As many as there is time for when the search has ended, the size's at least; None where nobody knows.
 
         ``winner``: images a second of what is trained again, as some hyperparameters take longer.
         """
         usual = self._study.size.refit_epochs
         if not self._rate or math.isinf(self._end):
-            return usual
+            return None
         rate = min(self._rate, winner or self._rate)
         begin = self._seconds(0, rate)
         left = USED * (self._end - time.monotonic()) - begin
@@ -50,7 +50,8 @@ class TimeOfRefit:
         """At what runs: how fast one is beside so many others. With fewer at the end each is faster."""
         mine = [one for one in self._worker.trials.values() if one.joined.study.key == self._study.key]
         searched, images = self._study.images(self._study.size)
-        rates = [rate for one in mine if (rate := one.rate or (one.times.last and searched / one.times.last))]
+        seconds = [one.training_seconds or one.times.last for one in mine]
+        rates = [searched / one for one in seconds if one and searched]
         if not rates or not images:
             return
         on_cores = not any(seat.devices.gpus for seat in self._worker.seats)

@@ -81,6 +81,7 @@ class LeasedTrial:
         self.epoch = lease.epoch
         self.value: float | None = None
         self.rate: float | None = None
+        self.training_seconds: float | None = None
         """Images a second, where they are reported."""
         self.times = EpochTimes()
         self._ended = 0.0
@@ -270,6 +271,7 @@ class LeasedTrial:
             self._done["timed"] = True
         self.value = message.values.get(self.joined.study.definition["metric"], self.value)
         self.rate = message.values.get("images_per_second", self.rate)
+        self.training_seconds = message.values.get("training_seconds", self.training_seconds)
         self.reported = True
         is_new = self._done.setdefault("is new", message.step > self.epoch)
         if message.step > self.epoch:
