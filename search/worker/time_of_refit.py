@@ -50,7 +50,7 @@ class TimeOfRefit:
         """At what runs: how fast one is beside so many others. With fewer at the end each is faster."""
         mine = [one for one in self._worker.trials.values() if one.joined.study.key == self._study.key]
         searched, images = self._study.images(self._study.size)
-        seconds = [one.training_seconds or one.times.last for one in mine]
+        seconds = [one.training_seconds or (searched / one.rate if one.rate else one.times.last) for one in mine]
         rates = [searched / one for one in seconds if one and searched]
         if not rates or not images:
             return
