@@ -50,16 +50,11 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
     @property
     def num_batches(self) -> int:
         """Batches in this epoch."""
-        full, rest = divmod(self._images(self.epoch), self.batch)
-        return full if self.drop_last and full else full + (rest > 0)
+        return self._batches(self.epoch)
 
     def batches_of(self, epochs: int) -> int:
         """Batches in the first so many epochs together."""
-        now, found = self.epoch, 0
-        for self.epoch in range(epochs):
-            found += self.num_batches
-        self.epoch = now
-        return found
+        return sum(self._batches(epoch) for epoch in range(epochs))
 
     def order(self, epoch: int) -> npt.NDArray[np.int64]:
         """The indices in the order in which ``epoch`` visits them."""
@@ -73,6 +68,10 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
             known = (epoch, found[: self._images(epoch)])
             self._order = known
         return known[1]
+
+    def _batches(self, epoch: int) -> int:
+        full, rest = divmod(self._images(epoch), self.batch)
+        return full if self.drop_last and full else full + (rest > 0)
 
     def _images(self, epoch: int) -> int:
         return round(LONGER * len(self.indices)) if epoch < self.longer else len(self.indices)

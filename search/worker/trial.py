@@ -81,8 +81,9 @@ class LeasedTrial:
         self.epoch = lease.epoch
         self.value: float | None = None
         self.rate: float | None = None
-        self.training_seconds: float | None = None
         """Images a second, where they are reported."""
+        self.training_seconds: float | None = None
+        """Of the last epoch, likewise."""
         self.times = EpochTimes()
         self._ended = 0.0
         self._time_up = math.inf
