@@ -29,14 +29,14 @@
 #:   make bench-train      a training step beside a bare fit, the notebooks' and PyTorch's, whose own environment it makes
 #:   make bench-notebooks  the original recipes at full length, beside what they reported; hours, goes on likewise
 #:   make bench-levers     what levers of fast training are worth; an hour without its table, goes on likewise
-#:   make bench-precision  whether bfloat16 is as good as float32, on validation images; an hour, goes on likewise
+#:   make bench-recipes    whether another recipe is better, and bfloat16 as good as float32; two hours, goes on likewise
 #:   make bench-proxies    which cheap training ranks recipes as the long one does; hours, goes on likewise
 #:   make bench-search     samplers and pruners on the learning curves in SEARCH_SURROGATES; hours, goes on likewise
 #:   make bench-pays       whole searches beside the same seconds spent otherwise; hours, goes on likewise
 #:   make .venv      make or renew the environment
 
 .DEFAULT_GOAL := help
-.PHONY: help search worker status refit export check dashboard test integration soak lint example bench-service bench-train bench-notebooks bench-levers bench-precision bench-proxies bench-search bench-pays .venv
+.PHONY: help search worker status refit export check dashboard test integration soak lint example bench-service bench-train bench-notebooks bench-levers bench-recipes bench-proxies bench-search bench-pays .venv
 
 # The storage's URL may hold a password: it goes by the environment alone, in no argument list and once only.
 ifneq ($(value STORAGE),)
@@ -144,8 +144,9 @@ bench-levers: .venv
 	.venv/bin/python -m benchmarks.levers
 	.venv/bin/python -m benchmarks.equal_cost
 
-bench-precision: .venv
-	.venv/bin/python -m benchmarks.precision
+bench-recipes: .venv
+	.venv/bin/python -m benchmarks.recipes
+	.venv/bin/python -m benchmarks.recipes --objective cnn_cifar10
 
 bench-proxies: .venv
 	.venv/bin/python -m benchmarks.search.proxies

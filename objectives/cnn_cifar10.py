@@ -1,7 +1,7 @@
 """A plain convolutional network on CIFAR-10: three blocks of two convolutions.
 
 At the notebook's width of 32 it has 0.3 M parameters. ``quick`` tries a few trials of two epochs and trains the best on
-all 50,000 images for as many epochs as ten minutes have room for, ``full`` for the notebook's 30.
+all 50,000 images for as many epochs as twelve minutes have room for, ``full`` for the notebook's 30.
 
 Searched is ``space.Training`` (its names and ranges are there), and of the network:
 

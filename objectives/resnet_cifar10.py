@@ -1,7 +1,7 @@
 """A residual network on CIFAR-10: how it is trained matters far more than how it is built.
 
 ``quick`` (width 16, 0.6 M parameters) tries a few trials of two epochs and trains the best on all 50,000 images for as
-many epochs as ten minutes have room for: 90 % on the test part on two cores with bfloat16. ``full`` (width 64, 10 M
+many epochs as twelve minutes have room for: 90 % on the test part on two cores with bfloat16. ``full`` (width 64, 10 M
 parameters) wants a GPU.
 
 Searched is ``space.Training`` (its names and ranges are there), and of the network:

@@ -159,7 +159,6 @@ def test_curves_of_our_own_are_foretold_where_no_trial_was(tmp_path: Path) -> No
     from objectives.cnn_digits import OBJECTIVE
 
     size = dataclasses.replace(OBJECTIVE.sizes["quick"], epochs=2, rungs=(1,))
-    declared = dataclasses.replace(OBJECTIVE, sizes={"quick": size})
     table, rows, study = tmp_path / "curves.csv", [], optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
 
     def value(params: Mapping[str, Any], epoch: int) -> float:
@@ -167,11 +166,11 @@ def test_curves_of_our_own_are_foretold_where_no_trial_was(tmp_path: Path) -> No
 
     for number in range(60):
         trial = study.ask()
-        declared.suggest(trial)
+        OBJECTIVE.suggest(trial)
         values = " ".join(f"{value(trial.params, epoch):.2f}" for epoch in range(2 if number % 3 == 0 else 1))
         rows.append({"search": "cnn_digits", "trial": number, "params": json.dumps(trial.params), "values": values})
     append(table, pays.CURVE, rows)
-    found = own.Own("cnn_digits", declared, declared.tried_first()[0], table)
+    found = own.Own("cnn_digits", OBJECTIVE, size, OBJECTIVE.tried_first()[0], table)
     assert found.trials == 60 and min(found.left_out()) > 0.8
     points = [found.suggest(study.ask()) for _ in range(20)]
     seconds, values = found.curves(points)
@@ -230,7 +229,7 @@ def test_gains_are_paired() -> None:
 
 def test_a_row_of_a_training_beside_a_search(tmp_path: Path) -> None:
     table = tmp_path / "pays.csv"
-    short = ["--one", "cnn_digits", "--arm", "equal", "--pair", "0", "--epochs", "1", "--data-dir", str(tmp_path)]
+    short = ["--search", "cnn_digits", "--arm", "equal", "--pair", "0", "--epochs", "1", "--data-dir", str(tmp_path)]
     command = [sys.executable, "-m", "benchmarks.search.pays", *short]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert '"accuracy": 0.' in ran.stdout.splitlines()[-1]

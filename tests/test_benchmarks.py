@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import equal_cost, levers, precision, train
+from benchmarks import equal_cost, levers, recipes, train
+from benchmarks.intervals import paired
 from benchmarks.table import append, read
 from search.child.hardware import processor
 from search.studies.provenance import code_hash
@@ -124,30 +125,38 @@ def test_what_is_said_of_the_levers_is_what_their_table_says() -> None:
         assert f"- ``{name}``: {points:+.2f} ± {half:.2f}" in str(levers.__doc__), name
 
 
-def test_what_bfloat16_is_worth_is_paired_by_seed() -> None:
-    def row(seed: int, kind: str, value: float) -> dict[str, str]:
-        return {"seed": str(seed), "precision": kind, "val_accuracy": str(value)}
+def test_what_a_recipe_is_worth_is_paired_by_seed() -> None:
+    def row(seed: int, side: str, value: float) -> dict[str, str]:
+        return {"seed": str(seed), "side": side, "val_accuracy": str(value)}
 
-    rows = [row(seed, "float32", 80 + seed) for seed in range(8)]
-    rows += [row(seed, "bfloat16", 80 + seed + (0.1 if seed % 2 else -0.1)) for seed in range(7)]
-    points, half, pairs = precision.difference(rows)
-    assert pairs == 7, "the eighth has no other half"
+    rows = [row(seed, "base", 80 + seed) for seed in range(8)]
+    rows += [row(seed, "float32", 80 + seed + (0.1 if seed % 2 else -0.1)) for seed in range(7)]
+    found = recipes.gains(rows, "float32")
+    assert found == pytest.approx([-0.1, 0.1] * 3 + [-0.1]), "the eighth has no other half"
+    points, half = paired(found)
     assert points == pytest.approx(-0.1 / 7)
     assert half == pytest.approx(2.4469 * ((0.07 - 7 * (0.1 / 7) ** 2) / 6) ** 0.5 / 7**0.5, rel=1e-4)
 
 
-def test_a_pair_of_precisions_from_its_trainings_to_its_interval(tmp_path: Path) -> None:
-    data, table = write_cifar10(tmp_path / "data", train=400, test=10), tmp_path / "precision.csv"
-    short = ["--seeds", "2", "--width", "2", "--epochs", "1", "--train-images", "256"]
+def test_a_pair_of_recipes_from_its_trainings_to_its_interval(tmp_path: Path) -> None:
+    data, table = write_cifar10(tmp_path / "data", train=400, test=10), tmp_path / "recipes.csv"
+    short = ["--seeds", "2", "--width", "2", "--epochs", "1", "--train-images", "256", "--sides", "progressive"]
     places = ["--data-dir", str(data), "--table", str(table)]
-    command = [sys.executable, "-m", "benchmarks.precision", *short, *places]
-    known = {"processor": processor(), "code": code_hash(), "width": "2", "epochs": "1", "train_images": "256"}
-    known |= {"seed": "0", "val_accuracy": "10.00", "images_per_second": "1"}
-    append(table, precision.FIELDS, [{**known, "precision": kind} for kind in precision.PRECISIONS])
+    command = [sys.executable, "-m", "benchmarks.recipes", *short, *places]
+    known = {"processor": processor(), "code": code_hash(), "objective": "resnet_cifar10"}
+    known |= {
+        "width": "2",
+        "epochs": "1",
+        "train_images": "256",
+        "seed": "0",
+        "val_accuracy": "10.00",
+        "images_per_second": "1",
+    }
+    append(table, recipes.FIELDS, [{**known, "side": side} for side in ("base", "progressive")])
     first = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     rows = read(table)
     assert [row["seed"] for row in rows] == ["0", "0", "1", "1"], "what was there before is gone on from"
-    assert {row["precision"] for row in rows[2:]} == set(precision.PRECISIONS)
+    assert {row["side"] for row in rows[2:]} == {"base", "progressive"}
     assert "points in 2 pairs" in first.stdout
     again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert again.stdout == first.stdout and len(read(table)) == 4, "what is there is not trained again"

@@ -28,7 +28,7 @@ DEVELOPERS = (
     "bench-train",
     "bench-notebooks",
     "bench-levers",
-    "bench-precision",
+    "bench-recipes",
     "bench-proxies",
     "bench-search",
     "bench-pays",

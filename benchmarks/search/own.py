@@ -27,7 +27,7 @@ from sklearn.model_selection import KFold, cross_val_predict
 from benchmarks.search.pays import CURVES, SEARCHES
 from benchmarks.search.task import Array
 from benchmarks.table import read
-from search.contract import Objective
+from search.contract import Objective, Size
 from search.rules.pruning import rungs_before_the_end
 from search.rules.quadratic import Cube, QuadraticSampler
 
@@ -38,10 +38,11 @@ FOLDS = 10
 
 
 class Own:
-    """The curves of one objective's ``quick``, as ``task.Curves``."""
+    """The curves of the trials of one of the searches, as ``task.Curves``."""
 
-    def __init__(self, name: str, objective: Objective, first: Mapping[str, Any], table: Path = TABLE) -> None:
-        size = objective.sizes["quick"]
+    def __init__(
+        self, name: str, objective: Objective, size: Size, first: Mapping[str, Any], table: Path = TABLE
+    ) -> None:
         self.name, self.epochs, self.rungs = f"own-{name}", size.epochs, rungs_before_the_end(size)
         self.first = first
         self._objective = objective
@@ -49,7 +50,7 @@ class Own:
         for _ in range(100):  # conditional parameters too
             objective.suggest(study.ask())
         self._cube = Cube(QuadraticSampler().infer_relative_search_space(study, study.trials[0]))
-        rows = [row for row in read(table) if SEARCHES[row["search"]].objective == name and row["values"]]
+        rows = [row for row in read(table) if row["search"] == name and row["values"]]
         self._params = [json.loads(row["params"]) for row in rows]
         self._values = [[float(value) for value in row["values"].split()] for row in rows]
 
@@ -96,10 +97,10 @@ class Own:
 def there(table: Path = TABLE) -> list[Own]:
     """Of the searches that begin at a point of their own, those of which there are trials enough."""
     found = []
-    for what in SEARCHES.values():
+    for name, what in SEARCHES.items():
         if what.first:
             objective = importlib.import_module(f"objectives.{what.objective}").OBJECTIVE
-            found.append(Own(what.objective, objective, objective.points[what.first], table))
+            found.append(Own(name, objective, what.size(objective), objective.points[what.first], table))
     return [one for one in found if one.trials >= FEWEST]
 
 
