@@ -70,6 +70,7 @@ OBJECTIVE = Objective(
             PART,
             budget=8,
             epochs=8,
+            rungs=(2,),
             train_images=None,
             validation_images=280,
             width=8,

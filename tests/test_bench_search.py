@@ -171,7 +171,7 @@ def test_curves_of_our_own_are_foretold_where_no_trial_was(tmp_path: Path) -> No
         rows.append({"search": "cnn_digits", "trial": number, "params": json.dumps(trial.params), "values": values})
     append(table, pays.CURVE, rows)
     found = own.Own("cnn_digits", OBJECTIVE, size, OBJECTIVE.tried_first()[0], table)
-    assert found.trials == 60 and min(found.left_out()) > 0.8
+    assert found.is_enough and min(found.left_out()) > 0.8
     points = [found.suggest(study.ask()) for _ in range(20)]
     seconds, values = found.curves(points)
     assert seconds.shape == values.shape == (20, 2)
@@ -227,9 +227,19 @@ def test_gains_are_paired() -> None:
     assert pays.gains(results, "resnet_cifar10", "search", "equal") == []
 
 
+def test_a_search_of_longer_trials_is_the_same_in_all_its_arms() -> None:
+    from objectives.resnet_cifar10 import OBJECTIVE
+
+    searched = pays.SEARCHES["from_the_notebook"]
+    assert searched.flags == ["--first=NOTEBOOK", "--epochs=6", "--hours=1"]
+    size = searched.size(OBJECTIVE)
+    assert (size.epochs, size.refit_epochs, size.minutes) == (6, 6, None), "as the product's --epochs makes it"
+    assert pays.SEARCHES["resnet_cifar10"].flags == []
+
+
 def test_a_row_of_a_training_beside_a_search(tmp_path: Path) -> None:
     table = tmp_path / "pays.csv"
-    short = ["--search", "cnn_digits", "--arm", "equal", "--pair", "0", "--epochs", "1", "--data-dir", str(tmp_path)]
+    short = ["--one", "cnn_digits", "equal", "0", "--epochs", "1", "--data-dir", str(tmp_path)]
     command = [sys.executable, "-m", "benchmarks.search.pays", *short]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert '"accuracy": 0.' in ran.stdout.splitlines()[-1]

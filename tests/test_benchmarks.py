@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+import json
 import math
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 
 from benchmarks import equal_cost, levers, recipes, train
 from benchmarks.intervals import paired
+from benchmarks.search import pays
 from benchmarks.table import append, read
 from search.child.hardware import processor
 from search.studies.provenance import code_hash
@@ -129,7 +131,7 @@ def test_what_a_recipe_is_worth_is_paired_by_seed() -> None:
     def row(seed: int, side: str, value: float) -> dict[str, str]:
         return {"seed": str(seed), "side": side, "val_accuracy": str(value)}
 
-    rows = [row(seed, "base", 80 + seed) for seed in range(8)]
+    rows = [row(seed, "MODERN", 80 + seed) for seed in range(8)]
     rows += [row(seed, "float32", 80 + seed + (0.1 if seed % 2 else -0.1)) for seed in range(7)]
     found = recipes.gains(rows, "float32")
     assert found == pytest.approx([-0.1, 0.1] * 3 + [-0.1]), "the eighth has no other half"
@@ -138,28 +140,40 @@ def test_what_a_recipe_is_worth_is_paired_by_seed() -> None:
     assert half == pytest.approx(2.4469 * ((0.07 - 7 * (0.1 / 7) ** 2) / 6) ** 0.5 / 7**0.5, rel=1e-4)
 
 
+def test_a_side_is_a_recipe_and_what_it_is_computed_in(tmp_path: Path) -> None:
+    objective, table = recipes.declared("resnet_cifar10"), tmp_path / "pays.csv"
+    modern = recipes.recipe(objective, "MODERN")
+    assert modern is not None and modern[0] == objective.points["MODERN"]
+    assert recipes.recipe(objective, "float32") == (modern[0], "float32")
+    assert recipes.recipe(objective, "progressive") == ({**modern[0], "progressive_resizing": 0.25}, modern[1])
+    assert recipes.recipe(objective, "found-1", table) is None, "its search has not been made"
+    row = {"search": "from_the_notebook", "arm": "search", "found": '{"optimizer": "adamw"}'}
+    append(table, pays.FIELDS, [{**row, "pair": pair} for pair in (0, 1)])
+    assert recipes.recipe(objective, "found-1", table) == ({"optimizer": "adamw"}, modern[1])
+    with pytest.raises(ValueError, match="progresive"):
+        recipes.recipe(objective, "progresive")
+
+
 def test_a_pair_of_recipes_from_its_trainings_to_its_interval(tmp_path: Path) -> None:
     data, table = write_cifar10(tmp_path / "data", train=400, test=10), tmp_path / "recipes.csv"
-    short = ["--seeds", "2", "--width", "2", "--epochs", "1", "--train-images", "256", "--sides", "progressive"]
+    short = ["--seeds", "2", "--width", "2", "--epochs", "2", "--train-images", "256", "--sides", "progressive"]
     places = ["--data-dir", str(data), "--table", str(table)]
     command = [sys.executable, "-m", "benchmarks.recipes", *short, *places]
-    known = {"processor": processor(), "code": code_hash(), "objective": "resnet_cifar10"}
-    known |= {
-        "width": "2",
-        "epochs": "1",
-        "train_images": "256",
-        "seed": "0",
-        "val_accuracy": "10.00",
-        "images_per_second": "1",
-    }
-    append(table, recipes.FIELDS, [{**known, "side": side} for side in ("base", "progressive")])
+    known = {"processor": processor(), "code": code_hash(), "objective": "resnet_cifar10", "seed": "0"}
+    known |= {"width": "2", "epochs": "2", "train_images": "256", "val_accuracy": "10.00", "images_per_second": "1"}
+    for side in ("MODERN", "progressive"):
+        hp, precision = recipes.recipe(recipes.declared("resnet_cifar10"), side) or ({}, "")
+        point = {"precision": precision, "hyperparameters": json.dumps(hp, sort_keys=True), "side": side}
+        append(table, recipes.FIELDS, [{**known, **point}])
     first = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     rows = read(table)
     assert [row["seed"] for row in rows] == ["0", "0", "1", "1"], "what was there before is gone on from"
-    assert {row["side"] for row in rows[2:]} == {"base", "progressive"}
-    assert "points in 2 pairs" in first.stdout
+    assert {row["side"] for row in rows[2:]} == {"MODERN", "progressive"}
+    assert "points over MODERN in 2 pairs" in first.stdout
     again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert again.stdout == first.stdout and len(read(table)) == 4, "what is there is not trained again"
+    unknown = subprocess.run([*command, "--sides", "growing"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert unknown.returncode == 2 and "resnet_cifar10 has no side growing" in unknown.stderr
 
 
 def test_a_notebook_from_its_training_to_its_row(tmp_path: Path) -> None:

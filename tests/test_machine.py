@@ -29,6 +29,7 @@ from search.rules.devices import children_by_default, is_better_alone, share
 from search.rules.durations import seconds_of_refit
 from search.studies.create import create
 from search.studies.study import Study
+from search.studies.winner import Speed
 from search.worker.loop import Worker
 from search.worker.time_of_refit import TimeOfRefit
 from tests import light
@@ -58,7 +59,8 @@ def test_time_that_the_search_leaves_goes_into_epochs_of_the_refit(
     if minutes:
         assert epochs_of_refit(sqlite_url, minutes, 1.0) == 10, "a limit that is given goes before the size's minutes"
     if minutes in {7, 8}:
-        assert epochs_of_refit(sqlite_url, minutes, winner=50.0) == 10, "what is slower has fewer"
+        assert epochs_of_refit(sqlite_url, minutes, winner=Speed(5, 50.0)) == 10, "what is slower has fewer"
+        assert epochs_of_refit(sqlite_url, minutes, winner=Speed(0, 50.0)) == epochs, "by what it did here"
 
 
 def epochs_of_refit(
@@ -67,7 +69,7 @@ def epochs_of_refit(
     limit: float | None = None,
     *,
     of_the_size: bool = True,
-    winner: float | None = None,
+    winner: Speed | None = None,
 ) -> int:
     """By a limit, or the size's minutes; 10 usually. Another machine searches too."""
     made = new_study(url)
@@ -83,7 +85,11 @@ def epochs_of_refit(
     )
     searched, times = study.images(study.size)[0], SimpleNamespace(last=99.0, longest=99.0)
     trial = SimpleNamespace(
-        joined=SimpleNamespace(study=study), training_seconds=searched / 100, times=times, is_alone=True
+        joined=SimpleNamespace(study=study),
+        lease=SimpleNamespace(number=0),
+        training_seconds=searched / 100,
+        times=times,
+        is_alone=True,
     )
     worker: Any = SimpleNamespace(
         trials={0: trial},
@@ -96,7 +102,8 @@ def epochs_of_refit(
     assert kept.epochs(None) is None, "nothing was measured yet"
     assert kept() == 0, "the others have to be waited for"
     worker.trials = {}
-    assert kept.epochs(1_000.0) == kept.epochs(None), "no faster than what was seen here"
+    assert kept.epochs(Speed(5, 1_000.0)) == kept.epochs(None), "no faster than what was seen here"
+    assert kept.epochs(Speed(5, None)) == kept.epochs(None)
     return kept.epochs(winner) or 10
 
 

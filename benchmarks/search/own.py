@@ -55,9 +55,10 @@ class Own:
         self._values = [[float(value) for value in row["values"].split()] for row in rows]
 
     @property
-    def trials(self) -> int:
-        """So many have reported something."""
-        return len(self._params)
+    def is_enough(self) -> bool:
+        """Whether as many have reported something, and have come to their end, as it takes to foretell others."""
+        whole = sum(len(values) == self.epochs for values in self._values)
+        return len(self._params) >= FEWEST and whole >= FOLDS
 
     def suggest(self, trial: BaseTrial) -> dict[str, Any]:
         """The objective's space."""
@@ -101,7 +102,7 @@ def there(table: Path = TABLE) -> list[Own]:
         if what.first:
             objective = importlib.import_module(f"objectives.{what.objective}").OBJECTIVE
             found.append(Own(name, objective, what.size(objective), objective.points[what.first], table))
-    return [one for one in found if one.trials >= FEWEST]
+    return [one for one in found if one.is_enough]
 
 
 def _model() -> GaussianProcessRegressor:

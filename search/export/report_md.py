@@ -141,7 +141,7 @@ def _bought(report: Report) -> str:
     if not found:
         return ""
     lines = [f"- {sentence(found)}"] if found["verdict"] != "nothing to compare" else []
-    if found["within_noise"] is not None:
+    if found["within_noise"] is not None and found["complete"] > 1:
         noise = amount(found, found["noise"]).lstrip("+")
         lines.append(
             f"- {found['within_noise']} of {found['complete'] - 1} other complete trials may well be as good as the "

@@ -43,6 +43,15 @@ class Winner:
         return self.refitted or self.searched
 
 
+@dataclass(frozen=True)
+class Speed:
+    """How fast a trial was trained, wherever that was."""
+
+    lease: int
+    images_per_second: float | None
+    """None where it did not say."""
+
+
 def winner_of(storage: FencedStorage, study: Study) -> Winner:
     """For an export. SearchError where no trial is complete, and for a refit, which has no winner of its own."""
     if study.refit:
@@ -69,12 +78,14 @@ def find_winner(storage: FencedStorage, study: Study) -> Winner | None:
     return Winner(study, best, _model_of(storage, study, best) if best else None, refit, refitted, failed)
 
 
-def speed_of_the_winner(storage: FencedStorage, study: Study) -> float | None:
-    """Images a second of the trial to be trained again, in the middle one of its epochs; None where it did not say."""
+def speed_of_the_winner(storage: FencedStorage, study: Study) -> Speed | None:
+    """Of the trial to be trained again, in the middle one of its epochs; None where there is none."""
     chosen = chosen_trial(storage.engine, study)
-    epochs = own(attributes(storage.engine, chosen), "epochs", old=study.is_old) if chosen else None
-    seconds = [one for one in (epochs or {}).get("training_seconds", ()) if one]
-    return study.images(study.size)[0] / median(seconds) if seconds else None
+    if chosen is None or chosen.lease is None:
+        return None
+    epochs = own(attributes(storage.engine, chosen), "epochs", old=study.is_old) or {}
+    seconds = [one for one in epochs.get("training_seconds", ()) if one]
+    return Speed(chosen.lease, study.images(study.size)[0] / median(seconds) if seconds else None)
 
 
 def winning_parameters(storage: FencedStorage, names: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -7,6 +7,7 @@ import time
 
 from search.rules.durations import REFIT_AT_MOST, seconds_of_refit
 from search.studies.study import Study
+from search.studies.winner import Speed
 from search.worker.loop import Worker
 
 AT_MOST = 0.75
@@ -24,6 +25,7 @@ class TimeOfRefit:
         minutes = study.size.minutes
         self._end = time.monotonic() + (60 * minutes if whole is None and minutes is not None else self._whole)
         self._last_epoch, self._rate, self._busy = 0.0, 0.0, 0
+        self._rates: dict[int, float] = {}
         self._asked, self._others = -math.inf, False
 
     def __call__(self) -> float:
@@ -33,15 +35,18 @@ class TimeOfRefit:
         seconds = self._last_epoch + self._seconds(self._study.size.refit_epochs, self._rate)
         return seconds if seconds <= AT_MOST * self._whole else 0.0
 
-    def epochs(self, winner: float | None) -> int | None:
+    def epochs(self, winner: Speed | None) -> int | None:
         """As many as there is time for when the search has ended, the size's at least; None where nobody knows.
 
-        ``winner``: images a second of what is trained again, as some hyperparameters take longer.
+        Some hyperparameters take longer than others: what is trained again has its own speed, here if it was trained
+        here, else no more than what was.
         """
         usual = self._study.size.refit_epochs
         if not self._rate or math.isinf(self._end):
             return None
-        rate = min(self._rate, winner or self._rate)
+        rate = self._rate
+        if winner is not None:
+            rate = self._rates.get(winner.lease) or min(rate, winner.images_per_second or rate)
         begin = self._seconds(0, rate)
         left = USED * (self._end - time.monotonic()) - begin
         return max(usual, min(REFIT_AT_MOST * usual, int(left / (self._seconds(1, rate) - begin))))
@@ -51,7 +56,9 @@ class TimeOfRefit:
         mine = [one for one in self._worker.trials.values() if one.joined.study.key == self._study.key]
         searched, images = self._study.images(self._study.size)
         seconds = [one.training_seconds or (searched / one.rate if one.rate else one.times.last) for one in mine]
-        rates = [searched / one for one in seconds if one and searched]
+        rates = {
+            one.lease.number: searched / took for one, took in zip(mine, seconds, strict=True) if took and searched
+        }
         if not rates or not images:
             return
         on_cores = not any(seat.devices.gpus for seat in self._worker.seats)
@@ -59,7 +66,8 @@ class TimeOfRefit:
         self._last_epoch = min(self._worker.settings.grace, max(one.times.longest for one in mine))
         busy = len(mine) if on_cores and not any(one.is_alone for one in mine) else 1
         if busy >= self._busy:
-            self._rate, self._busy = sum(rates) / len(rates), busy
+            self._rates = {**self._rates, **rates} if busy == self._busy else rates
+            self._rate, self._busy = sum(rates.values()) / len(rates), busy
 
     def _seconds(self, epochs: int, rate: float) -> float:
         images = epochs * self._study.images(self._study.size)[1]
