@@ -308,6 +308,13 @@ def test_of_another_studys_winner_only_what_lies_in_this_space_is_taken() -> Non
         describe(light.OBJECTIVE, wrong)
 
 
+def test_no_more_examples_are_asked_for_than_there_are() -> None:
+    counted = dataclasses.replace(light.OBJECTIVE, data=lambda *_: {"train": 80, "validation": 20})
+    assert describe(counted, declare({"train_images": 80}))["size"]["train_images"] == 80
+    with pytest.raises(SearchError, match=r"TRAIN_SIZE=81 was given, and the data have 80 examples to train on"):
+        describe(counted, declare({"train_images": 81}))
+
+
 def test_first_is_picked_by_name(capsys: Said, sqlite_url: str) -> None:
     go = ("run", "light", "--objective", LIGHT, "--trials", "2", "--epochs", "2", "--no-refit", "--storage", sqlite_url)
     assert refused(capsys, *go, "--first", "HIGH").startswith("no point is called 'HIGH': there are MIDDLE, LOW. ")

@@ -58,12 +58,23 @@ def describe(objective: Objective | Function, order: Describe) -> dict[str, Any]
         "sampler": sampler,
         "sampler_named": objective.sampler is not None,
         "pruner": as_json(objective.pruner),
-        "data": as_json(objective.data(Path(order.data_dir), size)),
+        "data": _data(objective, order, size),
         "needs": objective.source,
         "without_source": dict(objective.without_source),
         "shown": as_json(objective.shown),
         "sizes": {name: as_json(value) for name, value in objective.sizes.items()},
     }
+
+
+def _data(objective: Objective, order: Describe, size: Size) -> Any:
+    found = as_json(objective.data(Path(order.data_dir), size))
+    wanted, there = order.changes.get("train_images"), found.get("train")
+    if wanted and there is not None and wanted > there:
+        raise SearchError(
+            f"TRAIN_SIZE={wanted} was given, and the data have {there} examples to train on beside those for "
+            "validation. Give at most that, or leave TRAIN_SIZE out."
+        )
+    return found
 
 
 def _size(objective: Objective, order: Describe) -> Size:
