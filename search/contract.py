@@ -72,11 +72,12 @@ class Size:
     """How much is spent on a study. Stored with it, never taken from the machine that joins.
 
     ``train_images`` None means every training image that is not a validation image; ``refit_images`` None means every
-    training image of the data set. ``rungs`` are finished epochs. ``images_per_second`` is a guide for two CPU cores,
-    for the first estimate of the time only. ``batch`` is in images. ``precision`` is what a network computes in (its
-    weights are float32 always); "bfloat16" becomes "float32" in a study that is created where neither processor nor
-    GPUs have it. ``minutes``, where no time limit is given, are for search and refit of one command: what the search
-    leaves goes into more epochs than ``refit_epochs``, up to three times as many; nothing is ended by them.
+    training image of the data set. ``rungs`` are finished epochs. ``images_per_second`` is a guide for two CPU cores
+    and this precision, for the first estimate of the time only. ``batch`` is in images. ``precision`` is what a network
+    computes in (its weights are float32 always); "bfloat16" becomes "float32" in a study that is created where neither
+    processor nor GPUs have it, and the guide half. ``minutes``, where no time limit is given, are for search and refit
+    of one command: what the search leaves goes into more epochs than ``refit_epochs``, up to three times as many;
+    nothing is ended by them.
     """
 
     budget: int

@@ -217,12 +217,15 @@ def test_a_processor_has_bfloat16_or_not(tmp_path: Path, cpuinfo: str, has: bool
     assert not hardware.has_bfloat16(cpuinfo=tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize(("has", "chosen"), [(True, "bfloat16"), (False, "float32")])
-def test_bfloat16_is_chosen_where_a_study_is_created(monkeypatch: pytest.MonkeyPatch, has: bool, chosen: str) -> None:
+@pytest.mark.parametrize(("has", "chosen", "guide"), [(True, "bfloat16", 80), (False, "float32", 40)])
+def test_bfloat16_is_chosen_where_a_study_is_created(
+    monkeypatch: pytest.MonkeyPatch, has: bool, chosen: str, guide: float
+) -> None:
     monkeypatch.setattr("search.child.inside.describe.has_bfloat16", lambda _gpus: has)
-    wanted = dataclasses.replace(light.OBJECTIVE, sizes={"quick": Size(budget=1, epochs=1, precision="bfloat16")})
+    size = Size(budget=1, epochs=1, precision="bfloat16", images_per_second=80)
+    wanted = dataclasses.replace(light.OBJECTIVE, sizes={"quick": size})
     created = describe(wanted, declare({}))["size"]
-    assert created["precision"] == chosen
+    assert (created["precision"], created["images_per_second"]) == (chosen, guide)
     monkeypatch.setattr("search.child.inside.describe.has_bfloat16", lambda _gpus: not has)
     joined = describe(wanted, dataclasses.replace(declare({}), size=created))["size"]
     assert joined["precision"] == chosen, "who joins goes by the study"
