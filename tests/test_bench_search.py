@@ -15,7 +15,7 @@ import optuna
 import pytest
 from optuna.trial import BaseTrial, TrialState
 
-from benchmarks.search import own, pays, proxies, replay, simulate
+from benchmarks.search import own, pays, priorband, proxies, replay, simulate
 from benchmarks.search.simulate import Arm, screened, search
 from benchmarks.search.task import Array, Task
 from benchmarks.table import append, read
@@ -62,6 +62,28 @@ def test_more_cost_finds_more_and_first_is_what_there_is_before(hill: Task) -> N
     assert [one[0] for one in found] == [pytest.approx(start)] * 4
     few, many = (np.mean([one[k] for one in found]) for k in (1, 2))
     assert start < few < many <= 90
+
+
+def test_what_another_program_asks_for_costs_what_it_trains_anew(hill: Task, tmp_path: Path) -> None:
+    """The same interface as PriorBand's: x of .2 to its end, then .8 for 9 epochs, and on to its end."""
+    side = tmp_path / "side.py"
+    side.write_text(
+        "import json, sys\n"
+        "told = json.loads(sys.stdin.readline())\n"
+        "assert told['epochs'] == 27 and told['least'] == 3\n"
+        "assert told['space']['x'] == {'first': 0.2, 'low': 0.0, 'high': 1.0, 'log': False, 'whole': False}\n"
+        "plan = [('a', 0.2, 27, None), ('b', 0.8, 9, None), ('c', 0.8, 27, 'b')] + [('d', 0.5, 27, None)] * 9\n"
+        "for name, x, epochs, goes_on in plan:\n"
+        "    asked = {'id': name, 'params': {'x': x, 'y': 0.0}, 'epochs': epochs, 'goes_on': goes_on}\n"
+        "    print(json.dumps(asked), flush=True)\n"
+        "    assert -100 < float(sys.stdin.readline()) < -20\n"
+    )
+    start, end = (hill.curve({"x": x, "y": 0.0})[1][-1] for x in (0.2, 0.8))
+    costs = [27 / hill.whole - 0.01, 53 / hill.whole, 55 / hill.whole]  # before any end, the second's, and behind it
+    found = priorband.search(hill, costs=costs, seed=0, side=[sys.executable, str(side)])
+    assert found == pytest.approx([start, start, end])
+    with pytest.raises(RuntimeError, match="the other side ended with 0 on hill, seed 0"):
+        priorband.search(hill, costs=[1_000], seed=0, side=[sys.executable, str(side)])
 
 
 @pytest.mark.parametrize("workers", [1, 8, 64])

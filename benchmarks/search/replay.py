@@ -14,7 +14,8 @@ first, then 100; ours is the service's default if it is better than TPE + ASHA a
 worker, by the interval over tasks, and on no task worse than random search with the same pruner by more than two points
 (Student's t over seeds, Holm over tasks).
 
-Results are appended to ``benchmarks/search/replay.csv``, and what stands there is not run again.
+NePS's PriorBand (``priorband.py``) came later, in an environment of its own, some gigabytes. Results are appended to
+``benchmarks/search/replay.csv``, and what stands there is not run again.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ import optuna
 from scipy.stats import rankdata, ttest_1samp
 
 from benchmarks.intervals import paired
-from benchmarks.search import own
+from benchmarks.search import own, priorband
 from benchmarks.search.lcbench import Surrogate, make_runtime
 from benchmarks.search.simulate import Arm, screened, search
 from benchmarks.search.task import Task
@@ -71,6 +72,9 @@ ARMS = {
 }
 SCREENED = {"one epoch of each": 1, "three epochs of each": 3}
 """And then the best of them to their end."""
+NEPS = "NePS PriorBand"
+ONE_WORKER = (*SCREENED, NEPS)
+"""The first are the same whoever does it, and PriorBand waits for the others at each of its rungs."""
 BASE, RANDOM, OURS = "TPE + asha", "random + asha", "quadratic + asha"
 TOLERANCE, LEVEL = 2.0, 0.05
 """Points, and the probability of an error of the first kind among all tasks."""
@@ -80,6 +84,8 @@ def run_one(arm: str, task: Task, workers: int, seed: int, costs: Sequence[float
     """The winner's accuracy after each cost, of which the least comes first."""
     if arm in SCREENED:
         return [screened(task, SCREENED[arm], cost=cost, seed=seed) for cost in costs]
+    if arm == NEPS:
+        return priorband.search(task, costs=costs, seed=seed)
     return search(task, ARMS[arm], workers=workers, costs=costs, seed=seed)
 
 
@@ -134,7 +140,7 @@ def _say(results: Sequence[Mapping[str, str]], tasks: str, workers: int) -> None
     print(f"\n{tasks} tasks, {workers} workers: points over {BASE}, and mean rank, after so many whole trials")
     print(f"{'':26}" + "".join(f"{cost:>24g}" for cost in costs))
     ranks = {cost: mean_ranks(results, cost) for cost in costs}
-    for arm in [*ARMS, *SCREENED]:
+    for arm in [*ARMS, *ONE_WORKER]:
         cells = []
         for cost in costs:
             points, half, both = compared(results, arm, BASE, cost)
@@ -186,8 +192,8 @@ def _run(given: argparse.Namespace, folder: Path) -> None:
     with ProcessPoolExecutor(children, mp_context=multiprocessing.get_context("spawn")) as pool:
         jobs = []
         for seed, task, arm, workers in itertools.product(range(given.seeds), names, given.arms, given.workers):
-            if arm in SCREENED and workers > 1:
-                continue  # the same whoever does it
+            if arm in ONE_WORKER and workers > 1:
+                continue
             missing = [c for c in sorted(given.costs) if (arm, task, str(workers), str(seed), float(c)) not in done]
             if missing:
                 jobs.append(pool.submit(_job, given.tasks, folder, arm, task, workers, seed, missing))
@@ -198,7 +204,7 @@ def _run(given: argparse.Namespace, folder: Path) -> None:
 def main() -> None:
     """Runs what the table does not hold, then says how the arms compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--arms", nargs="+", choices=[*ARMS, *SCREENED], default=[*ARMS, *SCREENED])
+    parser.add_argument("--arms", nargs="+", choices=[*ARMS, *ONE_WORKER], default=[*ARMS, *ONE_WORKER])
     parser.add_argument("--workers", nargs="+", type=int, default=[1, 8, 64])
     parser.add_argument("--costs", nargs="+", type=float, default=COSTS)
     parser.add_argument("--seeds", type=int, default=4)
@@ -210,6 +216,7 @@ def main() -> None:
     given = parser.parse_args()
     folder = given.surrogates / "lcbench"
     if given.tasks == "own":
+        given.arms = [arm for arm in given.arms if arm != NEPS]  # their parameters are conditional
         _run(given, folder)
         searched = [cast(own.Own, task.curves) for task in _tasks(given.tasks, folder).values()]
         if not searched:
@@ -219,6 +226,8 @@ def main() -> None:
             print(f"{one.name}: correlation of what is foretold with trials left out, epoch by epoch: {foretold}")
     elif folder.is_dir():
         make_runtime()
+        if NEPS in given.arms:
+            priorband.make_neps()
         _run(given, folder)
     else:
         print(f"left out: LCBench, which does not lie in {folder}. Point SEARCH_SURROGATES at its folder.")
