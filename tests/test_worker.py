@@ -23,6 +23,7 @@ import optuna
 import pytest
 import sqlalchemy as sa
 from optuna.trial import FrozenTrial
+from rich.console import Console
 
 from search.child.inside.describe import describe
 from search.child.seat import Seat
@@ -32,6 +33,7 @@ from search.database.url import parse
 from search.files.records import Files
 from search.settings import Settings
 from search.show import status
+from search.show.screen import Terminal
 from search.studies.create import create
 from search.studies.stop import STOPPED, let_go_on
 from search.studies.study import Study, find
@@ -420,6 +422,24 @@ def test_a_locked_sqlite_loses_nothing(sqlite_url: str, tmp_path: Path, monkeypa
     assert script.said[0].startswith("the database is away (database is locked): training goes on")
     assert script.said[1].startswith("the database is back after ")
     assert check(sqlite_url, study, 1) == []
+
+
+def test_what_is_waited_for_is_said_once(
+    sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A dead worker's trial is not free at once."""
+    monkeypatch.setattr("search.show.screen._IDLE", 0.1)
+    study = new_study(sqlite_url, budget=1)
+    dead = worker_on(sqlite_url, study, tmp_path, settings=replace(SETTINGS, lease=1.0))
+    assert dead.storage.leases.claim(study.key, "the dead", "elsewhere", "nonce")
+    worker = worker_on(sqlite_url, study, tmp_path)
+    worker.screen = Terminal(Console())
+    worker.work([study.key])
+    dead.close()
+    worker.close()
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "nothing to do" in line]
+    assert line.startswith(f"{study.name}: nothing to do but what other workers hold (1 of the budget, on elsewhere)")
+    assert line.endswith(" s") and check(sqlite_url, study, 1) == []
 
 
 # -- files -------------------------------------------------------------------------------------------------------------

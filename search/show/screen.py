@@ -26,6 +26,8 @@ _PRUNED_MEANS = (
 _LOOK_EVERY = 2.0
 _ERASED = "\r\x1b[2K"
 _WORTH_SAYING = 10.0
+_IDLE = 3.0
+"""Seconds without a trial, after which it is said what is waited for."""
 
 
 class Terminal:
@@ -36,6 +38,8 @@ class Terminal:
         self._live: Live | None = None
         self._looked = 0.0
         self._waiting = False
+        self._idle_since: float | None = None
+        self._said_idle = False
         self._measured: set[str] = set()
         self._progress: dict[str, Progress] = {}
         self._best: dict[str, float | None] = {}
@@ -51,6 +55,7 @@ class Terminal:
 
     def tick(self, worker: Worker) -> None:
         """Draws; the database is asked every two seconds at most."""
+        self._say_what_is_waited_for(worker)
         if not self._console.is_terminal:
             self._say_measured(worker)
             return
@@ -63,6 +68,29 @@ class Terminal:
             self._live.start()
         worker.outage.attempt(lambda: self._look(worker))
         self._live.update(self._drawn(worker))
+
+    def _say_what_is_waited_for(self, worker: Worker) -> None:
+        """Once each time that nothing runs here, as what a dead worker held comes free late."""
+        if worker.trials or worker.stopping:
+            self._idle_since, self._said_idle = None, False
+            return
+        self._idle_since = self._idle_since or time.monotonic()
+        if self._said_idle or time.monotonic() - self._idle_since < _IDLE:
+            return
+        self._said_idle = True
+        worker.outage.attempt(lambda: self._say_held(worker))
+
+    def _say_held(self, worker: Worker) -> None:
+        for key, joined in worker.joined.items():
+            rows = [row for row in worker.storage.leases.rows(key) if row["state"] == "open"]
+            held = [row for row in rows if row["expires"] > row["now"]]
+            if held:
+                hosts = ", ".join(sorted({row["host"] or "" for row in held}))
+                last = max(row["expires"] - row["now"] for row in held)
+                self.say(
+                    f"{joined.study.name}: nothing to do but what other workers hold ({len(held)} of the budget, on "
+                    f"{hosts}). What a dead one held goes on here within {last:.0f} s"
+                )
 
     def _say_measured(self, worker: Worker) -> None:
         """Once a study: how long it takes here, now that an epoch was measured."""
