@@ -100,7 +100,8 @@ def _environment(devices: Devices) -> dict[str, str]:
     kept["PYTHONPATH"] = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
     kept["PYTHONUNBUFFERED"] = "1"
     kept["OMP_NUM_THREADS"] = str(devices.cores)
-    kept.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # Without a GPU, TensorFlow logs as an error that there is none.
+    kept.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if devices.gpus else "3")
     if devices.gpus:
         kept["CUDA_VISIBLE_DEVICES"] = ",".join(devices.gpus)
     return kept
