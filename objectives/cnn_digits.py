@@ -1,4 +1,4 @@
-"""A small convolutional network on 1,797 handwritten digits that come with scikit-learn: no download, two minutes.
+"""A small convolutional network on 1,797 handwritten digits that come with scikit-learn: no download, a minute or two.
 
 The shortest whole objective: a space, a training, a declaration. Copy it to begin your own.
 """
