@@ -202,7 +202,7 @@ def test_a_lease_whose_trial_was_turned_down_is_as_new(storage_url: str) -> None
     lease = leases_of.claim(study.key, "holder", "host", "nonce")
     assert lease is not None
     leases_of.renew(lease, born=7, resumed_from=[0], seconds=5.0, epoch=3, judged=2)
-    assert leases_of.leave_to_others(lease, counted=True, pause=0.0, error=True, alone=True)
+    assert leases_of.leave_to_others(lease, counted=True, pause=-1.0, error=True, alone=True)
     lease = leases_of.claim(study.key, "holder", "host", "once more")
     assert lease is not None and (lease.epoch, lease.judged, lease.errors, lease.alone) == (3, 2, 1, True)
     leases_of.renew(lease, turned_down=True, seconds=2.0)
