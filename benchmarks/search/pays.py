@@ -55,7 +55,7 @@ from benchmarks.context import BenchmarkContext
 from benchmarks.intervals import paired
 from benchmarks.table import append, read
 from search.child.hardware import cores, processor
-from search.child.inside.describe import as_computed_here
+from search.child.inside.describe import as_computed_here, changed
 from search.contract import Devices, Objective, Size, parameters, seed_for
 from search.rules.pruning import rungs_before_the_end
 from search.studies.provenance import revision
@@ -93,10 +93,8 @@ class Searched:
 
     def size(self, declared: Objective) -> Size:
         """``quick``, as the product's command changes it for these epochs."""
-        quick = as_computed_here(declared.sizes["quick"])
-        if self.epochs is None:
-            return quick
-        return replace(quick, epochs=self.epochs, refit_epochs=self.epochs, minutes=None)
+        changes = {} if self.epochs is None else {"epochs": self.epochs}
+        return as_computed_here(changed(declared.sizes["quick"], changes))
 
 
 TRANSFER = ("transfer", "scratch")

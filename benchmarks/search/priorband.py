@@ -18,7 +18,7 @@ import numpy as np
 import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from benchmarks.search.simulate import OF_A_TRIAL, OF_AN_EPOCH
+from benchmarks.search.simulate import seen_of
 from benchmarks.search.task import Task
 from search.contract import seed_for
 
@@ -53,7 +53,7 @@ def search(task: Task, *, costs: Sequence[float], seed: int, side: Sequence[str]
                 before, (seconds, values, seen) = curves[wanted["goes_on"]]
             else:
                 seconds, values = task.curve(wanted["params"])
-                seen = values + rng.normal(0, OF_A_TRIAL) + rng.normal(0, OF_AN_EPOCH, len(values))
+                seen = seen_of(values, rng)
             curves[wanted["id"]] = float(seconds[epochs - 1]), (seconds, values, seen)
             spent += float(seconds[epochs - 1]) - before
             while waiting and spent > waiting[0] * task.whole:

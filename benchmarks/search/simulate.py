@@ -27,6 +27,11 @@ OF_A_TRIAL, OF_AN_EPOCH = 0.9, 0.45
 beside the next. Together 1, as measured on the residual network with 5,000 images."""
 
 
+def seen_of(values: Array, rng: np.random.Generator) -> Array:
+    """A trial's values as a training with its own seed shows them."""
+    return values + (rng.normal(0, OF_A_TRIAL) + rng.normal(0, OF_AN_EPOCH, len(values)))
+
+
 @dataclass(frozen=True)
 class Arm:
     """A way to search: sampler and pruner as a study's definition has them."""
@@ -92,9 +97,8 @@ class Fleet:
             self.study.enqueue_trial(dict(self.first[number]))
         trial = self.study.ask()
         seconds, values = self.task.curve(self.task.suggest(trial))
-        noise = self.noise.normal(0, OF_A_TRIAL) + self.noise.normal(0, OF_AN_EPOCH, len(values))
         self.truth.append(float(values[-1]))
-        self.push(_Epoch(now + seconds[0], 0, trial, 1, now, seconds, values + noise))
+        self.push(_Epoch(now + seconds[0], 0, trial, 1, now, seconds, seen_of(values, self.noise)))
 
     def push(self, one: _Epoch) -> None:
         self.counted += 1
@@ -139,8 +143,7 @@ def screened(task: Task, epochs: int, *, cost: float, seed: int) -> float:
     while spent < half:
         point = dict(task.first) if not seen else task.suggest(study.ask())
         seconds, values = task.curve(point)
-        noisy = values + rng.normal(0, OF_A_TRIAL) + rng.normal(0, OF_AN_EPOCH, len(values))
-        seen.append((seconds, values, noisy))
+        seen.append((seconds, values, seen_of(values, rng)))
         spent += float(seconds[epochs - 1])
     first, *others = seen  # the first is trained whatever comes
     spent, ends = float(first[0][-1] - first[0][epochs - 1]), [(float(first[2].max()), float(first[1][-1]))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 
@@ -39,7 +40,6 @@ class Terminal:
         self._looked = 0.0
         self._waiting = False
         self._idle_since: float | None = None
-        self._said_idle = False
         self._measured: set[str] = set()
         self._progress: dict[str, Progress] = {}
         self._best: dict[str, float | None] = {}
@@ -72,12 +72,12 @@ class Terminal:
     def _say_what_is_waited_for(self, worker: Worker) -> None:
         """Once each time that nothing runs here, as what a dead worker held comes free late."""
         if worker.trials or worker.stopping:
-            self._idle_since, self._said_idle = None, False
+            self._idle_since = None
             return
         self._idle_since = self._idle_since or time.monotonic()
-        if self._said_idle or time.monotonic() - self._idle_since < _IDLE:
+        if time.monotonic() - self._idle_since < _IDLE:
             return
-        self._said_idle = True
+        self._idle_since = math.inf  # it is said
         worker.outage.attempt(lambda: self._say_held(worker))
 
     def _say_held(self, worker: Worker) -> None:

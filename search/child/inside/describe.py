@@ -30,9 +30,7 @@ def describe(objective: Objective | Function, order: Describe) -> dict[str, Any]
             )
         if order.first:
             raise SearchError("a plain function knows no points by name. Leave FIRST out.")
-        size = (
-            size_from_json(order.size) if order.size else _changed(Size(budget=PLAIN_TRIALS, epochs=0), order.changes)
-        )
+        size = size_from_json(order.size) if order.size else changed(Size(budget=PLAIN_TRIALS, epochs=0), order.changes)
         return {
             "kind": "function",
             "metric": "value",
@@ -82,7 +80,7 @@ def _size(objective: Objective, order: Describe) -> Size:
         return size_from_json(order.size)
     if order.size_name is None or order.size_name not in objective.sizes:
         raise SearchError(f"there is no size {order.size_name!r}. Give one of: {', '.join(objective.sizes)}")
-    return as_computed_here(_changed(objective.sizes[order.size_name], order.changes))
+    return as_computed_here(changed(objective.sizes[order.size_name], order.changes))
 
 
 def as_computed_here(size: Size) -> Size:
@@ -93,7 +91,7 @@ def as_computed_here(size: Size) -> Size:
     return dataclasses.replace(size, precision="float32", images_per_second=guide)
 
 
-def _changed(size: Size, changes: Mapping[str, Any]) -> Size:
+def changed(size: Size, changes: Mapping[str, Any]) -> Size:
     """The size with what a user asked for instead. A refit takes as many epochs as a trial, whatever time is left, and
     the images in sight."""
     extra: dict[str, Any] = {"minutes": None} if {"epochs", "train_images"} & set(changes) else {}
