@@ -16,7 +16,7 @@ import pytest
 from optuna.trial import BaseTrial, TrialState
 
 from benchmarks.search import own, pays, priorband, proxies, replay, simulate
-from benchmarks.search.simulate import Arm, screened, search
+from benchmarks.search.simulate import Arm, Fleet, screened
 from benchmarks.search.task import Array, Task
 from benchmarks.table import append, read
 from search.rules import noise
@@ -45,6 +45,10 @@ class Hill:
 def hill() -> Task:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     return Task(Hill())
+
+
+def search(task: Task, arm: Arm, workers: int, costs: Sequence[float], seed: int) -> list[float]:
+    return [one.accuracy for one in Fleet(task, arm, workers, seed).run(costs)]
 
 
 def test_costs_are_in_whole_trials_of_random_points(hill: Task) -> None:
@@ -95,12 +99,13 @@ def test_the_same_seed_is_the_same_search_on_any_number_of_workers(hill: Task, w
     assert one != search(hill, arm, workers=workers, costs=costs, seed=6)
 
 
-def test_a_winner_is_taken_by_what_was_seen_and_worth_what_is_true(hill: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_winner_is_taken_by_what_was_seen_and_worth_what_is_true(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where nothing but chance is seen, the best of many is one of many, and looks no better than it is."""
+    hill = replay.with_first(Task(Hill()), "none")
 
     def found() -> list[float]:
         arm = replay.ARMS["random"]
-        return [search(hill, arm, workers=1, costs=(20,), seed=seed, with_first=False)[0] for seed in range(20)]
+        return [search(hill, arm, workers=1, costs=(20,), seed=seed)[0] for seed in range(20)]
 
     clear = found()
     monkeypatch.setattr(simulate, "OF_A_TRIAL", 1e4)
@@ -125,7 +130,7 @@ def test_over_parameters_that_do_nothing_hardly_any_search_says_that_it_paid(sam
     task, arm = Task(Flat()), Arm({"name": sampler, "keywords": {}}, {"name": "asha", "keywords": {}})
     searches, led, claimed = 100, 0, 0
     for seed in range(searches):
-        fleet = simulate.Fleet(task, arm, 4, seed, [task.first])
+        fleet = Fleet(task, arm, 4, seed)
         fleet.run([8])
         trials = fleet.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
         best = max(one.value for one in trials if one.state == TrialState.COMPLETE)
@@ -134,6 +139,31 @@ def test_over_parameters_that_do_nothing_hardly_any_search_says_that_it_paid(sam
         claimed += noise.interval(lead, 1.0, others=len(trials) - 1)[0] > 0
     assert led > 0.6 * searches
     assert claimed <= 0.05 * searches
+
+
+def test_what_is_tried_first_may_be_good_or_bad(hill: Task) -> None:
+    """And what pruning costs is counted among the trials that are better than nine in ten random points."""
+    good, bad = (replay.with_first(hill, first) for first in ("good", "bad"))
+    assert [hill.better(float(one.curve(one.first)[1][-1])) for one in (good, bad)] == pytest.approx(
+        [0.05, 0.9], abs=0.01
+    )
+    assert hill.better(hill.good) == pytest.approx(0.1, abs=0.001)
+    for task in (good, bad):
+        begun = Fleet(task, replay.ARMS["random"], 1, 0)
+        begun.run([0.1])
+        assert begun.study.trials[0].params == task.first
+    assert Fleet(hill, replay.ARMS["random"], 1, 0).run([20])[0].good_pruned == 0
+    harsh = Arm({"name": "RandomSampler", "keywords": {}}, {"name": "ThresholdPruner", "keywords": {"lower": 100}})
+    assert Fleet(hill, harsh, 1, 0).run([20])[0].good_pruned == 1
+
+
+def test_the_cost_by_which_one_has_what_another_has_at_the_end() -> None:
+    found = [row | {"cost": "3"} for row in rows(ours=(81, 72, 93), base=(70, 62, 80))]
+    found += rows(ours=(95, 95, 96), base=(85, 84, 86))
+    cost, points, half = replay.reached(found, "ours", "base", 10)
+    assert (cost, points) == (10, pytest.approx(31 / 3)) and half < points
+    assert replay.reached(found, "base", "ours", 10) is None
+    assert replay.reached(found, "ours", "base", 3)[0] == 3
 
 
 def test_screening_spends_half_on_a_look_at_many(hill: Task) -> None:

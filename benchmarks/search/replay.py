@@ -14,8 +14,15 @@ first, then 100; ours is the service's default if it is better than TPE + ASHA a
 worker, by the interval over tasks, and on no task worse than random search with the same pruner by more than two points
 (Student's t over seeds, Holm over tasks).
 
-NePS's PriorBand (``priorband.py``) came later, in an environment of its own, some gigabytes. Results are appended to
-``benchmarks/search/replay.csv``, and what stands there is not run again.
+What came later: NePS's PriorBand (``priorband.py``), in an environment of its own, some gigabytes; and ``--first``, by
+which a search first tries the random point that is better than 95 % of them (``good``) or than 10 % (``bad``), or any
+(``none``).
+
+Tried on the tuned tasks, not better than what there is, and gone: a quadratic around what is tried first, not the
+middle; five first trials near that, not random ones (level beside a good one, worse beside a bad one); two random
+trials before the model is believed, not five.
+
+Results are appended to ``benchmarks/search/replay.csv``, and what stands there is not run again.
 """
 
 from __future__ import annotations
@@ -39,7 +46,7 @@ from scipy.stats import rankdata, ttest_1samp
 from benchmarks.intervals import paired
 from benchmarks.search import own, priorband
 from benchmarks.search.lcbench import Surrogate, make_runtime
-from benchmarks.search.simulate import Arm, screened, search
+from benchmarks.search.simulate import Arm, Fleet, Found, screened
 from benchmarks.search.task import Task
 from benchmarks.table import append, read
 from search.child.hardware import cores, memory
@@ -47,9 +54,11 @@ from search.rules.devices import children_by_default
 from search.studies.provenance import revision
 
 TABLE = Path(__file__).with_name("replay.csv")
-FIELDS = ("date", "revision", "tasks", "arm", "task", "workers", "seed", "cost", "accuracy", "better")
+KEY = ("tasks", "first", "arm", "task", "workers", "seed", "cost")
+FIELDS = ("date", "revision", *KEY, "accuracy", "better", "good_pruned")
 """``cost`` in whole trials; ``accuracy`` of the winner in per cent, without noise; ``better``: the share of random
-points that are."""
+points that are; ``good_pruned``: of the trials that are better than nine in ten random points, the share that was
+pruned."""
 COSTS = (3, 10, 30, 100)
 
 
@@ -76,22 +85,35 @@ NEPS = "NePS PriorBand"
 ONE_WORKER = (*SCREENED, NEPS)
 """The first are the same whoever does it, and PriorBand waits for the others at each of its rungs."""
 BASE, RANDOM, OURS = "TPE + asha", "random + asha", "quadratic + asha"
+DEFAULT = "default"
+FIRST = {DEFAULT: None, "good": 0.95, "bad": 0.1, "none": None}
+"""What is tried first: what the task has, the random point that is better than this share of them, or any."""
 TOLERANCE, LEVEL = 2.0, 0.05
 """Points, and the probability of an error of the first kind among all tasks."""
 
 
-def run_one(arm: str, task: Task, workers: int, seed: int, costs: Sequence[float]) -> list[float]:
-    """The winner's accuracy after each cost, of which the least comes first."""
+def run_one(arm: str, task: Task, workers: int, seed: int, costs: Sequence[float]) -> list[Found]:
+    """After each cost, of which the least comes first."""
     if arm in SCREENED:
-        return [screened(task, SCREENED[arm], cost=cost, seed=seed) for cost in costs]
+        return [Found(screened(task, SCREENED[arm], cost=cost, seed=seed)) for cost in costs]
     if arm == NEPS:
-        return priorband.search(task, costs=costs, seed=seed)
-    return search(task, ARMS[arm], workers=workers, costs=costs, seed=seed)
+        return [Found(accuracy) for accuracy in priorband.search(task, costs=costs, seed=seed)]
+    return Fleet(task, ARMS[arm], workers, seed).run(costs)
 
 
-def compared(results: Sequence[Mapping[str, str]], arm: str, base: str, cost: float) -> tuple[float, float, int]:
+def with_first(task: Task, first: str) -> Task:
+    """The same, where another point is tried first."""
+    share = FIRST[first]
+    if first == DEFAULT:
+        return task
+    return Task(task.curves, {} if share is None else task.point_at(share))
+
+
+def compared(
+    results: Sequence[Mapping[str, str]], arm: str, base: str, cost: float, cost_of_base: float | None = None
+) -> tuple[float, float, int]:
     """(points that the arm has more, half of the 95 % interval over tasks, tasks) where both have been run."""
-    ours, theirs = _by_task(results, arm, cost), _by_task(results, base, cost)
+    ours, theirs = _by_task(results, arm, cost), _by_task(results, base, cost_of_base or cost)
     gains = [ours[task] - theirs[task] for task in ours.keys() & theirs.keys()]
     return (*paired(gains), len(gains)) if len(gains) > 1 else (float("nan"), float("nan"), len(gains))
 
@@ -126,6 +148,16 @@ def worse_on(results: Sequence[Mapping[str, str]], arm: str, base: str, cost: fl
     return worse
 
 
+def reached(results: Sequence[Mapping[str, str]], arm: str, base: str, end: float) -> tuple[float, float, float] | None:
+    """(cost, points more, half of the interval): the least cost by which the arm has more than the base has at ``end``,
+    by the interval over tasks."""
+    for cost in sorted({float(row["cost"]) for row in results}):
+        points, half, tasks = compared(results, arm, base, cost, end)
+        if tasks > 1 and points - half > 0:
+            return cost, points, half
+    return None
+
+
 def _by_task(results: Sequence[Mapping[str, str]], arm: str, cost: float) -> dict[str, float]:
     found: dict[str, list[float]] = {}
     for row in results:
@@ -134,10 +166,12 @@ def _by_task(results: Sequence[Mapping[str, str]], arm: str, cost: float) -> dic
     return {task: statistics.fmean(values) for task, values in found.items()}
 
 
-def _say(results: Sequence[Mapping[str, str]], tasks: str, workers: int) -> None:
-    results = [row for row in results if (row["tasks"], row["workers"]) == (tasks, str(workers))]
+def _say(results: Sequence[Mapping[str, str]], given: argparse.Namespace, workers: int) -> None:
+    at = {"tasks": given.tasks, "first": given.first, "workers": str(workers)}
+    results = [row for row in results if at.items() <= row.items()]
     costs = sorted({float(row["cost"]) for row in results})
-    print(f"\n{tasks} tasks, {workers} workers: points over {BASE}, and mean rank, after so many whole trials")
+    print(f"\n{given.tasks} tasks, {workers} workers, first point: {given.first}")
+    print(f"points over {BASE}, and mean rank, after so many whole trials")
     print(f"{'':26}" + "".join(f"{cost:>24g}" for cost in costs))
     ranks = {cost: mean_ranks(results, cost) for cost in costs}
     for arm in [*ARMS, *ONE_WORKER]:
@@ -157,35 +191,45 @@ def _say(results: Sequence[Mapping[str, str]], tasks: str, workers: int) -> None
                 f"worse by more than {TOLERANCE:g} points "
                 f"on {', '.join(worse) or 'no task'}"
             )
+    for base in (BASE, RANDOM):
+        if costs and (found := reached(results, OURS, base, costs[-1])):
+            cost, points, half = found
+            print(f"{OURS} at {cost:g} over {base} at {costs[-1]:g}: {points:+.2f} ± {half:.2f}")
+    for arm in ARMS:
+        shares = [float(row["good_pruned"]) for row in results if row["arm"] == arm and row["good_pruned"]]
+        if any(shares):
+            print(f"{arm}: {100 * statistics.fmean(shares):.0f} % of the good trials were pruned")
 
 
 @functools.cache
-def _tasks(kind: str, folder: Path) -> dict[str, Task]:
+def _tasks(kind: str, folder: Path, first: str) -> dict[str, Task]:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
     if kind == "own":
-        return {one.name: Task(one) for one in own.there()}
-    found = {one.name: Task(one) for one in Surrogate(folder).tasks}
-    return {name: found[name] for name in list(found)[0 if kind == "tuned" else 1 :: 2]}
+        return {one.name: with_first(Task(one), first) for one in own.there()}
+    found = {one.name: one for one in Surrogate(folder).tasks}
+    chosen = list(found)[0 if kind == "tuned" else 1 :: 2]
+    return {name: with_first(Task(found[name]), first) for name in chosen}
 
 
 def _job(  # noqa: PLR0917 - as a pool of processes calls it
-    kind: str, folder: Path, arm: str, task: str, workers: int, seed: int, costs: Sequence[float]
+    kind: str, folder: Path, first: str, arm: str, task: str, workers: int, seed: int, costs: Sequence[float]
 ) -> list[dict[str, Any]]:
     """In a process of its own: the rows of one search."""
-    searched = _tasks(kind, folder)[task]
-    at = {"arm": arm, "task": task, "workers": workers, "seed": seed}
-    found = run_one(arm, searched, workers, seed, costs)
-    return [
-        {**at, "cost": f"{cost:g}", "accuracy": f"{value:.3f}", "better": f"{searched.better(value):.4f}"}
-        for cost, value in zip(costs, found, strict=True)
-    ]
+    searched = _tasks(kind, folder, first)[task]
+    at = {"tasks": kind, "first": first, "arm": arm, "task": task, "workers": workers, "seed": seed}
+    rows = []
+    for cost, one in zip(costs, run_one(arm, searched, workers, seed, costs), strict=True):
+        row = {**at, "cost": f"{cost:g}", "accuracy": f"{one.accuracy:.3f}"}
+        row["better"] = f"{searched.better(one.accuracy):.4f}"
+        rows.append(row if one.good_pruned is None else row | {"good_pruned": f"{one.good_pruned:.3f}"})
+    return rows
 
 
 def _run(given: argparse.Namespace, folder: Path) -> None:
-    names = list(_tasks(given.tasks, folder))[: given.most_tasks]
-    done = {(row["arm"], row["task"], row["workers"], row["seed"], float(row["cost"])) for row in read(given.table)}
-    where = {"date": date.today().isoformat(), "revision": (revision() or "unknown")[:12], "tasks": given.tasks}
+    names = list(_tasks(given.tasks, folder, given.first))[: given.most_tasks]
+    done = {tuple(row[name] for name in KEY) for row in read(given.table)}
+    where = {"date": date.today().isoformat(), "revision": (revision() or "unknown")[:12]}
     children = given.children or children_by_default((), cores(), memory())
     # Processes that share nothing, each with one thread for its arithmetic.
     os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
@@ -194,9 +238,10 @@ def _run(given: argparse.Namespace, folder: Path) -> None:
         for seed, task, arm, workers in itertools.product(range(given.seeds), names, given.arms, given.workers):
             if arm in ONE_WORKER and workers > 1:
                 continue
-            missing = [c for c in sorted(given.costs) if (arm, task, str(workers), str(seed), float(c)) not in done]
+            at = (given.tasks, given.first, arm, task, str(workers), str(seed))
+            missing = [cost for cost in sorted(given.costs) if (*at, f"{cost:g}") not in done]
             if missing:
-                jobs.append(pool.submit(_job, given.tasks, folder, arm, task, workers, seed, missing))
+                jobs.append(pool.submit(_job, given.tasks, folder, given.first, arm, task, workers, seed, missing))
         for job in as_completed(jobs):
             append(given.table, FIELDS, [where | row for row in job.result()])
 
@@ -204,21 +249,23 @@ def _run(given: argparse.Namespace, folder: Path) -> None:
 def main() -> None:
     """Runs what the table does not hold, then says how the arms compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--arms", nargs="+", choices=[*ARMS, *ONE_WORKER], default=[*ARMS, *ONE_WORKER])
+    parser.add_argument("--arms", nargs="+", choices=[*ARMS, *ONE_WORKER], help="all, if not given")
     parser.add_argument("--workers", nargs="+", type=int, default=[1, 8, 64])
     parser.add_argument("--costs", nargs="+", type=float, default=COSTS)
     parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("--tasks", choices=["tuned", "held-back", "own"], default="held-back")
+    parser.add_argument("--first", choices=list(FIRST), default=DEFAULT, help="what is tried first, of three arms")
     parser.add_argument("--most-tasks", type=int, help="only so many of them")
     parser.add_argument("--surrogates", type=Path, default=Path(os.environ.get("SEARCH_SURROGATES", "surrogates")))
     parser.add_argument("--children", type=int, help="one a core, if not given")
     parser.add_argument("--table", type=Path, default=TABLE)
     given = parser.parse_args()
     folder = given.surrogates / "lcbench"
+    given.arms = given.arms or ([*ARMS, *ONE_WORKER] if given.first == DEFAULT else [RANDOM, BASE, OURS])
     if given.tasks == "own":
         given.arms = [arm for arm in given.arms if arm != NEPS]  # their parameters are conditional
         _run(given, folder)
-        searched = [cast(own.Own, task.curves) for task in _tasks(given.tasks, folder).values()]
+        searched = [cast(own.Own, task.curves) for task in _tasks(given.tasks, folder, given.first).values()]
         if not searched:
             print(f"left out: our own, of which {own.TABLE.name} holds fewer than {own.FEWEST} trials. See pays.py.")
         for one in searched:
@@ -232,7 +279,7 @@ def main() -> None:
     else:
         print(f"left out: LCBench, which does not lie in {folder}. Point SEARCH_SURROGATES at its folder.")
     for workers in given.workers:
-        _say(read(given.table), given.tasks, workers)
+        _say(read(given.table), given, workers)
 
 
 if __name__ == "__main__":

@@ -53,18 +53,22 @@ class _Epoch:
     seen: Array
 
 
-def search(
-    task: Task, arm: Arm, *, workers: int, costs: Sequence[float], seed: int, with_first: bool = True
-) -> list[float]:
-    """The winner's accuracy, without noise, after each cost: in whole trials, of all workers together."""
-    return Fleet(task, arm, workers, seed, [dict(task.first)] if with_first else []).run(costs)
+@dataclass(frozen=True)
+class Found:
+    """What a search has come to."""
+
+    accuracy: float
+    """The winner's, without noise."""
+    good_pruned: float | None = None
+    """Of the trials that would have been good (``Task.good``), the first left out, the share that was pruned; None
+    where there was none, or nothing is pruned."""
 
 
 class Fleet:
     """The workers, and their study so far."""
 
-    def __init__(self, task: Task, arm: Arm, workers: int, seed: int, first: Sequence[Mapping[str, Any]]) -> None:
-        self.task, self.arm, self.workers, self.seed, self.first = task, arm, workers, seed, first
+    def __init__(self, task: Task, arm: Arm, workers: int, seed: int) -> None:
+        self.task, self.arm, self.workers, self.seed = task, arm, workers, seed
         self.size = Size(budget=1, epochs=task.epochs, rungs=task.rungs)
         self.study = optuna.create_study(direction="maximize", pruner=make_pruner(arm.pruner, self.size))
         self.noise = np.random.default_rng(seed_for(seed, task.name))
@@ -73,7 +77,8 @@ class Fleet:
         self.queue: list[_Epoch] = []
         self.counted = 0
 
-    def run(self, costs: Sequence[float]) -> list[float]:
+    def run(self, costs: Sequence[float]) -> list[Found]:
+        """After each cost: in whole trials, of all workers together."""
         unit = self.task.whole / self.workers
         waiting, found = sorted(costs), []
         for _ in range(self.workers):
@@ -82,7 +87,7 @@ class Fleet:
             ended = heapq.heappop(self.queue)
             while waiting and ended.time > waiting[0] * unit:
                 waiting.pop(0)
-                found.append(self.truth[self.winner()])
+                found.append(Found(self.truth[self.winner()], self.good_pruned()))
             self.finish(ended)
         return found
 
@@ -93,8 +98,8 @@ class Fleet:
         self.study.sampler = make_sampler(
             self.arm.sampler, startup_trials(10**9), seed_for(self.seed, "sampler", number)
         )
-        if number < len(self.first):
-            self.study.enqueue_trial(dict(self.first[number]))
+        if number == 0:
+            self.study.enqueue_trial(dict(self.task.first))
         trial = self.study.ask()
         seconds, values = self.task.curve(self.task.suggest(trial))
         self.truth.append(float(values[-1]))
@@ -115,7 +120,7 @@ class Fleet:
         elif (
             pruning.is_asked(step, self.arm.pruner, self.size, refit=False)
             and trial.should_prune()
-            and pruning.is_obeyed(is_first=trial.number < len(self.first), is_spared=self.is_spared(trial.number))
+            and pruning.is_obeyed(is_first=trial.number == 0, is_spared=self.is_spared(trial.number))
         ):
             self.study.tell(trial, state=TrialState.PRUNED)
             self.start(one.time)
@@ -131,6 +136,13 @@ class Fleet:
         """Before any trial is complete: what one would have trained unsearched."""
         complete = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         return max(complete, key=lambda one: one.value or -math.inf).number if complete else 0
+
+    def good_pruned(self) -> float | None:
+        """As ``Found`` has it."""
+        states = (TrialState.COMPLETE, TrialState.PRUNED)
+        ended = self.study.get_trials(deepcopy=False, states=states)
+        good = [one for one in ended if one.number and self.truth[one.number] > self.task.good]
+        return sum(one.state == TrialState.PRUNED for one in good) / len(good) if good else None
 
 
 def screened(task: Task, epochs: int, *, cost: float, seed: int) -> float:
