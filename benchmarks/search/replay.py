@@ -202,21 +202,25 @@ def _say(results: Sequence[Mapping[str, str]], given: argparse.Namespace, worker
 
 
 @functools.cache
-def _tasks(kind: str, folder: Path, first: str) -> dict[str, Task]:
+def _tasks(kind: str, folder: Path) -> dict[str, Task]:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
     if kind == "own":
-        return {one.name: with_first(Task(one), first) for one in own.there()}
-    found = {one.name: one for one in Surrogate(folder).tasks}
-    chosen = list(found)[0 if kind == "tuned" else 1 :: 2]
-    return {name: with_first(Task(found[name]), first) for name in chosen}
+        return {one.name: Task(one) for one in own.there()}
+    found = {one.name: Task(one) for one in Surrogate(folder).tasks}
+    return {name: found[name] for name in list(found)[0 if kind == "tuned" else 1 :: 2]}
+
+
+@functools.cache
+def _task(kind: str, folder: Path, name: str, first: str) -> Task:
+    return with_first(_tasks(kind, folder)[name], first)
 
 
 def _job(  # noqa: PLR0917 - as a pool of processes calls it
     kind: str, folder: Path, first: str, arm: str, task: str, workers: int, seed: int, costs: Sequence[float]
 ) -> list[dict[str, Any]]:
     """In a process of its own: the rows of one search."""
-    searched = _tasks(kind, folder, first)[task]
+    searched = _task(kind, folder, task, first)
     at = {"tasks": kind, "first": first, "arm": arm, "task": task, "workers": workers, "seed": seed}
     rows = []
     for cost, one in zip(costs, run_one(arm, searched, workers, seed, costs), strict=True):
@@ -227,7 +231,7 @@ def _job(  # noqa: PLR0917 - as a pool of processes calls it
 
 
 def _run(given: argparse.Namespace, folder: Path) -> None:
-    names = list(_tasks(given.tasks, folder, given.first))[: given.most_tasks]
+    names = list(_tasks(given.tasks, folder))[: given.most_tasks]
     done = {tuple(row[name] for name in KEY) for row in read(given.table)}
     where = {"date": date.today().isoformat(), "revision": (revision() or "unknown")[:12]}
     children = given.children or children_by_default((), cores(), memory())
@@ -265,7 +269,7 @@ def main() -> None:
     if given.tasks == "own":
         given.arms = [arm for arm in given.arms if arm != NEPS]  # their parameters are conditional
         _run(given, folder)
-        searched = [cast(own.Own, task.curves) for task in _tasks(given.tasks, folder, given.first).values()]
+        searched = [cast(own.Own, task.curves) for task in _tasks(given.tasks, folder).values()]
         if not searched:
             print(f"left out: our own, of which {own.TABLE.name} holds fewer than {own.FEWEST} trials. See pays.py.")
         for one in searched:
