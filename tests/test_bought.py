@@ -12,7 +12,7 @@ import pytest
 
 from search.commands.main import main
 from search.contract import Shown
-from search.export.bought import sentence
+from search.export.bought_in_words import sentences
 from search.rules import noise, pruning
 from search.show.outcome import outcome
 from tests.commands import LIGHT, Ended, search
@@ -109,6 +109,13 @@ def test_what_is_no_tie_is_trained_again(
     out = capsys.readouterr().out
     assert "the search bought +" in out and "points over what one would train unsearched, trial 0" in out
     assert set(bought["rungs"]) == {"2"} and bought["rungs"]["2"]["trials"] >= 3
+    assert f"epochs: {bought['epochs']['run']} run, " in out and "may well be as good as the best" in out
+
+    monkeypatch.setattr(noise, "SEEDS_AS_EXAMPLES", 1)
+    assert main(["run", "clear"]) == 0
+    again = json.loads(Path("exports/clear/report.json").read_text())
+    assert again["bought"]["verdict"] == "level", "as it is the more often, the more trials there are"
+    assert (again["trial"], again["model"]) == (report["trial"], report["model"]), "what was trained again stays"
 
 
 def test_its_own_model_is_kept_though_others_are_better(tmp_path: Path) -> None:
@@ -135,12 +142,16 @@ def test_spared_trials_say_what_pruning_may_have_cost(tmp_path: Path, monkeypatc
 
 
 def test_without_a_first_or_without_noise_nothing_is_claimed() -> None:
-    found = {"first": 0, "in_points": False, "lead": 0.5, "interval": None}
-    assert sentence({**found, "verdict": "no first"}).startswith("what the search bought is unknown")
-    assert sentence({**found, "verdict": "unknown"}) == (
-        "the search bought +0.5000 over what one would train unsearched, trial 0; how much of it is chance is unknown"
-    )
-    assert "nothing better" in sentence({**found, "verdict": "first"})
+    epochs = {"whole_trial": 4, "run": 6, "saved_by_pruning": 2}
+    found = {"first": 0, "in_points": False, "lead": 0.5, "interval": None, "within_noise": None, "epochs": epochs}
+    found |= {"spared": {"trials": 0}}
+    assert sentences({**found, "verdict": "no first"})[0].startswith("what the search bought is unknown")
+    assert sentences({**found, "verdict": "unknown"}) == [
+        "the search bought +0.5000 over what one would train unsearched, trial 0, in trials of 4 epochs; how much of "
+        "it is chance is unknown",
+        "epochs: 6 run, 2 saved by pruning",
+    ]
+    assert "nothing better" in sentences({**found, "verdict": "first"})[0]
 
 
 @pytest.mark.parametrize(("size", "more"), [("quick", ""), ("hour", " SIZE=hour")])

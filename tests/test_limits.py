@@ -173,11 +173,30 @@ def test_a_network_that_is_too_large_costs_nothing_of_the_budget(tmp_path: Path)
     turned_down = [trial for trial in large if trial.params["x"] != 0.9]
     assert turned_down, "chance has drawn none, which has a probability of .6 ** 12"
     assert all(trial.state.name == "PRUNED" and not trial.intermediate_values for trial in large)
-    assert all(trial.constraints["parameters"] == trial.params["x"] * 1000 // 1 / 600 - 1 for trial in large)
+    assert all(trial.constraints["search:parameters"] == trial.params["x"] * 1000 // 1 / 600 - 1 for trial in large)
     assert all("parameters, and at most 600 are wanted" in trial.user_attrs["search:reason"] for trial in large)
     assert len(found) == 14 + len(turned_down), "what the study was given to try first is used up instead"
     assert leases(tmp_path, "count(trial_id), sum(turned_down)") == [(14, len(turned_down))]
     assert len({trial.params["x"] for trial in found}) == len(found), "the next is another"
+
+
+def test_the_best_is_the_best_of_what_may_be_as_large_as_it_is_by_now(tmp_path: Path) -> None:
+    file = said(tmp_path, "context.built(int(1000 * hp.x), 2.0)")
+    assert run(tmp_path, "--trials", "6", objective=file).status == 0
+
+    def best(*flags: str) -> float:
+        assert run(tmp_path, *flags, objective=file).status == 0
+        shown = json.loads(search(tmp_path, "status", "light", "--json").out)
+        assert shown["chosen"] == shown["best"]["number"]
+        return float(shown["best"]["params"]["x"])
+
+    complete = [trial for trial in trials(tmp_path) if trial.state.name == "COMPLETE"]
+    of_all = max(complete, key=lambda trial: trial.value or 0.0).params["x"]
+    least = min(trial.params["x"] for trial in complete)
+    assert least < of_all
+    assert best() == of_all
+    assert best("--max-params", str(int(1000 * least))) == least
+    assert best("--max-params", "none") == of_all
 
 
 def test_where_hardly_anything_fits_the_study_stops(sqlite_url: str, tmp_path: Path) -> None:

@@ -129,9 +129,11 @@ def test_what_leads_nowhere_is_the_worst_and_what_failed_says_nothing() -> None:
     add(found, {}, pruned=True)
     add(found, {1: 99.0}, 99, system_attrs={"constraints:size": 1.0})
     found.add_trial(create_trial(state=TrialState.FAIL, params={"x": 0.1}, distributions=X))
+    add(found, {1: 90.0}, pruned=True, user_attrs={"search:pruned_by": "hyperparameters"})
+    add(found, {1: 90.0, 2: math.nan}, pruned=True)
     trials, values, _ = comparable(found)
-    assert [trial.number for trial in trials] == [0, 1, 2]
-    assert list(values) == [50, -math.inf, -math.inf]
+    assert [trial.number for trial in trials] == [0, 1, 2, 4, 5]
+    assert list(values) == [50] + 4 * [-math.inf], "however good those were before"
     assert scores(values)[0] > scores(values)[1] == scores(values)[2]
 
 

@@ -22,7 +22,8 @@ from search.show.before_start import introduction
 from search.show.outcome import outcome
 from search.studies.compare import refuse_other_flags
 from search.studies.create import create, new_key, raise_budget, refuse_name
-from search.studies.limits import change_limits, limits_of, nothing_is_complete, what_ended
+from search.studies.ended import nothing_is_complete, what_ended
+from search.studies.limits import change_limits, limits_of
 from search.studies.objective_file import objective_reference
 from search.studies.stop import last_stop, let_go_on
 from search.studies.study import Study, existing, find

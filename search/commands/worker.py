@@ -9,7 +9,7 @@ from search.commands import options as typed
 from search.commands.machine import Machine, opened
 from search.errors import SearchError
 from search.settings import FIRST_SEARCH
-from search.studies.limits import what_ended
+from search.studies.ended import what_ended
 from search.studies.objective_file import objective_reference, refuse_untrusted
 from search.studies.study import REFIT, Study, all_studies, existing, find
 from search.worker.signals import take_signals

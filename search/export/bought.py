@@ -11,6 +11,7 @@ from search.database.leases import Leases
 from search.rules.noise import interval, is_tie, rank_correlation
 from search.rules.pruning import rungs_before_the_end
 from search.studies.attributes import SPARED_AT
+from search.studies.epochs import epochs
 from search.studies.study import Study
 from search.studies.trials import TrialRow, all_reports, all_trials, attribute_by_trial, best_trial
 
@@ -23,21 +24,22 @@ def bought(engine: sa.Engine, study: Study) -> dict[str, Any] | None:
     best = best_trial(engine, study)
     if best is None or best.value is None:
         return None
-    trials = all_trials(engine, study)
-    reports = all_reports(engine, study)
-    complete = [one for one in trials if one.state == "complete"]
-    competed = [one for one in trials if one.state == "complete" or (one.state == "pruned" and one.trial_id in reports)]
-    first = next((one for one in complete if one.lease == 0 and one.feasible), None)
+    trials, reports, leases = all_trials(engine, study), all_reports(engine, study), Leases(engine).rows(study.key)
+    feasible = [one for one in trials if one.feasible]
+    complete = [one for one in feasible if one.state == "complete"]
+    pruned = [one for one in feasible if one.state == "pruned" and one.trial_id in reports]
+    first = next((one for one in complete if one.lease == 0), None)
     first = first if study.definition["first"] else None
     return {
         "best": best.number,
         "first": first.number if first else None,
         "noise": study.noise(best.value),
         "in_points": bool(study.definition.get("metric_is_share")),
-        **_lead(study, best, first, others=len(competed) - 1),
+        **_lead(study, best, first, others=len(complete) + len(pruned) - 1),
         "within_noise": _within_noise(study, best, complete),
         "complete": len(complete),
-        "spared": _spared(engine, study, trials, best),
+        "epochs": epochs(engine, study, leases),
+        "spared": _spared(engine, study, complete, best, leases),
         "rungs": _rungs(study, complete, reports),
     }
 
@@ -55,7 +57,9 @@ def _may_be_as_good(study: Study, best: TrialRow, other: TrialRow, complete: int
 
 def _lead(study: Study, best: TrialRow, first: TrialRow | None, others: int) -> dict[str, Any]:
     """``verdict``: nothing to compare with; its first is not complete; the first itself; unknown without noise; better;
-    or level."""
+    or level. ``others`` are all that competed, those too that a rung left behind: whoever is lucky at a rung is at the
+    end too. So a lead is claimed by a higher bar than the choice of what is trained again, which costs nothing where
+    all are as good."""
     if first is None:
         verdict = "no first" if study.definition["first"] else "nothing to compare"
         return {"lead": None, "interval": None, "verdict": verdict}
@@ -75,17 +79,18 @@ def _within_noise(study: Study, best: TrialRow, complete: Sequence[TrialRow]) ->
     return sum(_may_be_as_good(study, best, one, len(complete)) for one in complete if one.trial_id != best.trial_id)
 
 
-def _spared(engine: sa.Engine, study: Study, trials: Sequence[TrialRow], best: TrialRow) -> dict[str, Any]:
+def _spared(
+    engine: sa.Engine, study: Study, complete: Sequence[TrialRow], best: TrialRow, leases: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
     """Trials that ran on against the pruner: what that took, and how many ended among the best."""
-    at, by_id = attribute_by_trial(engine, study, SPARED_AT), {one.trial_id: one for one in trials}
-    epochs = {row["trial_id"]: row["epoch"] for row in Leases(engine).rows(study.key)}
-    ended = [by_id[trial_id] for trial_id in at if trial_id in by_id and by_id[trial_id].state == "complete"]
-    complete = sum(one.state == "complete" for one in trials)
-    good = [one for one in ended if _may_be_as_good(study, best, one, complete)]
+    at = attribute_by_trial(engine, study, SPARED_AT)
+    came_to = {row["trial_id"]: row["epoch"] for row in leases}
+    ended = [one for one in complete if one.trial_id in at]
+    good = [one for one in ended if _may_be_as_good(study, best, one, len(complete))]
     return {
         "trials": len(ended),
         "among_the_best": len(good),
-        "epochs": sum(max(0, epochs.get(one.trial_id, 0) - at[one.trial_id]) for one in ended),
+        "epochs": sum(max(0, came_to.get(one.trial_id, 0) - at[one.trial_id]) for one in ended),
         "rate": len(good) / len(ended) if len(ended) >= ENOUGH else None,
     }
 
@@ -101,23 +106,3 @@ def _rungs(
         correlation = rank_correlation([one for one, _ in pairs], [other for _, other in pairs])
         found[str(rung)] = {"trials": len(pairs), "correlation": correlation}
     return found
-
-
-def amount(found: Mapping[str, Any], value: float) -> str:
-    """``+1.20 points`` for shares, ``+0.0120`` for what has no unit."""
-    return f"{100 * value:+.2f} points" if found["in_points"] else f"{value:+.4f}"
-
-
-def sentence(found: Mapping[str, Any]) -> str:
-    """For people, in one line."""
-    if found["verdict"] == "no first":
-        return "what the search bought is unknown: what one would train unsearched is not complete, or is turned down"
-    if found["verdict"] == "first":
-        return f"the search found nothing better than what one would train unsearched, trial {found['first']}"
-    lead = f"{amount(found, found['lead'])} over what one would train unsearched, trial {found['first']}"
-    if found["verdict"] == "unknown":
-        return f"the search bought {lead}; how much of it is chance is unknown"
-    low, high = (amount(found, value) for value in found["interval"])
-    if found["verdict"] == "better":
-        return f"the search bought {lead} (95 % interval {low} to {high})"
-    return f"the search bought nothing that can be told from chance: {lead} (95 % interval {low} to {high})"

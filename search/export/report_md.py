@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from search.contract import Number, Shown, Table
-from search.export.bought import amount, sentence
+from search.export.bought_in_words import sentences
 from search.export.numbers import (
     Metrics,
     as_headline,
@@ -140,20 +140,7 @@ def _bought(report: Report) -> str:
     found = report.get("bought")
     if not found:
         return ""
-    lines = [f"- {sentence(found)}"] if found["verdict"] != "nothing to compare" else []
-    if found["within_noise"] is not None and found["complete"] > 1:
-        noise = amount(found, found["noise"]).lstrip("+")
-        lines.append(
-            f"- {found['within_noise']} of {found['complete'] - 1} other complete trials may well be as good as the "
-            f"best: a value's standard deviation from one training to the next is reckoned as {noise}"
-        )
-    spared = found["spared"]
-    if spared["trials"]:
-        rate = f", {spared['rate']:.0%}" if spared["rate"] is not None else ", too few to say how often"
-        lines.append(
-            f"- {spared['trials']} trials were run to their end against the pruner, for {spared['epochs']} epochs; "
-            f"{spared['among_the_best']} of them ended among the best{rate}"
-        )
+    lines = [f"- {sentence}" for sentence in sentences(found)]
     for rung, one in found["rungs"].items():
         if one["correlation"] is not None:
             lines.append(

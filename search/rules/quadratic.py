@@ -44,6 +44,8 @@ CANDIDATES = (500, 500, 1_000)
 """Around the middle of the space, around the best trial, and anywhere."""
 SPREAD = 0.3
 """Standard deviation of those around, where a parameter's range is 1."""
+LED_NOWHERE = {"search:pruned_by": "hyperparameters"}
+"""The user attribute of a pruned trial that was promising perhaps, until it came to NaN or ran out of memory."""
 MOST = 500
 """So many trials are looked at: half of them the best, half the latest."""
 
@@ -109,13 +111,15 @@ class QuadraticSampler(BaseSampler):
 def comparable(study: Study) -> tuple[list[FrozenTrial], Array, Array]:
     """Trials, their values (higher is better) as if all had come equally far, and how much each counts.
 
-    Those that are running count by what they have reported, those that reported nothing by their end. Who was pruned
-    without a finite value, or violates a constraint, is the worst of all; who failed says nothing.
+    Those that are running count by what they have reported, those that reported nothing by their end. The worst of all
+    is who was pruned without a finite value, led nowhere (``LED_NOWHERE``), or violates a constraint; who failed says
+    nothing.
     """
     sign = 1.0 if study.direction == StudyDirection.MAXIMIZE else -1.0
     states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
     trials = study.get_trials(deepcopy=False, states=states)
-    ends = {one.last_step for one in trials if one.state == TrialState.PRUNED and one.last_step is not None}
+    pruned = [one for one in trials if one.state == TrialState.PRUNED]
+    ends = {one.last_step for one in pruned if one.last_step is not None and not _led_nowhere(one)}
     complete = {one.number: one.value for one in trials if one.state == TrialState.COMPLETE}
     levels = [{one.number: one.intermediate_values.get(end) for one in trials} for end in sorted(ends)] + [complete]
     finite = [
@@ -134,7 +138,7 @@ def comparable(study: Study) -> tuple[list[FrozenTrial], Array, Array]:
         for number in level.keys() - values.keys():
             values[number], weights[number] = level[number] + gain, weight
     for one in trials:
-        hopeless = one.state == TrialState.PRUNED and one.number not in values
+        hopeless = one.state == TrialState.PRUNED and (one.number not in values or _led_nowhere(one))
         if hopeless or any(constraint > 0 for constraint in one.constraints.values()):
             values[one.number], weights[one.number] = -math.inf, 1.0
     chosen = _most([one for one in trials if one.number in values], values)
@@ -143,6 +147,11 @@ def comparable(study: Study) -> tuple[list[FrozenTrial], Array, Array]:
         np.array([values[one.number] for one in chosen]),
         np.array([weights[one.number] for one in chosen]),
     )
+
+
+def _led_nowhere(trial: FrozenTrial) -> bool:
+    is_finite = trial.last_step is None or math.isfinite(trial.intermediate_values[trial.last_step])
+    return not is_finite or LED_NOWHERE.items() <= trial.user_attrs.items()
 
 
 def _most(trials: list[FrozenTrial], values: Mapping[int, float]) -> list[FrozenTrial]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from search.export.bought import sentence
+from search.export.bought_in_words import sentences
 from search.export.numbers import as_headline, headline, headline_title
 from search.settings import SIZE
 from search.studies.objective_file import is_shipped
@@ -21,11 +21,10 @@ def outcome(report: Mapping[str, Any], study: Study, status: Mapping[str, Any], 
         bought = report["bought"]
         what = "best" if bought is None or bought["best"] == report["trial"] else "chosen"
         lines = ["", f"{what}: trial {report['trial']}, {report['metric']} {report['value']:.4f}"]
-        if bought and study.definition["first"]:
-            lines.append(sentence(bought))
-    if study.epochs and report["trial"] is not None:
-        epochs = status["epochs"]
-        lines.append(f"epochs: {epochs['run']} run, {epochs['saved_by_pruning']} saved by pruning")
+        lines += sentences(bought) if bought else []
+        control = report["chosen"]["control"]
+        if control and control["value"] is not None and control["number"] != report["trial"]:
+            lines.append(f"from scratch at equal budget, trial {control['number']}: {control['value']:.4f}")
     if report["test"]:
         title, score = headline_title(report["test"], study.shown), headline(report["test"], study.shown)
         whose = "the refit" if report["exported"] == "refit" else "the chosen trial"

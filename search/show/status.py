@@ -6,7 +6,7 @@ import dataclasses
 import json
 import math
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,7 +14,9 @@ import sqlalchemy as sa
 from search.database.leases import UNUSED, Leases
 from search.errors import SearchError
 from search.rules.best import best
-from search.studies.limits import End, Limits, limits_of, what_ended
+from search.studies.ended import End, what_ended
+from search.studies.epochs import epochs
+from search.studies.limits import Limits, limits_of
 from search.studies.stop import last_stop
 from search.studies.study import REFIT, Study, all_studies, existing, find
 from search.studies.trials import (
@@ -22,7 +24,7 @@ from search.studies.trials import (
     all_trials,
     attribute_by_trial,
     attributes,
-    not_by_the_pruner,
+    chosen_trial,
     parameters,
     reports,
 )
@@ -60,6 +62,7 @@ def _study(engine: sa.Engine, wanted: Study) -> Status:
     limits = limits_of(engine, wanted)
     ended = what_ended(engine, wanted, limits)
     winner = best(trials, maximize=wanted.maximize)
+    chosen = chosen_trial(engine, wanted, trials)
     return {
         "study": wanted.name,
         "objective": wanted.objective,
@@ -80,7 +83,8 @@ def _study(engine: sa.Engine, wanted: Study) -> Status:
         "unused": counts[UNUSED],
         "best": winner
         and {"number": winner.number, "value": _finite(winner.value), "params": parameters(engine, winner)},
-        "epochs": epochs(leases, wanted.epochs, not_by_the_pruner(engine, wanted)),
+        "chosen": chosen.number if chosen else None,
+        "epochs": epochs(engine, wanted, leases),
         "seconds": round(sum(lease["seconds"] for lease in leases), 1),
         **Leases(engine).spent(wanted.key).as_json(),
         "leases": [
@@ -99,20 +103,6 @@ def _goes_on_with(counts: Counter[str], limits: Limits, ended: End | None, wante
     if not any(counts[state] for state in ("running", "waiting", "unbegun")) and not limits.endless:
         more.append(f"TRIALS={2 * budget or wanted.usual_budget}")
     return " ".join(more)
-
-
-def epochs(leases: Sequence[Mapping[str, Any]], whole_trial: int, useless: Collection[int] = ()) -> dict[str, int]:
-    """Those run, those that the pruner spared, and those run twice; a lease a row.
-
-    ``useless``: the ids of trials that were pruned because they led nowhere, which spares nobody anything.
-    """
-    pruned = [lease for lease in leases if lease["state"] == "pruned" and lease["trial_id"] not in useless]
-    return {
-        "run": sum(lease["epoch"] + lease["repeated"] for lease in leases),
-        "saved_by_pruning": sum(max(0, whole_trial - lease["epoch"]) for lease in pruned),
-        "repeated": sum(lease["repeated"] for lease in leases),
-        "whole_trial": whole_trial,
-    }
 
 
 def _state(lease: Mapping[str, Any]) -> str:

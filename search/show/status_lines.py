@@ -86,8 +86,11 @@ def _counts(found: Mapping[str, Any]) -> str:
 
 
 def _best(found: Mapping[str, Any]) -> str:
-    best = found["best"]
-    return f"{found['metric']} {best['value']:.4f} (trial {best['number']})" if best else "none yet"
+    best, chosen = found["best"], found["chosen"]
+    if not best:
+        return "none yet"
+    tie = "" if chosen == best["number"] else f"; chosen: trial {chosen}, as that may well be no better"
+    return f"{found['metric']} {best['value']:.4f} (trial {best['number']}{tie})"
 
 
 def _lease(lease: Mapping[str, Any]) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import contextlib
 from search.database.fence import FencedStorage
 from search.studies.attributes import own
 from search.studies.create import create
-from search.studies.limits import nothing_is_complete
+from search.studies.ended import nothing_is_complete
 from search.studies.stop import let_go_on
 from search.studies.study import REFIT, Study, find, still_there
 from search.studies.trials import TrialRow, all_trials, attributes, chosen_trial, parameters

@@ -14,8 +14,10 @@ from search.database.optuna_tables import PARAMS, REPORTS, SYSTEM_ATTRIBUTES, TR
 from search.database.tables import LEASES
 from search.rules.best import best, is_feasible
 from search.rules.noise import is_tie
-from search.studies.attributes import OTHER_FILE, PRUNED_BY, named, own
-from search.studies.study import Study
+from search.rules.pruning import too_large
+from search.studies.attributes import NETWORK, OTHER_FILE, PRUNED_BY, named, own
+from search.studies.limits import limits_in
+from search.studies.study import REFIT, Study, find
 
 _LOOKED_AT = 50
 """So many of the best are read; more only where none of them is feasible."""
@@ -59,20 +61,30 @@ def best_trial(engine: sa.Engine, study: Study) -> TrialRow | None:
     return feasible
 
 
-def chosen_trial(engine: sa.Engine, study: Study) -> TrialRow | None:
-    """The one to be trained again: the best, or what one would train unsearched, if that may well be as good."""
+def chosen_trial(engine: sa.Engine, study: Study, trials: Sequence[TrialRow] | None = None) -> TrialRow | None:
+    """The one to be trained again: the best, or what one would train unsearched, if that may well be as good.
+
+    A best that was trained again already stays the choice, however many come after it that are worse. ``trials``: all,
+    if they were read already.
+    """
     best = best_trial(engine, study)
     if best is None or best.value is None or best.lease == 0 or not study.definition["first"]:
         return best
-    with engine.connect() as connection:
-        rows = connection.execute(_trials(study).where(LEASES.c.number == 0)).all()
-        first = next(iter(_as_rows(rows, _broken(connection, study, [row.trial_id for row in rows]))), None)
-        others = connection.execute(_complete(study).with_only_columns(sa.func.count())).scalar_one() - 1
-    if first is None or first.state != "complete" or first.value is None or not first.feasible:
+    trials = all_trials(engine, study) if trials is None else trials
+    complete = [one for one in trials if one.state == "complete" and one.feasible]
+    first = next((one for one in complete if one.lease == 0), None)
+    if first is None or first.value is None or _is_trained_again(engine, study, best):
         return best
     noise = study.noise(best.value, first.value)
-    is_level = noise is not None and is_tie(abs(best.value - first.value), noise, others=others)
+    is_level = noise is not None and is_tie(abs(best.value - first.value), noise, others=len(complete) - 1)
     return first if is_level else best
+
+
+def _is_trained_again(engine: sa.Engine, study: Study, trial: TrialRow) -> bool:
+    refit = find(engine, study.name + REFIT)
+    if refit is None or not refit.refit or (refit.refit["key"], refit.refit["trial"]) != (study.key, trial.number):
+        return False
+    return any(one.state == "complete" for one in all_trials(engine, refit))
 
 
 def _infinity(maximize: bool) -> sa.ColumnElement[int]:
@@ -103,15 +115,27 @@ def _complete(study: Study) -> sa.Select[Any]:
 
 
 def _broken(connection: sa.Connection, study: Study, among: Sequence[int] | None = None) -> set[int]:
-    """The ids of trials, all or ``among`` these, of which a constraint does not hold."""
+    """The ids of trials, all or ``among`` these, of which a constraint does not hold. What a network may be is what the
+    study's limits say now, whatever they were when it was built."""
     query = (
         sa.select(SYSTEM_ATTRIBUTES.c.trial_id, SYSTEM_ATTRIBUTES.c.value_json)
         .join(TRIALS, TRIALS.c.trial_id == SYSTEM_ATTRIBUTES.c.trial_id)
         .where(TRIALS.c.study_id == study.study_id, SYSTEM_ATTRIBUTES.c.key.like("constraints%"))
+        .where(SYSTEM_ATTRIBUTES.c.key.not_like(f"constraints:{named('')}%"))
     )
     if among is not None:
         query = query.where(SYSTEM_ATTRIBUTES.c.trial_id.in_(among))
-    return {row.trial_id for row in connection.execute(query) if not _holds(json.loads(row.value_json))}
+    broken = {row.trial_id for row in connection.execute(query) if not _holds(json.loads(row.value_json))}
+    return broken | _too_large(connection, study)
+
+
+def _too_large(connection: sa.Connection, study: Study) -> set[int]:
+    """The ids of trials whose network is larger than is wanted by now."""
+    limits = limits_in(connection, study).of_the_network
+    if not limits:
+        return set()
+    rows = connection.execute(_attribute(study, named(NETWORK)))
+    return {row.trial_id for row in rows if too_large(json.loads(row.value_json), limits)}
 
 
 def _as_rows(rows: Sequence[Any], broken: set[int]) -> list[TrialRow]:

@@ -17,8 +17,9 @@ from search.files.paths import below
 from search.files.records import Files
 from search.files.stores import Between
 from search.settings import Settings
+from search.studies.ended import End, what_ended
 from search.studies.forget import forget_deleted
-from search.studies.limits import End, Limits, limits_of, what_ended
+from search.studies.limits import Limits, limits_of
 from search.studies.study import Study
 from search.studies.study_files import files_of
 from search.studies.transfer import source_folder
@@ -57,7 +58,7 @@ class JoinedStudy:
     """So many were handed over by trials here."""
 
     def what_ended(self) -> End | None:
-        """As in ``limits``, which are read anew."""
+        """As in ``ended.py``; the limits are read anew."""
         if self.study.refit:
             return None
         self.limits, self.limits_read = limits_of(self.storage.engine, self.study), time.monotonic()

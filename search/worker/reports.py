@@ -201,8 +201,8 @@ class Reports:
         if trial.user_attrs.get(named(NETWORK)) != said:
             trial.set_user_attr(named(NETWORK), said)
         for name, limit in self._joined.limits.of_the_network.items():
-            if name not in trial.constraints and name in said:
-                trial.set_constraint(name, said[name] / limit - 1)
+            if named(name) not in trial.constraints and name in said:
+                trial.set_constraint(named(name), said[name] / limit - 1)
 
     def epoch(self, step: int, values: Mapping[str, float], spent: Entry) -> None:
         """A finished epoch: the metric as an intermediate value, all values as a history, the step in the lease."""

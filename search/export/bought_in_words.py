@@ -1,0 +1,59 @@
+"""What a search bought, in sentences: for the report, and for the last lines of a search."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+Bought = Mapping[str, Any]
+"""As ``bought.py`` has it."""
+
+
+def sentences(found: Bought) -> list[str]:
+    """Each a line: what was found, how sure that is, and what pruning saved and may have cost."""
+    return [*_lead(found), *_others(found), *_pruning(found)]
+
+
+def amount(found: Bought, value: float) -> str:
+    """``+1.20 points`` for shares, ``+0.0120`` for what has no unit."""
+    return f"{100 * value:+.2f} points" if found["in_points"] else f"{value:+.4f}"
+
+
+def _lead(found: Bought) -> list[str]:
+    if found["verdict"] == "nothing to compare":
+        return []
+    if found["verdict"] == "no first":
+        return ["what the search bought is unknown: what one would train unsearched is not complete, or is turned down"]
+    if found["verdict"] == "first":
+        return [f"the search found nothing better than what one would train unsearched, trial {found['first']}"]
+    whole = found["epochs"]["whole_trial"]
+    trained = f", in trials of {whole} epochs" if whole > 1 else ", in trials of one epoch" if whole else ""
+    lead = f"{amount(found, found['lead'])} over what one would train unsearched, trial {found['first']}{trained}"
+    if found["verdict"] == "unknown":
+        return [f"the search bought {lead}; how much of it is chance is unknown"]
+    low, high = (amount(found, value) for value in found["interval"])
+    if found["verdict"] == "better":
+        return [f"the search bought {lead} (95 % interval {low} to {high})"]
+    return [f"the search bought nothing that can be told from chance: {lead} (95 % interval {low} to {high})"]
+
+
+def _others(found: Bought) -> list[str]:
+    if found["within_noise"] is None or found["complete"] < 2:
+        return []
+    noise = amount(found, found["noise"]).lstrip("+")
+    return [
+        f"{found['within_noise']} of {found['complete'] - 1} other complete trials may well be as good as the best: "
+        f"from one training to the next a value's standard deviation is reckoned as {noise}"
+    ]
+
+
+def _pruning(found: Bought) -> list[str]:
+    epochs, spared = found["epochs"], found["spared"]
+    lines = [f"epochs: {epochs['run']} run, {epochs['saved_by_pruning']} saved by pruning"] if epochs["run"] else []
+    if spared["trials"]:
+        rate = f", {spared['rate']:.0%}" if spared["rate"] is not None else ", too few to say how often"
+        lines.append(
+            f"{spared['trials']} trials were run to their end against the pruner, for {spared['epochs']} epochs; "
+            f"{spared['among_the_best']} of them ended among the best{rate}"
+        )
+    return lines
