@@ -181,8 +181,11 @@ def test_a_network_that_is_too_large_costs_nothing_of_the_budget(tmp_path: Path)
 
 
 def test_the_best_is_the_best_of_what_may_be_as_large_as_it_is_by_now(tmp_path: Path) -> None:
-    file = said(tmp_path, "context.built(int(1000 * hp.x), 2.0)")
-    assert run(tmp_path, "--trials", "6", objective=file).status == 0
+    file, score = said(tmp_path, "context.built(int(1000 * hp.x), 2.0)"), "(1 - abs(hp.x - 0.6)) * "
+    text = Path(file).read_text()
+    assert text.count(score) == 1
+    Path(file).write_text(text.replace(score, "hp.x + 0 * "))
+    assert run(tmp_path, "--trials", "2", "--first", "MIDDLE,LOW", objective=file).status == 0
 
     def best(*flags: str) -> float:
         assert run(tmp_path, *flags, objective=file).status == 0
@@ -190,13 +193,9 @@ def test_the_best_is_the_best_of_what_may_be_as_large_as_it_is_by_now(tmp_path: 
         assert shown["chosen"] == shown["best"]["number"]
         return float(shown["best"]["params"]["x"])
 
-    complete = [trial for trial in trials(tmp_path) if trial.state.name == "COMPLETE"]
-    of_all = max(complete, key=lambda trial: trial.value or 0.0).params["x"]
-    least = min(trial.params["x"] for trial in complete)
-    assert least < of_all
-    assert best() == of_all
-    assert best("--max-params", str(int(1000 * least))) == least
-    assert best("--max-params", "none") == of_all
+    assert best() == 0.5
+    assert best("--max-params", "400") == 0.1
+    assert best("--max-params", "none") == 0.5
 
 
 def test_where_hardly_anything_fits_the_study_stops(sqlite_url: str, tmp_path: Path) -> None:
@@ -362,6 +361,22 @@ def test_a_search_that_ends_in_time_leaves_the_refit_all_that_is_left(
     assert main(["run", "light", *flags, "--trials", "1", "--epochs", "4"]) == 0
     report = json.loads((tmp_path / "exports" / "light" / "report.json").read_text())
     assert report["exported"] == "refit"
+
+
+def test_a_refit_that_has_too_little_room_has_fewer_epochs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    at_once(monkeypatch, tmp_path)
+    monkeypatch.setenv("LIGHT_PAUSE", "0.3")
+    file = Path(timed(tmp_path))
+    text = file.read_text()
+    assert text.count("refit_epochs=3)") == 1
+    file.write_text(text.replace("refit_epochs=3)", "refit_epochs=9)"))
+    flags = ["--objective", str(file), "--children", "1", "--timeout", "28s"]
+    assert main(["run", "light", *flags, "--trials", "500"]) == 0
+    report = json.loads((tmp_path / "exports" / "light" / "report.json").read_text())
+    assert report["exported"] == "refit" and 4 <= report["size"]["refit_epochs"] < 9
+    assert "epochs, not 9: there is no time for more" in capsys.readouterr().out
 
 
 def test_a_refit_that_has_no_room_is_not_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,6 +56,7 @@ def test_time_that_the_search_leaves_goes_into_epochs_of_the_refit(
     """Twenty seconds an epoch and no fewer epochs than usual, nor more than three times as many."""
     for of_the_size in (False, True):
         assert epochs_of_refit(sqlite_url, minutes, of_the_size=of_the_size) == epochs
+    assert epochs_of_refit(sqlite_url, minutes, of_the_size=False, asked=True) == 10, "as many as somebody asked for"
     if minutes:
         assert epochs_of_refit(sqlite_url, minutes, 1.0) == 10, "a limit that is given goes before the size's minutes"
     if minutes in {7, 8}:
@@ -69,6 +70,7 @@ def epochs_of_refit(
     limit: float | None = None,
     *,
     of_the_size: bool = True,
+    asked: bool = False,
     winner: Speed | None = None,
 ) -> int:
     """By a limit, or the size's minutes; 10 usually. Another machine searches too."""
@@ -80,6 +82,7 @@ def epochs_of_refit(
         definition={
             **made.definition,
             "size": size,
+            "sizes": {made.size_name: {**size, "refit_epochs": 30} if asked else size},
             "data": {"images": round(2_000 / durations.MARGIN), "validation": 90},
         },
     )

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import sqlite3
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from search.commands import run
 from tests.commands import LIGHT, search
 
 
@@ -46,6 +48,35 @@ def test_a_source_without_a_model_is_searched_first_as_what_it_is(tmp_path: Path
     again = search(tmp_path, "run", "mine", "--trials", "3")
     assert (again.status, again.err) == (0, "")
     assert "searched first" not in again.out and definition(tmp_path, "mine")["source"] == source
+
+
+@pytest.mark.parametrize(
+    ("in_time", "refitted", "interrupted", "is_done"),
+    [
+        (True, None, False, True),
+        (False, "model", False, True),
+        (False, None, False, False),
+        (False, "model", True, False),
+    ],
+)
+def test_a_source_has_half_of_the_time_and_is_done_once_it_is_trained_again(
+    monkeypatch: pytest.MonkeyPatch, *, in_time: bool, refitted: str | None, interrupted: bool, is_done: bool
+) -> None:
+    given, found = [], [(None, None), (None, SimpleNamespace(refitted=refitted))]
+
+    def searched(_machine: Any, _name: str, _options: Any, left: run.TimeLeft) -> bool:
+        given.append(left.seconds)
+        return in_time
+
+    monkeypatch.setattr(run, "search", searched)
+    monkeypatch.setattr(run, "find_source", lambda *_: found.pop(0))
+    says = SimpleNamespace(say=lambda _: None)
+    machine: Any = SimpleNamespace(storage=None, screen=says, worker=SimpleNamespace(interrupted=interrupted))
+    options: Any = SimpleNamespace(for_source=lambda *_, **__: None)
+    left = run.TimeLeft(100.0)
+    winner = run._source(machine, "light", {"needs": "light"}, options, left)
+    assert given == [50.0] and left.seconds == pytest.approx(100, abs=1)
+    assert (winner is not None) == is_done
 
 
 def test_a_source_that_somebody_mistyped_is_not_searched(tmp_path: Path) -> None:

@@ -37,10 +37,10 @@ def refit_winner(worker: Worker, study: Study, epochs: int | None = None) -> Stu
     ``epochs``: of one that is not begun yet; None: its size's.
     """
     again = ensure_refit(worker.storage, study, epochs)
-    if again.epochs != study.size.refit_epochs and not is_complete(worker.storage, again):
-        worker.screen.say(
-            f"{again.name} has {again.epochs} epochs, not {study.size.refit_epochs}: the search left time for them"
-        )
+    usual = study.size.refit_epochs
+    if again.epochs != usual and not is_complete(worker.storage, again):
+        why = "the search left time for them" if again.epochs > usual else "there is no time for more"
+        worker.screen.say(f"{again.name} has {again.epochs} epochs, not {usual}: {why}")
     worker.join(again)
     worker.work([again.key])
     if reason := why_failed(worker.storage, again):

@@ -181,7 +181,8 @@ def create_study(
 def _source(
     machine: Machine, name: str, declared: Mapping[str, Any], options: Options, left: TimeLeft
 ) -> Winner | None:
-    """The winner of the study to begin from. Without a model it is searched first; None where that was stopped."""
+    """The winner of the study to begin from. Without a model it is searched first, in half of the time; None where that
+    was stopped, or was not enough."""
     begun, winner = find_source(machine.storage, name)
     if begun is not None:
         refuse_other_width(begun, declared, options.size or SIZE)
@@ -192,10 +193,11 @@ def _source(
     machine.screen.say(f"{name} has no model to begin from yet, so it is searched first")
     began, objective = time.monotonic(), begun.objective if begun else declared["needs"]
     wanted = options.for_source(objective, begun=begun is not None)
-    if not search(machine, name, wanted, TimeLeft(left.seconds)):
-        return None
+    in_time = search(machine, name, wanted, TimeLeft(left.seconds and left.seconds / 2))
     left.spend(time.monotonic() - began)
-    return find_source(machine.storage, name)[1]
+    winner = find_source(machine.storage, name)[1]
+    is_done = in_time or (winner is not None and winner.refitted is not None)
+    return winner if is_done and not machine.worker.interrupted else None
 
 
 def _finish(machine: Machine, study: Study, options: Options, *, export: bool) -> None:

@@ -5,25 +5,29 @@ from __future__ import annotations
 import math
 import time
 
+from search.contract import size_from_json
 from search.rules.durations import REFIT_AT_MOST, seconds_of_refit
 from search.studies.study import Study
 from search.studies.winner import Speed
 from search.worker.loop import Worker
 
 AT_MOST = 0.75
-"""Of the whole time; a refit that would take more is not begun."""
+"""Of the whole time: one that would take more has fewer epochs, if at least a trial's have room."""
 USED = 0.9
 """Of the time that is left when the search has ended."""
 
 
 class TimeOfRefit:
-    """The seconds to be kept: 0 where they are not known yet, are too many, or others search on."""
+    """The seconds to be kept: 0 where they are not known yet, too few for anything, or others search on."""
 
     def __init__(self, worker: Worker, study: Study, whole: float | None) -> None:
         """``whole``: the time limit, in seconds from here; None: the size's minutes, which end nothing."""
         self._worker, self._study, self._whole = worker, study, whole or math.inf
         minutes = study.size.minutes
         self._end = time.monotonic() + (60 * minutes if whole is None and minutes is not None else self._whole)
+        declared = size_from_json(study.definition["sizes"][study.size_name])
+        self._is_asked = (study.size.refit_epochs, study.size.minutes) != (declared.refit_epochs, declared.minutes)
+        """Whether somebody said how many epochs, or images, and means as many."""
         self._last_epoch, self._rate, self._busy = 0.0, 0.0, 0
         self._rates: dict[int, float] = {}
         self._asked, self._others = -math.inf, False
@@ -32,24 +36,38 @@ class TimeOfRefit:
         self._look()
         if math.isinf(self._whole) or self._are_others_there() or not self._rate:
             return 0.0
-        seconds = self._last_epoch + self._seconds(self._study.size.refit_epochs, self._rate)
-        return seconds if seconds <= AT_MOST * self._whole else 0.0
+        most = AT_MOST * self._whole
+        usual, least = (self._last_epoch + self._seconds(epochs, self._rate) for epochs in (self._usual, self._least))
+        if usual <= most:
+            return usual
+        return most if least <= most and not self._is_asked else 0.0
+
+    @property
+    def _usual(self) -> int:
+        return self._study.size.refit_epochs
+
+    @property
+    def _least(self) -> int:
+        """Fewer would be no better than the trial itself."""
+        return min(self._usual, self._study.epochs)
 
     def epochs(self, winner: Speed | None) -> int | None:
-        """As many as there is time for when the search has ended, the size's at least; None where nobody knows.
+        """As many as there is time for when the search has ended; None: the size's, where nobody knows, or where there
+        is not even time for as many as a trial has. Fewer than the size's only where a time limit ends it.
 
         Some hyperparameters take longer than others: what is trained again has its own speed, here if it was trained
         here, else no more than what was.
         """
-        usual = self._study.size.refit_epochs
-        if not self._rate or math.isinf(self._end):
+        if not self._rate or math.isinf(self._end) or self._is_asked:
             return None
         rate = self._rate
         if winner is not None:
             rate = self._rates.get(winner.lease) or min(rate, winner.images_per_second or rate)
         begin = self._seconds(0, rate)
         left = USED * (self._end - time.monotonic()) - begin
-        return max(usual, min(REFIT_AT_MOST * usual, int(left / (self._seconds(1, rate) - begin))))
+        room = int(left / (self._seconds(1, rate) - begin))
+        least = self._usual if math.isinf(self._whole) else self._least
+        return min(REFIT_AT_MOST * self._usual, room) if room >= least else None
 
     def _look(self) -> None:
         """At what runs: how fast one is beside so many others. With fewer at the end each is faster."""
