@@ -289,6 +289,65 @@ def test_a_search_of_longer_trials_is_the_same_in_all_its_arms() -> None:
     assert pays.SEARCHES["resnet_cifar10"].flags == []
 
 
+def test_a_pair_is_one_search_and_what_else_its_seconds_buy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And what stands in the table is not run again."""
+    asked: list[tuple[str, dict[str, object]]] = []
+    found = {"an_epoch": "10", "found": {}}
+
+    def beside(arm: str, _name: str, pair: int, _given: Any, **what: object) -> dict[str, Any]:
+        asked.append((arm, what))
+        if "seconds" in what:
+            return {"hp": {"x": 1}, "curves": []}
+        return {**found, "an_epoch": "20", "accuracy": 0.8 + 0.01 * pair}
+
+    searched = {**found, "accuracy": 0.9, "seconds": 1000.0, "epochs": 11}
+    monkeypatch.setattr(pays, "searched", lambda *_: searched)
+    monkeypatch.setattr(pays, "beside", beside)
+    table = tmp_path / "pays.csv"
+    command = ["pays", "--searches", "from_the_notebook", "--pairs", "2", "--table", str(table)]
+    monkeypatch.setattr(sys, "argv", command)
+    pays.main()
+    first = [(arm, what) for arm, what in asked[:6]]
+    hp = json.dumps({"x": 1})
+    assert first == [
+        ("equal", {"epochs": 11, "point": "NOTEBOOK"}),
+        ("first", {"epochs": 1000 // 20, "point": "NOTEBOOK"}),
+        ("optuna", {"seconds": 1000 - 11 * 10, "point": "NOTEBOOK"}),
+        ("optuna", {"epochs": 11, "hp": hp}),
+        ("random", {"seconds": 1000 - 11 * 10, "point": "NOTEBOOK"}),
+        ("random", {"epochs": 11, "hp": hp}),
+    ]
+    out = capsys.readouterr().out
+    assert "from_the_notebook  search - equal               2    +9.50" in out and "has broken even in 16.7 min" in out
+    asked.clear()
+    pays.main()
+    assert not asked and len(read(table)) == 10
+
+
+def test_a_transfer_and_its_scratch_have_one_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, str, dict[str, object]]] = []
+
+    def beside(arm: str, name: str, _pair: int, _given: Any, **what: Any) -> dict[str, Any]:
+        asked.append((arm, name, what))
+        if "keep" in what:
+            (what["keep"] / "model").mkdir(parents=True)
+        return {"accuracy": 0.5, "an_epoch": "1", "found": {}}
+
+    monkeypatch.setattr(pays, "beside", beside)
+    command = ["pays", "--searches", "resnet_cifar100", "--pairs", "1", "--table", str(tmp_path / "pays.csv")]
+    monkeypatch.setattr(sys, "argv", [*command, "--folder", str(tmp_path)])
+    pays.main()
+    model = tmp_path / "source-0" / "model"
+    assert asked == [
+        ("equal", "resnet_cifar10", {"epochs": 26, "keep": model.parent}),
+        ("transfer", "resnet_cifar100", {"epochs": 30, "point": "TRANSFER", "source": model}),
+        ("scratch", "resnet_cifar100", {"epochs": 30, "point": "SCRATCH", "source": model}),
+    ]
+    assert [row["arm"] for row in read(tmp_path / "pays.csv")] == ["transfer", "scratch"]
+
+
 def test_a_row_of_a_training_beside_a_search(tmp_path: Path) -> None:
     table = tmp_path / "pays.csv"
     short = ["--one", "cnn_digits", "equal", "0", "--epochs", "1", "--data-dir", str(tmp_path)]
