@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -229,6 +230,35 @@ def test_curves_of_our_own_are_foretold_where_no_trial_was(tmp_path: Path) -> No
     assert seconds.shape == values.shape == (20, 2)
     assert np.corrcoef(values[:, -1], [value(point, 1) for point in points])[0, 1] > 0.8
     assert own.there(table) == [], "of the other objective there is nothing"
+
+
+def test_a_replay_goes_on_from_what_its_table_holds(
+    hill: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(replay, "make_runtime", lambda: None)
+    monkeypatch.setattr(replay, "_tasks", lambda *_: {"hill": hill, "flat": Task(Flat())})
+    monkeypatch.setattr(replay, "ProcessPoolExecutor", lambda children, **_: ThreadPoolExecutor(children))
+    (tmp_path / "lcbench").mkdir()
+    table = tmp_path / "replay.csv"
+    arms = ["--arms", "random + asha", "TPE + Hyperband", "TPE + asha", "quadratic + asha", "one epoch of each"]
+    command = ["replay", *arms, "--workers", "1", "4", "--costs", "1", "4", "--surrogates", str(tmp_path)]
+    for seeds in (1, 2, 2):
+        monkeypatch.setattr(sys, "argv", [*command, "--seeds", str(seeds), "--table", str(table)])
+        replay.main()
+        assert len(read(table)) == seeds * 2 * 2 * (2 * 4 + 1), "two tasks, two costs; who screens is one worker"
+    out = capsys.readouterr().out
+    assert "held-back tasks, 4 workers, first point: own" in out and "worse by more than 2 points on no task" in out
+    monkeypatch.setattr(sys, "argv", [*command, "--first", "bad", "--table", str(table)])
+    with pytest.raises(SystemExit):
+        replay.main()
+    assert "these try the task's own point first" in capsys.readouterr().err
+
+
+def test_optunas_pruners_have_the_rungs_that_ours_has(hill: Task) -> None:
+    keywords = replay.fitted(replay.ARMS["TPE + Hyperband"], hill).pruner["keywords"]
+    assert keywords == {"min_resource": 3, "max_resource": EPOCHS}
+    halving = replay.fitted(replay.ARMS["TPE + successive halving"], hill).pruner["keywords"]
+    assert halving == {"min_resource": 3, "reduction_factor": 3}
 
 
 def test_without_surrogates_it_says_what_it_leaves_out(tmp_path: Path) -> None:

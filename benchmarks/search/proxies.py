@@ -33,11 +33,12 @@ from scipy.stats import kendalltau, spearmanr
 from benchmarks.children import answer, for_each
 from benchmarks.context import BenchmarkContext
 from benchmarks.table import append, read
+from search.child.hardware import processor
 from search.child.inside.describe import as_computed_here
 from search.studies.provenance import revision
 
 TABLE = Path(__file__).with_name("proxies.csv")
-FIELDS = ("date", "revision", "point", "kind", "seed", "val_accuracy", "seconds")
+FIELDS = ("date", "revision", "processor", "precision", "point", "kind", "seed", "val_accuracy", "seconds")
 """``val_accuracy``: per cent after each epoch, with blanks between; ``seconds`` of training steps."""
 
 
@@ -97,7 +98,7 @@ SEEDS = {"MODERN": 2, "between-1": 2, "around-1": 2, "around-2": 2}
 
 
 def train(point: str, kind: str, seed: int, data_dir: Path) -> dict[str, Any]:
-    """val_accuracy after each epoch in per cent, and seconds."""
+    """val_accuracy after each epoch in per cent, seconds, and what was computed in."""
     from objectives.resnet_cifar10 import OBJECTIVE, Hyperparameters  # noqa: PLC0415
     from objectives.training import train as training  # noqa: PLC0415
 
@@ -107,11 +108,13 @@ def train(point: str, kind: str, seed: int, data_dir: Path) -> dict[str, Any]:
         whole = training._load
         training._load = lambda *which: _halved(whole(*which))  # type: ignore[assignment]
     with tempfile.TemporaryDirectory() as folder:
-        context = BenchmarkContext(Path(folder), data_dir, as_computed_here(size), seed=seed)
+        size = as_computed_here(size)
+        context = BenchmarkContext(Path(folder), data_dir, size, seed=seed)
         OBJECTIVE.train(Hyperparameters(**points()[point]), context)
     values = [context.reports[epoch]["val_accuracy"] for epoch in sorted(context.reports)]
     seconds = sum(one["training_seconds"] for one in context.reports.values())
-    return {"val_accuracy": " ".join(f"{100 * value:.2f}" for value in values), "seconds": f"{seconds:.1f}"}
+    found = {"val_accuracy": " ".join(f"{100 * value:.2f}" for value in values), "seconds": f"{seconds:.1f}"}
+    return found | {"precision": size.precision}
 
 
 def _halved(dataset: Any) -> Any:
@@ -197,7 +200,7 @@ def main() -> None:
         point, kind, seed = wanted
         arguments = ["--one", point, kind, str(seed), "--data-dir", str(given.data_dir)]
         found = answer(sys.executable, "-m", "benchmarks.search.proxies", *arguments)
-        where = {"date": date.today().isoformat(), "revision": (revision() or "unknown")[:12]}
+        where = {"date": date.today().isoformat(), "revision": (revision() or "unknown")[:12], "processor": processor()}
         append(given.table, FIELDS, [{**where, "point": point, "kind": kind, "seed": seed, **found}])
 
     done = {(row["point"], row["kind"], int(row["seed"])) for row in read(given.table)}

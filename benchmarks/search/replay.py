@@ -6,7 +6,7 @@ The curves are LCBench's (``lcbench.py`` says where they are looked for; without
 so).
 Every second task, "tuned", is for trying things out; "held-back", the others, is what figures are quoted of. "own" are
 the learning curves of our own objectives, as far as ``curves.csv`` holds enough of them (``own.py``). Every search
-tries the task's default first, on as many workers, and is scored by the accuracy without noise that its winner has at
+tries the task's own point first, on as many workers, and is scored by the accuracy without noise that its winner has at
 the end. The unit is the task: its seeds are averaged, and intervals are over tasks.
 
 Settled before any held-back task was looked at: four seeds of each, the costs 3, 10 and 30 with 1, 8 and 64 workers
@@ -72,10 +72,8 @@ ARMS = {
     "random + asha": Arm(_spec("RandomSampler"), ASHA),
     "TPE": Arm(_spec("TPESampler"), NO_PRUNER),
     "TPE + median": Arm(_spec("TPESampler"), _spec("MedianPruner")),
-    "TPE + successive halving": Arm(
-        _spec("TPESampler"), _spec("SuccessiveHalvingPruner", min_resource=3, reduction_factor=3)
-    ),
-    "TPE + Hyperband": Arm(_spec("TPESampler"), _spec("HyperbandPruner", min_resource=3, max_resource=52)),
+    "TPE + successive halving": Arm(_spec("TPESampler"), _spec("SuccessiveHalvingPruner", reduction_factor=3)),
+    "TPE + Hyperband": Arm(_spec("TPESampler"), _spec("HyperbandPruner")),
     "TPE + asha": Arm(_spec("TPESampler"), ASHA),
     "quadratic + asha": Arm(_spec("quadratic"), ASHA),
 }
@@ -85,8 +83,8 @@ NEPS = "NePS PriorBand"
 ONE_WORKER = (*SCREENED, NEPS)
 """The first are the same whoever does it, and PriorBand waits for the others at each of its rungs."""
 BASE, RANDOM, OURS = "TPE + asha", "random + asha", "quadratic + asha"
-DEFAULT = "default"
-FIRST = {DEFAULT: None, "good": 0.95, "bad": 0.1, "none": None}
+OWN = "own"
+FIRST = {OWN: None, "good": 0.95, "bad": 0.1, "none": None}
 """What is tried first: what the task has, the random point that is better than this share of them, or any."""
 TOLERANCE, LEVEL = 2.0, 0.05
 """Points, and the probability of an error of the first kind among all tasks."""
@@ -98,13 +96,20 @@ def run_one(arm: str, task: Task, workers: int, seed: int, costs: Sequence[float
         return [Found(screened(task, SCREENED[arm], cost=cost, seed=seed)) for cost in costs]
     if arm == NEPS:
         return [Found(accuracy) for accuracy in priorband.search(task, costs=costs, seed=seed)]
-    return Fleet(task, ARMS[arm], workers, seed).run(costs)
+    return Fleet(task, fitted(ARMS[arm], task), workers, seed).run(costs)
+
+
+def fitted(arm: Arm, task: Task) -> Arm:
+    """Optuna's pruners with the lowest rung and the last epoch that ``asha`` has."""
+    lowest, name = {"min_resource": task.rungs[0]}, arm.pruner["name"]
+    more = {"SuccessiveHalvingPruner": lowest, "HyperbandPruner": lowest | {"max_resource": task.epochs}}
+    return Arm(arm.sampler, _spec(name, **arm.pruner["keywords"], **more.get(name, {})))
 
 
 def with_first(task: Task, first: str) -> Task:
     """The same, where another point is tried first."""
     share = FIRST[first]
-    if first == DEFAULT:
+    if first == OWN:
         return task
     return Task(task.curves, {} if share is None else task.point_at(share))
 
@@ -113,9 +118,12 @@ def compared(
     results: Sequence[Mapping[str, str]], arm: str, base: str, cost: float, cost_of_base: float | None = None
 ) -> tuple[float, float, int]:
     """(points that the arm has more, half of the 95 % interval over tasks, tasks) where both have been run."""
-    ours, theirs = _by_task(results, arm, cost), _by_task(results, base, cost_of_base or cost)
-    gains = [ours[task] - theirs[task] for task in ours.keys() & theirs.keys()]
-    return (*paired(gains), len(gains)) if len(gains) > 1 else (float("nan"), float("nan"), len(gains))
+    ours, theirs = _by_search(results, arm, cost), _by_search(results, base, cost_of_base or cost)
+    gains: dict[str, list[float]] = {}
+    for task, seed in ours.keys() & theirs.keys():
+        gains.setdefault(task, []).append(ours[task, seed] - theirs[task, seed])
+    found = [statistics.fmean(of_seeds) for of_seeds in gains.values()]
+    return (*paired(found), len(found)) if len(found) > 1 else (float("nan"), float("nan"), len(found))
 
 
 def mean_ranks(results: Sequence[Mapping[str, str]], cost: float) -> dict[str, float]:
@@ -158,11 +166,21 @@ def reached(results: Sequence[Mapping[str, str]], arm: str, base: str, end: floa
     return None
 
 
-def _by_task(results: Sequence[Mapping[str, str]], arm: str, cost: float) -> dict[str, float]:
+def _by_search(
+    results: Sequence[Mapping[str, str]], arm: str, cost: float, what: str = "accuracy"
+) -> dict[tuple[str, str], float]:
+    """By task and seed."""
+    return {
+        (row["task"], row["seed"]): float(row[what])
+        for row in results
+        if row["arm"] == arm and float(row["cost"]) == cost
+    }
+
+
+def _by_task(results: Sequence[Mapping[str, str]], arm: str, cost: float, what: str = "accuracy") -> dict[str, float]:
     found: dict[str, list[float]] = {}
-    for row in results:
-        if row["arm"] == arm and float(row["cost"]) == cost:
-            found.setdefault(row["task"], []).append(float(row["accuracy"]))
+    for (task, _), value in _by_search(results, arm, cost, what).items():
+        found.setdefault(task, []).append(value)
     return {task: statistics.fmean(values) for task, values in found.items()}
 
 
@@ -174,14 +192,26 @@ def _say(results: Sequence[Mapping[str, str]], given: argparse.Namespace, worker
     print(f"points over {BASE}, and mean rank, after so many whole trials")
     print(f"{'':26}" + "".join(f"{cost:>24g}" for cost in costs))
     ranks = {cost: mean_ranks(results, cost) for cost in costs}
-    for arm in [*ARMS, *ONE_WORKER]:
+    arms = [arm for arm in (*ARMS, *ONE_WORKER) if any(row["arm"] == arm for row in results)]
+    for arm in arms:
         cells = []
         for cost in costs:
             points, half, both = compared(results, arm, BASE, cost)
             rank = ranks[cost].get(arm)
             cells.append(f"{points:+.2f} ± {half:.2f} ({rank:.1f})" if both > 1 and rank else "")
-        if any(cells):
-            print(f"{arm:26}" + "".join(f"{cell:>24}" for cell in cells))
+        print(f"{arm:26}" + "".join(f"{cell:>24}" for cell in cells))
+    print("regret: the per cent of random points that are better than the winner")
+    for arm in arms:
+        shares = [list(_by_task(results, arm, cost, "better").values()) for cost in costs]
+        print(f"{arm:26}" + "".join(f"{100 * statistics.fmean(one):>24.2f}" if one else f"{'':24}" for one in shares))
+    print("of the trials that are better than nine in ten random points, the per cent that was pruned")
+    for arm in arms:
+        rows = [row for row in results if row["arm"] == arm and row["good_pruned"]]
+        pruned = [[float(row["good_pruned"]) for row in rows if float(row["cost"]) == cost] for cost in costs]
+        if any(map(any, pruned)):
+            print(
+                f"{arm:26}" + "".join(f"{100 * statistics.fmean(one):>24.0f}" if one else f"{'':24}" for one in pruned)
+            )
     for cost in costs:
         points, half, both = compared(results, OURS, RANDOM, cost)
         if both > 1:
@@ -195,10 +225,6 @@ def _say(results: Sequence[Mapping[str, str]], given: argparse.Namespace, worker
         if costs and (found := reached(results, OURS, base, costs[-1])):
             cost, points, half = found
             print(f"{OURS} at {cost:g} over {base} at {costs[-1]:g}: {points:+.2f} ± {half:.2f}")
-    for arm in ARMS:
-        shares = [float(row["good_pruned"]) for row in results if row["arm"] == arm and row["good_pruned"]]
-        if any(shares):
-            print(f"{arm}: {100 * statistics.fmean(shares):.0f} % of the good trials were pruned")
 
 
 @functools.cache
@@ -258,14 +284,16 @@ def main() -> None:
     parser.add_argument("--costs", nargs="+", type=float, default=COSTS)
     parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("--tasks", choices=["tuned", "held-back", "own"], default="held-back")
-    parser.add_argument("--first", choices=list(FIRST), default=DEFAULT, help="what is tried first, of three arms")
+    parser.add_argument("--first", choices=list(FIRST), default=OWN, help="what is tried first, of three arms")
     parser.add_argument("--most-tasks", type=int, help="only so many of them")
     parser.add_argument("--surrogates", type=Path, default=Path(os.environ.get("SEARCH_SURROGATES", "surrogates")))
     parser.add_argument("--children", type=int, help="one a core, if not given")
     parser.add_argument("--table", type=Path, default=TABLE)
     given = parser.parse_args()
     folder = given.surrogates / "lcbench"
-    given.arms = given.arms or ([*ARMS, *ONE_WORKER] if given.first == DEFAULT else [RANDOM, BASE, OURS])
+    given.arms = given.arms or ([*ARMS, *ONE_WORKER] if given.first == OWN else [RANDOM, BASE, OURS])
+    if given.first != OWN and set(ONE_WORKER) & set(given.arms):
+        parser.error(f"{', '.join(ONE_WORKER)}: these try the task's own point first. Leave --first out.")
     if given.tasks == "own":
         given.arms = [arm for arm in given.arms if arm != NEPS]  # their parameters are conditional
         _run(given, folder)
