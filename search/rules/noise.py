@@ -11,7 +11,8 @@ LIKELY = 0.8
 """A lead that chance alone would not have given the best, with this probability, is none by chance; less is a tie."""
 SEEDS_AS_EXAMPLES = 4_500
 """A training's seed moves its result as much as being scored on so many examples does. Measured on the residual
-network: the standard deviation of a repeat is 1.0 points with 5,000 images, whose own part is .7."""
+network, near 50 % accuracy: the standard deviation of a repeat is 1.0 points with 5,000 images, whose own part is .7.
+Near 85 % a seed alone moves sixteen repeats by .4 points (``benchmarks/recipes.csv``), where this says .5."""
 
 
 def deviation(share: float, examples: int) -> float:

@@ -51,6 +51,6 @@ _SIZE_HEAD = f"{'size':8}{'trials':>7}{'epochs':>8}{'images':>9}{'refit epochs':
 
 def _size_line(name: str, size: Size, study: Study, trials: str, here: str) -> str:
     train, refit = study.images(size)
-    stretched = f" to {REFIT_AT_MOST * size.refit_epochs}" if size.minutes and size.budget else ""
+    stretched = f" to {REFIT_AT_MOST * size.refit_epochs}" if size.minutes and size.budget and trials else ""
     again = f"{size.refit_epochs}{stretched}"
     return f"{name:8}{trials:>7}{size.epochs:>8}{train:>9,}{again:>14}{refit:>14,}  {here}".rstrip()
