@@ -140,11 +140,18 @@ def test_spared_trials_say_what_pruning_may_have_cost(tmp_path: Path, monkeypatc
     page = Path("exports/many/report.md").read_text()
     assert f"- {spared['trials']} trials were run to their end against the pruner" in page
 
+    assert main(["run", "more", "--objective", file, "--trials", "60"]) == 0
+    report = json.loads(Path("exports/more/report.json").read_text())
+    of_all, more = report["bought"]["spared_of_all"], report["bought"]["spared"]
+    assert of_all["trials"] == spared["trials"] + more["trials"] >= 20 and of_all["studies"] == 2
+    assert of_all["rate"] == (spared["among_the_best"] + more["among_the_best"]) / of_all["trials"]
+    assert "- with those of all 2 studies of this objective: " in Path("exports/more/report.md").read_text()
+
 
 def test_without_a_first_or_without_noise_nothing_is_claimed() -> None:
     epochs = {"whole_trial": 4, "run": 6, "saved_by_pruning": 2}
     found = {"first": 0, "in_points": False, "lead": 0.5, "interval": None, "within_noise": None, "epochs": epochs}
-    found |= {"spared": {"trials": 0}}
+    found |= {"spared": {"trials": 0}, "spared_of_all": {"studies": 0}}
     assert sentences({**found, "verdict": "no first"})[0].startswith("what the search bought is unknown")
     assert sentences({**found, "verdict": "unknown"}) == [
         "the search bought +0.5000 over what one would train unsearched, trial 0, in trials of 4 epochs; how much of "

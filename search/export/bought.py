@@ -12,7 +12,7 @@ from search.rules.noise import interval, is_tie, rank_correlation
 from search.rules.pruning import rungs_before_the_end
 from search.studies.attributes import SPARED_AT
 from search.studies.epochs import epochs
-from search.studies.study import Study
+from search.studies.study import Study, all_studies
 from search.studies.trials import TrialRow, all_reports, all_trials, attribute_by_trial, best_trial
 
 ENOUGH = 20
@@ -40,6 +40,7 @@ def bought(engine: sa.Engine, study: Study) -> dict[str, Any] | None:
         "complete": len(complete),
         "epochs": epochs(engine, study, leases),
         "spared": _spared(engine, study, complete, best, leases),
+        "spared_of_all": _spared_of_all(engine, study),
         "rungs": _rungs(study, complete, reports),
     }
 
@@ -93,6 +94,23 @@ def _spared(
         "epochs": sum(max(0, came_to.get(one.trial_id, 0) - at[one.trial_id]) for one in ended),
         "rate": len(good) / len(ended) if len(ended) >= ENOUGH else None,
     }
+
+
+def _spared_of_all(engine: sa.Engine, study: Study) -> dict[str, Any]:
+    """The same counts over all studies of this objective in the database whose trials are as long: one study seldom has
+    enough for a rate."""
+    found = {"studies": 0, "trials": 0, "among_the_best": 0}
+    for one in all_studies(engine):
+        best = None if one.refit else best_trial(engine, one)
+        if best is None or (one.objective, one.epochs) != (study.objective, study.epochs):
+            continue
+        complete = [trial for trial in all_trials(engine, one) if trial.state == "complete" and trial.feasible]
+        spared = _spared(engine, one, complete, best, [])
+        found["studies"] += spared["trials"] > 0
+        found["trials"] += spared["trials"]
+        found["among_the_best"] += spared["among_the_best"]
+    rate = found["among_the_best"] / found["trials"] if found["trials"] >= ENOUGH else None
+    return {**found, "rate": rate}
 
 
 def _rungs(

@@ -56,4 +56,10 @@ def _pruning(found: Bought) -> list[str]:
             f"{spared['trials']} trials were run to their end against the pruner, for {spared['epochs']} epochs; "
             f"{spared['among_the_best']} of them ended among the best{rate}"
         )
+    pooled = found["spared_of_all"]
+    if pooled["studies"] > 1 and pooled["rate"] is not None:
+        lines.append(
+            f"with those of all {pooled['studies']} studies of this objective: {pooled['among_the_best']} of "
+            f"{pooled['trials']}, {pooled['rate']:.0%}"
+        )
     return lines
