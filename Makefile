@@ -53,7 +53,7 @@ endif
 # make starts without a shell: a shell in between would not pass signals on.
 quoted = '$(subst ','\'',$(1))'
 flag = $(if $(value $(2)), --$(1)=$(call quoted,$(value $(2))))
-yes = $(if $(filter-out 0,$(value $(2))), --$(1))
+yes = $(if $(filter-out 0 no,$(value $(2))), --$(1))
 needs = $(if $(filter $(1),$(MAKECMDGOALS)),$(if $(value $(2)),,$(error $(2) is missing. Type: make $(1) $(2)=$(3))))
 
 $(call needs,search,STUDY,cnn_digits)
@@ -108,7 +108,7 @@ export: .venv
 	$(service) export$(study)$(call flag,to,TO)$(call yes,test,TEST)$(call flag,data-dir,DATA_DIR)$(files)
 
 check: .venv
-	$(service) check $(call quoted,$(value OBJECTIVE))$(call flag,data-dir,DATA_DIR)$(call flag,direction,DIRECTION)$(files)
+	$(service) check $(call quoted,$(value OBJECTIVE))$(call flag,size,SIZE)$(call flag,data-dir,DATA_DIR)$(call flag,direction,DIRECTION)$(files)
 
 dashboard: .venv
 	$(service) dashboard$(call flag,port,PORT)$(files)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -89,7 +90,7 @@ def test_a_tie_goes_to_what_one_would_train_unsearched(tmp_path: Path) -> None:
     assert report["trial"] == 0 and report["hyperparameters"] == {"x": 0.1, "kind": "b"}
     assert "may well be no better, and such a tie goes to what was there first" in report["chosen"]["how"]
     assert bought["verdict"] == "level" and bought["interval"][0] <= 0 < bought["lead"]
-    assert "the search bought nothing that can be told from chance: +" in ended.out
+    assert "the search bought nothing that is certain not to be chance: +" in ended.out
     assert (tmp_path / "exports" / "tie" / "model.json").exists()
     page = (tmp_path / "exports" / "tie" / "report.md").read_text()
     assert "## What the search bought" in page and "may well be as good as the best" in page
@@ -151,7 +152,7 @@ def test_spared_trials_say_what_pruning_may_have_cost(tmp_path: Path, monkeypatc
 def test_without_a_first_or_without_noise_nothing_is_claimed() -> None:
     epochs = {"whole_trial": 4, "run": 6, "saved_by_pruning": 2}
     found = {"first": 0, "in_points": False, "lead": 0.5, "interval": None, "within_noise": None, "epochs": epochs}
-    found |= {"spared": {"trials": 0}, "spared_of_all": {"studies": 0}}
+    found |= {"spared": {"trials": 0}, "spared_of_all": {"studies": 0}, "validated_on": None}
     assert sentences({**found, "verdict": "no first"})[0].startswith("what the search bought is unknown")
     assert sentences({**found, "verdict": "unknown"}) == [
         "the search bought +0.5000 over what one would train unsearched, trial 0, in trials of 4 epochs; how much of "
@@ -168,3 +169,18 @@ def test_what_to_type_next_goes_on_with_networks_of_the_same_width(size: str, mo
     report = {"trial": None, "test": None, "validation": None, "references": {}, "model": None}
     lines = outcome(report, study, {"budget": 4, "goes_on_with": ""}, Path("exports/night"))
     assert lines[-1] == f"next: make search STUDY=resnet_cifar100 SOURCE=night{more} (starts from this model)"
+
+
+def test_what_json_and_four_decimals_cannot_say(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "def objective(trial):\n"
+        "    x = trial.suggest_float('x', 0, 1)\n"
+        "    return float('-inf') if trial.number == 1 else 3e-7 + x * 1e-9\n"
+    )
+    ended, report = run(tmp_path, "tiny", "mine.py", "--trials", "1")
+    assert re.search(r"best: trial 0, value 3(\.\d+)?e-07\n", ended.out)
+    ended, report = run(tmp_path, "tiny", "mine.py", "--trials", "2", "--direction", "minimize")
+    assert "best: trial 1, value -inf\n" in ended.out and report["value"] is None
+    assert "best: value infinite (trial 1)" in search(tmp_path, "status", "tiny").out
+    page = (tmp_path / "exports" / "tiny" / "report.md").read_text()
+    assert "## What the search bought" not in page, "of a plain function there is nothing to say"

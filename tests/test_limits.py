@@ -351,6 +351,16 @@ def test_a_time_limit_leaves_time_for_the_refit(tmp_path: Path, monkeypatch: pyt
     assert 4 < seconds < 16, "the search has what the refit, reckoned as some 14 s, leaves it"
 
 
+def test_a_refit_is_reckoned_by_epochs_where_nobody_says_how_many_images_they_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_once(monkeypatch, tmp_path)
+    monkeypatch.setenv("LIGHT_PAUSE", "0.5")
+    assert main(["run", "light", "--objective", LIGHT, "--children", "1", "--timeout", "12s", "--trials", "500"]) == 0
+    report = json.loads((tmp_path / "exports" / "light" / "report.json").read_text())
+    assert report["exported"] == "refit" and report["test"]
+
+
 def test_a_search_that_ends_in_time_leaves_the_refit_all_that_is_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

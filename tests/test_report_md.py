@@ -51,6 +51,7 @@ REPORT: dict[str, Any] = {
         ],
         "control": {"number": 1, "state": "complete", "value": 0.5},
         "of_another_file": {},
+        "turned_down": 3,
     },
     "data": {"name": "cifar10", "train": 6000},
     "source": None,
@@ -84,11 +85,15 @@ def test_a_page_with_a_test() -> None:
     assert "- the notebook's CNN: 84.21 %" in page
     assert "|  | validation | test |" in page and "| accuracy | 0.7123 | 0.8628 |" in page
     assert "| images | 2000 | 10000 |" in page
-    assert "(6,000 images, 5 epochs); test is of the refit (50,000 images, 8 epochs), which has seen" in page
+    assert "- 3 more were turned down, as their networks were too large\n" in page
+    assert (
+        "(trained on 6,000 images in 5 epochs); test is of the refit (on 50,000 images in 8 epochs), which has seen"
+        in page
+    )
     assert "macro recall" not in page, "not measured, so not shown"
     assert "| cat | 0.710 | 0.750 | 0.730 | 1000 | 1056 |" in page
     assert "- 10 trials (4 complete, 5 pruned, 1 fail); chosen: the best" in page
-    assert "- first[0] (what we would train unsearched), trial 0: 0.6000 (complete)" in page
+    assert "- first[0] (what one would train unsearched), trial 0: 0.6000 (complete)" in page
     assert "- first[1] (tried before the sampler), trial 1: fail" in page and "first[2]" not in page
     assert "(the control), trial 1: 0.5000 (complete)" in page
     assert "| `learning_rate` | 0.123457 |" in page and "| `units` | 5 |" in page
@@ -100,7 +105,7 @@ def test_a_page_with_a_test() -> None:
 
 def test_what_was_trained_without_a_search_says_how_long() -> None:
     page = markdown({**REPORT, "trial": None, "value": None, "validation": None}, IMAGES, [])
-    assert "\n\nTest is of what was trained without a search (50,000 images, 8 epochs).\n\n" in page
+    assert "\n\nTest is of what was trained without a search (on 50,000 images in 8 epochs).\n\n" in page
 
 
 def test_a_page_without_one_does_not_pretend() -> None:

@@ -14,6 +14,7 @@ from search.commands.machine import Machine, opened
 from search.commands.options import Options
 from search.commands.run import create_study, declare
 from search.errors import SearchError
+from search.rules.digits import readable
 from search.settings import CHECK_EPOCHS, CHECK_IMAGES
 from search.studies.attributes import named
 from search.studies.objective_file import objective_reference
@@ -56,7 +57,7 @@ def check(machine: Machine, reference: str, options: Options, folder: Path) -> N
         raise SearchError(f"the short trial ended as {trial.state.upper()}: {reason}")
     epochs = "" if is_plain else f" of {row['epoch']} epoch(s)"
     metric = study.definition["metric"]
-    say(f"a trial{epochs} ended with {metric} {trial.value:.4f} in {row['seconds']:.0f} s")
+    say(f"a trial{epochs} ended with {metric} {readable(trial.value)} in {row['seconds']:.0f} s")
     if not is_plain:
         _check_what_is_left(machine, study, row["epoch"], options, folder)
 

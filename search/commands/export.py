@@ -14,6 +14,7 @@ from search.contract import Split
 from search.export.attach import attach
 from search.export.export import export
 from search.export.looks_at_test import Opened
+from search.rules.digits import readable
 from search.settings import EXPORTS
 from search.studies.optuna_study import as_optuna
 from search.studies.study import existing
@@ -30,7 +31,9 @@ def run(parsed: argparse.Namespace) -> int:
             winner = _with_declaration(machine, winner)
         target = Path(parsed.to) if parsed.to else EXPORTS / winner.study.name
         report = export_winner(machine, winner, options.files, target, test=parsed.test, model=not parsed.no_model)
-        best = "" if report["trial"] is None else f"trial {report['trial']}, {report['metric']} {report['value']:.4f}, "
+        best = ""
+        if report["trial"] is not None:
+            best = f"trial {report['trial']}, {report['metric']} {readable(report['value'])}, "
         machine.screen.say(f"{best}exported to {target}/")
         if report["model"] is None and not parsed.no_model and not winner.study.is_plain:
             machine.screen.say("without a model: it is not among this study's files")

@@ -34,6 +34,8 @@ def bought(engine: sa.Engine, study: Study) -> dict[str, Any] | None:
         "best": best.number,
         "first": first.number if first else None,
         "noise": study.noise(best.value),
+        "validated_on": (study.definition.get("data") or {}).get("validation"),
+        "competed": len(complete) + len(pruned),
         "in_points": bool(study.definition.get("metric_is_share")),
         **_lead(study, best, first, others=len(complete) + len(pruned) - 1),
         "within_noise": _within_noise(study, best, complete),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from search.rules.digits import readable
+
 Bought = Mapping[str, Any]
 """As ``bought.py`` has it."""
 
@@ -16,7 +18,7 @@ def sentences(found: Bought) -> list[str]:
 
 def amount(found: Bought, value: float) -> str:
     """``+1.20 points`` for shares, ``+0.0120`` for what has no unit."""
-    return f"{100 * value:+.2f} points" if found["in_points"] else f"{value:+.4f}"
+    return f"{100 * value:+.2f} points" if found["in_points"] else f"{'+' if value >= 0 else ''}{readable(value)}"
 
 
 def _lead(found: Bought) -> list[str]:
@@ -30,11 +32,18 @@ def _lead(found: Bought) -> list[str]:
     trained = f", in trials of {whole} epochs" if whole > 1 else ", in trials of one epoch" if whole else ""
     lead = f"{amount(found, found['lead'])} over what one would train unsearched, trial {found['first']}{trained}"
     if found["verdict"] == "unknown":
-        return [f"the search bought {lead}; how much of it is chance is unknown"]
+        return [f"the search bought {lead}; how much of it is chance is unknown{_why_unknown(found)}"]
     low, high = (amount(found, value) for value in found["interval"])
+    interval = f"95 % interval {low} to {high}, as the best of {found['competed']}"
     if found["verdict"] == "better":
-        return [f"the search bought {lead} (95 % interval {low} to {high})"]
-    return [f"the search bought nothing that can be told from chance: {lead} (95 % interval {low} to {high})"]
+        return [f"the search bought {lead} ({interval})"]
+    return [f"the search bought nothing that is certain not to be chance: {lead} ({interval})"]
+
+
+def _why_unknown(found: Bought) -> str:
+    if not found["in_points"] or found["validated_on"]:
+        return ""
+    return ", as the objective's `data` does not say how many examples are validated on"
 
 
 def _others(found: Bought) -> list[str]:
@@ -43,7 +52,8 @@ def _others(found: Bought) -> list[str]:
     noise = amount(found, found["noise"]).lstrip("+")
     return [
         f"{found['within_noise']} of {found['complete'] - 1} other complete trials may well be as good as the best: "
-        f"from one training to the next a value's standard deviation is reckoned as {noise}"
+        f"from one training to the next a value's standard deviation is reckoned as {noise}, by "
+        f"{found['validated_on']:,} examples and the training's seed"
     ]
 
 

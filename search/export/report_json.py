@@ -16,10 +16,19 @@ import sqlalchemy as sa
 from search.database.leases import Leases, Spent
 from search.export.bought import bought
 from search.export.scores import Scores
-from search.studies.attributes import own
+from search.rules.digits import readable
+from search.studies.attributes import PRUNED_BY, own
 from search.studies.provenance import revision
 from search.studies.study import Study
-from search.studies.trials import TrialRow, all_trials, attributes, best_trial, of_another_file, parameters
+from search.studies.trials import (
+    TrialRow,
+    all_trials,
+    attribute_by_trial,
+    attributes,
+    best_trial,
+    of_another_file,
+    parameters,
+)
 from search.studies.winner import Winner
 
 
@@ -67,7 +76,10 @@ def _hyperparameters(engine: sa.Engine, winner: Winner) -> dict[str, Any]:
 
 def _chosen(engine: sa.Engine, winner: Winner) -> dict[str, Any]:
     study = winner.study
-    trials = all_trials(engine, study)
+    turned_down = {trial_id for trial_id, by in attribute_by_trial(engine, study, PRUNED_BY).items() if by == "size"}
+    every = all_trials(engine, study)
+    # What was turned down is no longer its lease's, which has another.
+    trials = [trial for trial in every if trial.trial_id not in turned_down or trial.lease is not None]
     states, by_lease = Counter(trial.state for trial in trials), {trial.lease: trial for trial in trials}
     titles = study.definition.get("first_titles") or []
     first = [_brief(engine, by_lease.get(lease)) for lease in range(len(study.definition["first"]))]
@@ -75,6 +87,7 @@ def _chosen(engine: sa.Engine, winner: Winner) -> dict[str, Any]:
     return {
         "from": len(trials),
         "states": {state: states[state] for state in ("complete", "pruned", "fail")},
+        "turned_down": len(every) - len(trials),
         "how": _how(engine, winner),
         "first": first,
         "control": _control(first, study.definition.get("without_source") or {}),
@@ -88,8 +101,8 @@ def _how(engine: sa.Engine, winner: Winner) -> str:
         return "not at all, this is what one would train unsearched"
     if winner.trial.number != best.number:
         return (
-            f"what one would train unsearched: the best {metric}, {best.value:.4f} of trial {best.number}, may well be "
-            "no better, and such a tie goes to what was there first"
+            f"what one would train unsearched: the best {metric}, {readable(best.value or 0.0)} of trial "
+            f"{best.number}, may well be no better, and such a tie goes to what was there first"
         )
     return f"the best {metric} of a trial's best epoch, among complete trials"
 

@@ -23,6 +23,7 @@ from search.export.numbers import (
     numbers_of,
     plain,
 )
+from search.rules.digits import readable
 
 Report = Mapping[str, Any]
 
@@ -53,7 +54,7 @@ def _verdict(report: Report, shown: Shown) -> str:
         opened = f"The test set was opened {looks} time(s)" if looks else "The test set was never opened for this study"
         if report["trial"] is None:
             return f"{opened}; no figure is part of this export, as nothing was searched on validation data."
-        value = f"{report['metric']} {report['value']:.4f} of trial {report['trial']}"
+        value = f"{report['metric']} {readable(report['value'])} of trial {report['trial']}"
         bought = report.get("bought")
         too_good = not bought or (bought["best"] == report["trial"] and bought["complete"] > 1)
         best = f" It is the best of several trials on the same {shown.examples} and so a little too good."
@@ -96,8 +97,8 @@ def _every_number(columns: Mapping[str, Metrics], shown: Shown) -> Sequence[Numb
 def _spent(report: Report, shown: Shown) -> str:
     size, trained = report["size"], (report["training"] or {}).get(shown.trained_on)
     searched = (report["data"] or {}).get("train")
-    small = f" ({searched:,} {shown.examples}, {size['epochs']} epochs)" if searched else ""
-    large = f" ({trained:,} {shown.examples}, {size['refit_epochs']} epochs)" if trained else ""
+    small = f" (trained on {searched:,} {shown.examples} in {size['epochs']} epochs)" if searched else ""
+    large = f" (on {trained:,} {shown.examples} in {size['refit_epochs']} epochs)" if trained else ""
     if report["trial"] is None:
         return f"Test is of what was trained without a search{large}."
     return (
@@ -113,9 +114,11 @@ def _chosen(report: Report) -> str:
     chosen = report["chosen"]
     states = ", ".join(f"{count} {state}" for state, count in chosen["states"].items())
     lines = [f"- {chosen['from']} trials ({states}); chosen: {chosen['how']}"]
+    if chosen["turned_down"]:
+        lines.append(f"- {chosen['turned_down']} more were turned down, as their networks were too large")
     for number, first in enumerate(chosen["first"]):
         if first:
-            what = "what we would train unsearched" if number == 0 else "tried before the sampler"
+            what = "what one would train unsearched" if number == 0 else "tried before the sampler"
             title = first.get("title") or f"first[{number}]"
             lines.append(f"- {title} ({what}), trial {first['number']}: {_value(first)}")
     if chosen["control"]:
@@ -147,7 +150,7 @@ def _bought(report: Report) -> str:
                 f"- rank correlation of epoch {rung} with the end: {one['correlation']:.2f}, over the {one['trials']} "
                 "trials that were not pruned"
             )
-    return "## What the search bought\n\n" + "\n".join(lines)
+    return "## What the search bought\n\n" + "\n".join(lines) if lines else ""
 
 
 def _source(source: Mapping[str, Any]) -> str:
@@ -157,7 +160,7 @@ def _source(source: Mapping[str, Any]) -> str:
 
 
 def _value(trial: Mapping[str, Any]) -> str:
-    return f"{trial['value']:.4f} ({trial['state']})" if trial["value"] is not None else str(trial["state"])
+    return f"{readable(trial['value'])} ({trial['state']})" if trial["value"] is not None else str(trial["state"])
 
 
 def _hyperparameters(report: Report) -> str:

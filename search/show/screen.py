@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from search.database.leases import Progress
+from search.rules.digits import readable
 from search.show.printable import printable
 from search.show.time_left import seconds_left
 from search.show.words import duration
@@ -148,7 +149,7 @@ class Terminal:
         of = "" if joined.limits.endless else f" of {progress.budget}"
         parts = [f"{study.name}: {counts['complete']} complete, {counts['pruned']} pruned, {counts['fail']} failed{of}"]
         if best is not None and not study.refit:
-            parts.append(f"best {study.definition['metric']} {best:.4f}")
+            parts.append(f"best {study.definition['metric']} {readable(best)}")
         left = seconds_left(joined, progress, list(worker.trials.values()))
         if left is not None:
             parts.append(f"at most {duration(left)} left")
@@ -157,7 +158,7 @@ class Terminal:
 
 def _row(trial: LeasedTrial) -> tuple[str, ...]:
     number = "…" if trial.number is None else str(trial.number)
-    value = "" if trial.value is None else f"{trial.value:.4f}"
+    value = "" if trial.value is None else readable(trial.value)
     rate = "" if trial.rate is None else f"{trial.rate:,.0f}"
     study = trial.joined.study
     return study.name, number, f"{trial.epoch}/{study.epochs}" if study.epochs else "", value, rate

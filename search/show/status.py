@@ -137,7 +137,7 @@ def _lease(lease: Mapping[str, Any], its: TrialRow | None, reason: str | None) -
         "attempts": lease["attempts"],
         "seconds": round(lease["seconds"], 1),
         "expires_in": round(lease["expires"] - lease["now"], 1) if live else None,
-        "reason": reason,
+        "reason": reason or ("a constraint does not hold" if its and not its.feasible else None),
     }
 
 

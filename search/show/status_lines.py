@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from search.export.numbers import memory_at_most
+from search.rules.digits import readable
 from search.settings import FIRST_SEARCH
 from search.show.words import limits_in_words
 from search.studies.limits import Limits
@@ -56,7 +57,7 @@ def trial(found: dict[str, Any]) -> list[str]:
     if found["reason"]:
         lines.append(f"reason: {found['reason']}")
     lines += [f"  {name} = {value}" for name, value in found["params"].items()]
-    lines += [f"  epoch {step}: {value:.4f}" for step, value in found["reports"].items() if value is not None]
+    lines += [f"  epoch {step}: {readable(value)}" for step, value in found["reports"].items() if value is not None]
     log: list[str] = found["log"] or ["no log on this machine, and none is stored"]
     return [*lines, "", "end of the log:", *log]
 
@@ -89,8 +90,9 @@ def _best(found: Mapping[str, Any]) -> str:
     best, chosen = found["best"], found["chosen"]
     if not best:
         return "none yet"
+    value = "infinite" if best["value"] is None else readable(best["value"])
     tie = "" if chosen == best["number"] else f"; chosen: trial {chosen}, as that may well be no better"
-    return f"{found['metric']} {best['value']:.4f} (trial {best['number']}{tie})"
+    return f"{found['metric']} {value} (trial {best['number']}{tie})"
 
 
 def _lease(lease: Mapping[str, Any]) -> tuple[str, ...]:
@@ -98,7 +100,7 @@ def _lease(lease: Mapping[str, Any]) -> tuple[str, ...]:
         "…" if lease["trial"] is None else str(lease["trial"]),
         lease["state"],
         str(lease["epoch"]),
-        "" if lease["value"] is None else f"{lease['value']:.4f}",
+        "" if lease["value"] is None else readable(lease["value"]),
         lease["host"] or "",
         ", ".join(map(str, lease["resumed_from"])),
         "" if lease["expires_in"] is None else f"{lease['expires_in']:.0f} s",

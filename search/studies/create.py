@@ -77,6 +77,11 @@ def create(
 
 def _optuna_study(storage: FencedStorage, name: str, direction: Any) -> optuna.Study:
     study = optuna.create_study(storage=storage, study_name=name, direction=direction, load_if_exists=True)
+    if len(study.directions) > 1:
+        raise SearchError(
+            f"the Optuna study {name!r} exists and has {len(study.directions)} objectives, the search is for one. "
+            "Give another STUDY name."
+        )
     if study.direction.name.lower() != direction:
         raise SearchError(
             f"the Optuna study {name!r} exists and is to {study.direction.name.lower()}, the objective is to "

@@ -10,7 +10,7 @@ from search.database.leases import Leases
 from search.errors import SearchError
 from search.studies.limits import Limits, limits_of
 from search.studies.study import Study
-from search.studies.trials import best_trial
+from search.studies.trials import all_trials, best_trial
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,11 @@ def nothing_is_complete(engine: sa.Engine, study: Study) -> SearchError:
         return SearchError(
             f"{ended.why} before a trial of {study.name!r} was complete. "
             f"Give more: make search STUDY={study.name} {ended.lifted_by}"
+        )
+    if any(one.state == "complete" for one in all_trials(engine, study)):
+        return SearchError(
+            f"of no complete trial of {study.name!r} all constraints hold, so there is nothing to export. "
+            f"See which: make status STUDY={study.name}"
         )
     return SearchError(
         f"no trial of {study.name!r} was completed, so there is nothing to export. "

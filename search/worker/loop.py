@@ -356,8 +356,8 @@ class Worker:
         reason = last.reason.removesuffix(TRIED_AGAIN)
         why = (
             f"{last.joined.failures_in_a_row} trials of {study.name!r} in a row raised on {socket.gethostname()} "
-            f"before any reported, last: {reason}. The traceback is in {last.folder.log}; mend the objective or "
-            "this machine, then type the command again"
+            f"before any reported, last: {reason}. The traceback is in {last.folder.log}; mend the objective (where "
+            "only some hyperparameters raise: raise optuna.TrialPruned) or this machine, then type the command again"
         )
         give_up(self.storage, study, self.holder, why=why, seconds=self.settings.lease)
         self.claims.closed[study.key] = SearchError(why)

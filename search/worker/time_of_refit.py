@@ -25,7 +25,8 @@ class TimeOfRefit:
         self._worker, self._study, self._whole = worker, study, whole or math.inf
         minutes = study.size.minutes
         self._end = time.monotonic() + (60 * minutes if whole is None and minutes is not None else self._whole)
-        declared = size_from_json(study.definition["sizes"][study.size_name])
+        sizes = study.definition.get("sizes", {})  # a plain function has none
+        declared = size_from_json(sizes[study.size_name]) if study.size_name in sizes else study.size
         self._is_asked = (study.size.refit_epochs, study.size.minutes) != (declared.refit_epochs, declared.minutes)
         """Whether somebody said how many epochs, or images, and means as many."""
         self._last_epoch, self._rate, self._busy = 0.0, 0.0, 0
@@ -72,12 +73,13 @@ class TimeOfRefit:
     def _look(self) -> None:
         """At what runs: how fast one is beside so many others. With fewer at the end each is faster."""
         mine = [one for one in self._worker.trials.values() if one.joined.study.key == self._study.key]
-        searched, images = self._study.images(self._study.size)
-        seconds = [one.training_seconds or (searched / one.rate if one.rate else one.times.last) for one in mine]
-        rates = {
-            one.lease.number: searched / took for one, took in zip(mine, seconds, strict=True) if took and searched
-        }
-        if not rates or not images:
+        searched, _ = self._images
+        by_rate = searched > 1
+        seconds = [
+            one.training_seconds or (searched / one.rate if one.rate and by_rate else one.times.last) for one in mine
+        ]
+        rates = {one.lease.number: searched / took for one, took in zip(mine, seconds, strict=True) if took}
+        if not rates:
             return
         on_cores = not any(seat.devices.gpus for seat in self._worker.seats)
         # What runs ends its epoch first, if little is left of it.
@@ -87,8 +89,14 @@ class TimeOfRefit:
             self._rates = {**self._rates, **rates} if busy == self._busy else rates
             self._rate, self._busy = sum(rates.values()) / len(rates), busy
 
+    @property
+    def _images(self) -> tuple[int, int]:
+        """Of an epoch of a trial and of the refit; where nobody says how many, one: then an epoch takes as long."""
+        searched, again = self._study.images(self._study.size)
+        return (searched, again) if searched and again else (1, 1)
+
     def _seconds(self, epochs: int, rate: float) -> float:
-        images = epochs * self._study.images(self._study.size)[1]
+        images = epochs * self._images[1]
         return seconds_of_refit(images, rate, children=self._busy)
 
     def _are_others_there(self) -> bool:

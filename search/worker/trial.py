@@ -25,6 +25,7 @@ from search.database.leases import Entry, Lease, LeaseLost
 from search.errors import SearchError
 from search.rules import failures, pruning, waiting
 from search.rules.content import what_changed
+from search.rules.digits import readable
 from search.rules.failures import Verdict
 from search.rules.pruning import PrunedBy
 from search.studies.limits import stop_growing
@@ -86,7 +87,8 @@ class LeasedTrial:
         """Of the last epoch, likewise."""
         self.times = EpochTimes()
         self._ended = 0.0
-        self._time_up = math.inf
+        self._went: float | None = None
+        """When its training was begun here; None: not yet, or its time is up."""
         self._unsaid: Collection[str] = joined.limits.of_the_network.keys()
         """What is limited of its network, and was not said yet."""
         self._kernel_kills, self._killed_before = kernel_kills, kernel_kills()
@@ -128,8 +130,11 @@ class LeasedTrial:
 
     def watch_time(self) -> None:
         """Whether it has taken as long as it may: it learns of that as of any other message."""
-        if self.training and not self.over and time.monotonic() > self._time_up:
-            self._time_up = math.inf
+        limit = self.joined.limits.trial_timeout
+        if not limit or self._went is None or not self.training or self.over or self.joined.study.refit:
+            return
+        if self.lease.seconds + time.monotonic() - self._went > limit:
+            self._went = None
             self.inbox.append(TimeUp())
 
     def is_silent(self) -> bool:
@@ -155,7 +160,7 @@ class LeasedTrial:
         what = f"{self.joined.study.name} trial {self.number if self.number is not None else '?'}"
         value = ""
         if self.value is not None and self.outcome in {"complete", "pruned"}:
-            value = f", {self.joined.study.shown_metric} {self.value:.4f}"
+            value = f", {self.joined.study.shown_metric} {readable(self.value)}"
         return f"{what}: {self.outcome}{value}{': ' if self.reason else ''}{self.reason}"
 
     # -- messages -----------------------------------------------------------------------------------------------------
@@ -262,8 +267,7 @@ class LeasedTrial:
         self.times.begin()
         self.reports.note(what_changed(self.joined.study.definition))
         self.training, self._killed_before = True, self._kernel_kills()
-        if (limit := self.joined.limits.trial_timeout) and not self.joined.study.refit:
-            self._time_up = time.monotonic() + limit - self.lease.seconds
+        self._went = time.monotonic()
         self.child.send(order(self.joined, self.reports.trial(), self.folder, self.devices, checkpoint))
 
     def _finish_epoch(self, message: said.Epoch) -> None:
@@ -294,7 +298,7 @@ class LeasedTrial:
         elif is_new and self.reports.is_pruned_at(message.step):
             self._stop("pruned")
             self._tell(TrialState.PRUNED, pruning.why_pruned(self.epoch), by="pruner")
-        elif is_new and message.step < self.joined.study.epochs and self._study_has_ended():
+        elif message.step < self.joined.study.epochs and self._study_has_ended():
             self.handing_over = True
             self._stop("hand over")
 
