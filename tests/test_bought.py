@@ -158,6 +158,7 @@ def test_without_a_first_or_without_noise_nothing_is_claimed() -> None:
         "the search bought +0.5000 over what one would train unsearched, trial 0, in trials of 4 epochs; how much of "
         "it is chance is unknown",
         "epochs: 6 run, 2 saved by pruning",
+        "what that may have cost is unknown: no trial was run to its end against the pruner",
     ]
     assert "nothing better" in sentences({**found, "verdict": "first"})[0]
 

@@ -66,6 +66,8 @@ def _pruning(found: Bought) -> list[str]:
             f"{spared['trials']} trials were run to their end against the pruner, for {spared['epochs']} epochs; "
             f"{spared['among_the_best']} of them ended among the best{rate}"
         )
+    elif epochs["saved_by_pruning"]:
+        lines.append("what that may have cost is unknown: no trial was run to its end against the pruner")
     pooled = found["spared_of_all"]
     if pooled["studies"] > 1 and pooled["rate"] is not None:
         lines.append(
