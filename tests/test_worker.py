@@ -397,6 +397,26 @@ def test_postgresql_goes_away_and_comes_back(tmp_path: Path, monkeypatch: pytest
         server.remove()
 
 
+def test_an_interrupt_that_a_garbage_collector_swallows_ends_the_work_as_it_begins(
+    sqlite_url: str, tmp_path: Path
+) -> None:
+    study = new_study(sqlite_url, budget=2, epochs=40)
+    worker = worker_on(sqlite_url, study, tmp_path, Script())
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    before = [signal.getsignal(number) for number in numbers]
+    try:
+        take_signals(worker)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        worker.limit(600.0)
+        worker.work([study.key])
+        assert worker.interrupted and {row["token"] for row in rows(sqlite_url, study)} == {0}
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+        worker.close()
+
+
 def test_a_locked_sqlite_loses_nothing(sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A lock held for longer than SQLite's patience, which is shortened here."""
     study = new_study(sqlite_url, epochs=12)

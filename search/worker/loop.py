@@ -167,7 +167,7 @@ class Worker:
     def limit(self, seconds: float | None, *, reserve: Callable[[], float] | None = None) -> None:
         """From now on so long, less the seconds that ``reserve`` says by then: what is running is handed over."""
         self._reserve = reserve
-        if seconds is not None:
+        if seconds is not None and not self.interrupted:
             self.deadline = time.monotonic() + seconds
 
     def take_up(self) -> None:

@@ -30,10 +30,12 @@ def take_signals(worker: Worker) -> None:
             worker.screen.end()
             worker.end_children()  # the database may be silent
             os._exit(130)
-        if not worker.working:
-            raise KeyboardInterrupt  # during an evaluation, say: nothing is held that could be handed over
         first = now
         worker.interrupt()
+        if not worker.working:
+            # During an evaluation, say: nothing is held that could be handed over. Where a garbage collector swallows
+            # it, the next work ends as it begins.
+            raise KeyboardInterrupt
         worker.screen.say("stopping: trials are handed over at their last checkpoint (again to stop at once)")
 
     signal.signal(signal.SIGTERM, handle)
