@@ -37,6 +37,7 @@ from benchmarks.children import answer, for_each
 from benchmarks.context import BenchmarkContext
 from benchmarks.intervals import paired
 from benchmarks.search import pays
+from benchmarks.search.searches import SEARCHES
 from benchmarks.table import append, read
 from search.child.hardware import processor
 from search.child.inside.describe import as_computed_here
@@ -45,7 +46,7 @@ from search.studies.provenance import code_hash, revision
 
 TABLE = Path(__file__).with_name("recipes.csv")
 MODERN, NOTEBOOK_SEARCH = "MODERN", "from_the_notebook"
-FOUND = tuple(f"found-{pair}" for pair in range(pays.SEARCHES[NOTEBOOK_SEARCH].pairs))
+FOUND = tuple(f"found-{pair}" for pair in range(SEARCHES[NOTEBOOK_SEARCH].pairs))
 SIDES = {"resnet_cifar10": ("float32", "progressive", *FOUND), "cnn_cifar10": ("float32",)}
 ASKED = ("objective", "width", "epochs", "train_images")
 FIELDS = (

@@ -16,7 +16,8 @@ import optuna
 import pytest
 from optuna.trial import BaseTrial, TrialState
 
-from benchmarks.search import own, pays, priorband, proxies, replay, simulate
+from benchmarks.search import arms, own, pays, priorband, proxies, replay, simulate, standings
+from benchmarks.search.searches import SEARCHES
 from benchmarks.search.simulate import Arm, Fleet, screened
 from benchmarks.search.task import Array, Task
 from benchmarks.table import append, read
@@ -161,10 +162,10 @@ def test_what_is_tried_first_may_be_good_or_bad(hill: Task) -> None:
 def test_the_cost_by_which_one_has_what_another_has_at_the_end() -> None:
     found = [row | {"cost": "3"} for row in rows(ours=(81, 72, 93), base=(70, 62, 80))]
     found += rows(ours=(95, 95, 96), base=(85, 84, 86))
-    cost, points, half = replay.reached(found, "ours", "base", 10)
+    cost, points, half = standings.reached(found, "ours", "base", 10)
     assert (cost, points) == (10, pytest.approx(31 / 3)) and half < points
-    assert replay.reached(found, "base", "ours", 10) is None
-    assert replay.reached(found, "ours", "base", 3)[0] == 3
+    assert standings.reached(found, "base", "ours", 10) is None
+    assert standings.reached(found, "ours", "base", 3)[0] == 3
 
 
 def test_screening_spends_half_on_a_look_at_many(hill: Task) -> None:
@@ -182,10 +183,10 @@ def rows(**by_arm: Sequence[float]) -> list[dict[str, str]]:
 
 def test_arms_are_compared_task_by_task() -> None:
     found = rows(ours=(81, 72, 93), base=(80, 70, 90), other=(85, 60, 80))
-    points, half, tasks = replay.compared(found, "ours", "base", 10)
+    points, half, tasks = standings.compared(found, "ours", "base", 10)
     assert (points, tasks) == (pytest.approx(2), 3)
     assert half == pytest.approx(4.3027 / 3**0.5, rel=1e-3)
-    assert replay.mean_ranks(found, 10) == {
+    assert standings.mean_ranks(found, 10) == {
         "ours": pytest.approx(4 / 3),
         "base": pytest.approx(7 / 3),
         "other": (1 + 3 + 3) / 3,
@@ -203,8 +204,8 @@ def test_a_task_is_worse_only_where_its_seeds_agree_on_it() -> None:
         + seeds("b", "ours", 77, 79.9, 88, 60)
         + seeds("c", "ours", 79, 80, 81, 79.1)
     )
-    assert replay.worse_on(results, "ours", "base", 10) == ["a"]
-    assert replay.worse_on(results, "base", "ours", 10) == []
+    assert standings.worse_on(results, "ours", "base", 10) == ["a"]
+    assert standings.worse_on(results, "base", "ours", 10) == []
 
 
 def test_curves_of_our_own_are_foretold_where_no_trial_was(tmp_path: Path) -> None:
@@ -312,11 +313,11 @@ def test_gains_are_paired() -> None:
 def test_a_search_of_longer_trials_is_the_same_in_all_its_arms() -> None:
     from objectives.resnet_cifar10 import OBJECTIVE
 
-    searched = pays.SEARCHES["from_the_notebook"]
+    searched = SEARCHES["from_the_notebook"]
     assert searched.flags == ["--first=NOTEBOOK", "--epochs=6", "--hours=1"]
     size = searched.size(OBJECTIVE)
     assert (size.epochs, size.refit_epochs, size.minutes) == (6, 6, None), "as the product's --epochs makes it"
-    assert pays.SEARCHES["resnet_cifar10"].flags == []
+    assert SEARCHES["resnet_cifar10"].flags == []
 
 
 def test_a_pair_is_one_search_and_what_else_its_seconds_buy(
@@ -380,14 +381,14 @@ def test_a_transfer_and_its_scratch_have_one_source(tmp_path: Path, monkeypatch:
 
 def test_a_row_of_a_training_beside_a_search(tmp_path: Path) -> None:
     table = tmp_path / "pays.csv"
-    short = ["--one", "cnn_digits", "equal", "0", "--epochs", "1", "--data-dir", str(tmp_path)]
-    command = [sys.executable, "-m", "benchmarks.search.pays", *short]
+    short = ["cnn_digits", "equal", "0", "--epochs", "1", "--data-dir", str(tmp_path)]
+    command = [sys.executable, "-m", "benchmarks.search.arms", *short]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert '"accuracy": 0.' in ran.stdout.splitlines()[-1]
     study = optuna.create_study()
     study.optimize(lambda trial: trial.report(trial.suggest_float("x", 0, 1), 1) or 0.5, n_trials=2)
     result = {"epochs": 1, "seconds": 2.0, "an_epoch": "1", "accuracy": 0.5, "found": {}}
-    pays.add("cnn_digits", 0, "search", {**result, "curves": pays.curves(study)}, table)
+    pays.add("cnn_digits", 0, "search", {**result, "curves": arms.curves(study)}, table)
     pays.add("cnn_digits", 0, "equal", result, table)
     assert [one["accuracy"] for one in read(table)] == ["50.00", "50.00"]
     first, second = read(tmp_path / pays.CURVES)

@@ -24,7 +24,8 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 from sklearn.model_selection import KFold, cross_val_predict
 
-from benchmarks.search.pays import CURVES, SEARCHES
+from benchmarks.search.pays import CURVES
+from benchmarks.search.searches import SEARCHES
 from benchmarks.search.task import Array
 from benchmarks.table import read
 from search.contract import Objective, Size

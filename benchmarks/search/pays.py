@@ -35,33 +35,26 @@ curves of our own.
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import os
 import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.pruners import BasePruner, NopPruner, SuccessiveHalvingPruner
-from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 
 from benchmarks.children import answer
-from benchmarks.context import BenchmarkContext
 from benchmarks.intervals import paired
+from benchmarks.search.arms import curves
+from benchmarks.search.searches import OF_THE_SOURCE, OF_THE_TRANSFER, SEARCHES, TRANSFER
 from benchmarks.table import append, read
 from search.child.hardware import cores, processor
-from search.child.inside.describe import as_computed_here, changed
-from search.contract import Devices, Objective, Size, parameters, seed_for
-from search.rules.pruning import rungs_before_the_end
 from search.studies.provenance import revision
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -74,112 +67,6 @@ FIELDS = (*WHERE, "search", "pair", "arm", "seconds", "epochs", "an_epoch", "acc
 ``accuracy`` in per cent on the test part; ``found``: the hyperparameters that were trained."""
 CURVE = (*WHERE, "search", "pair", "arm", "trial", "state", "params", "values")
 """``values``: per cent of the validation images after each epoch, with blanks between."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Searched:
-    """One of the searches that are made, and what is done beside it."""
-
-    objective: str
-    pairs: int
-    beside: tuple[str, ...] = ("equal", "first", "optuna")
-    first: str = ""
-    """The point that it tries first; empty: the objective's own."""
-    unsearched: str = ""
-    """The point that is trained beside it; empty: what it tries first."""
-    epochs: int | None = None
-    """Of a trial that is not pruned, and of a refit; None: as the size says."""
-    hours: float | None = None
-
-    @property
-    def flags(self) -> list[str]:
-        """Of the product's command."""
-        said = {"first": self.first, "epochs": self.epochs, "hours": self.hours}
-        return [f"--{name}={value}" for name, value in said.items() if value]
-
-    def size(self, declared: Objective) -> Size:
-        """``quick``, as the product's command changes it for these epochs."""
-        changes = {} if self.epochs is None else {"epochs": self.epochs}
-        return as_computed_here(changed(declared.sizes["quick"], changes))
-
-
-TRANSFER = ("transfer", "scratch")
-OF_THE_SOURCE, OF_THE_TRANSFER = 26, 30
-"""Epochs of the README's refits."""
-SEARCHES = {
-    "cnn_digits": Searched(objective="cnn_digits", pairs=20),
-    "resnet_cifar10": Searched(
-        objective="resnet_cifar10", pairs=4, beside=("equal", "notebook", "first", "optuna"), unsearched="MODERN"
-    ),
-    "from_the_notebook": Searched(
-        objective="resnet_cifar10",
-        pairs=2,
-        beside=("equal", "first", "optuna", "random"),
-        first="NOTEBOOK",
-        epochs=6,
-        hours=1,
-    ),
-    "resnet_cifar100": Searched(objective="resnet_cifar100", pairs=2, beside=TRANSFER),
-}
-
-
-# -- the arms, each in a process of its own ----------------------------------------------------------------------------
-
-
-def one(given: argparse.Namespace) -> dict[str, Any]:
-    """What this process is asked for: parameters that plain Optuna finds, or a training and its score."""
-    module = importlib.import_module(f"objectives.{SEARCHES[given.search].objective}")
-    declared: Objective = module.OBJECTIVE
-    if given.seconds is not None:
-        return search_plainly(declared, given)
-    hp = json.loads(given.hp) if given.hp else declared.tried_first([given.point] if given.point else [])[0]
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = given.keep or Path(scratch)
-        return train(module, hp, seed_for(given.pair, given.arm), folder, given)
-
-
-def search_plainly(declared: Objective, given: argparse.Namespace) -> dict[str, Any]:
-    """The best of so many seconds: the same point first, the same rungs."""
-    os.environ["SEARCH_DATA_DIR"] = str(given.data_dir)
-    size = SEARCHES[given.search].size(declared)
-    seed, rungs = seed_for(given.pair, given.arm), rungs_before_the_end(size)
-    sampler: BaseSampler = RandomSampler(seed=seed) if given.arm == "random" else TPESampler(seed=seed)
-    pruner: BasePruner = NopPruner()
-    if given.arm == "optuna" and rungs:
-        pruner = SuccessiveHalvingPruner(min_resource=rungs[0], reduction_factor=3)
-    study = optuna.create_study(direction="maximize", sampler=sampler, pruner=pruner)
-    study.enqueue_trial(declared.tried_first([given.point] if given.point else [])[0])
-    study.optimize(lambda trial: declared.under_optuna(trial, size), timeout=given.seconds)
-    hp = parameters(declared.suggest(optuna.trial.FixedTrial(study.best_params)))
-    return {"hp": hp, "curves": curves(study)}
-
-
-def curves(study: optuna.Study) -> list[dict[str, Any]]:
-    """What each of its trials was and reported."""
-    return [
-        {
-            "trial": trial.number,
-            "state": trial.state.name.lower(),
-            "params": json.dumps(trial.params),
-            "values": " ".join(f"{100 * value:.2f}" for _, value in sorted(trial.intermediate_values.items())),
-        }
-        for trial in study.trials
-    ]
-
-
-def train(module: Any, hp: Mapping[str, Any], seed: int, folder: Path, given: argparse.Namespace) -> dict[str, Any]:
-    """As a refit; scored on the test part."""
-    size = replace(SEARCHES[given.search].size(module.OBJECTIVE), refit_epochs=given.epochs)
-    lent = {"devices": Devices(cores()), "seed": seed, "refit": True, "source": given.source}
-    folder.mkdir(parents=True, exist_ok=True)
-    context = BenchmarkContext(folder, given.data_dir, size, **lent)
-    module.OBJECTIVE.train(module.Hyperparameters(**hp), context)
-    an_epoch = statistics.median(one["training_seconds"] for one in context.reports.values())
-    scores = module.OBJECTIVE.evaluate(folder / "model", given.data_dir, "test")
-    return {"accuracy": scores["accuracy"], "found": hp, "an_epoch": f"{an_epoch:.3f}"}
-
-
-# -- a pair ------------------------------------------------------------------------------------------------------------
 
 
 def searched(name: str, pair: int, given: argparse.Namespace) -> dict[str, Any]:
@@ -213,7 +100,7 @@ def searched(name: str, pair: int, given: argparse.Namespace) -> dict[str, Any]:
 def beside(arm: str, name: str, pair: int, given: argparse.Namespace, **what: object) -> dict[str, Any]:
     """One of the others, in a process of its own with all cores."""
     flags = [f"--{flag.replace('_', '-')}={value}" for flag, value in what.items() if value != ""]
-    command = [sys.executable, "-m", "benchmarks.search.pays", "--one", name, arm, str(pair)]
+    command = [sys.executable, "-m", "benchmarks.search.arms", name, arm, str(pair)]
     return answer(*command, *flags, f"--data-dir={given.data_dir}", threads=cores())
 
 
@@ -327,19 +214,7 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, default=Path(os.environ.get("SEARCH_DATA_DIR", "data")))
     parser.add_argument("--folder", type=Path, default=FOLDER)
     parser.add_argument("--table", type=Path, default=TABLE)
-    asked = parser.add_argument_group("one arm of one pair, to standard output")
-    asked.add_argument("--one", nargs=3, metavar=("SEARCH", "ARM", "PAIR"))
-    asked.add_argument("--epochs", type=int)
-    asked.add_argument("--seconds", type=float)
-    asked.add_argument("--point")
-    asked.add_argument("--hp")
-    asked.add_argument("--source", type=Path)
-    asked.add_argument("--keep", type=Path)
     given = parser.parse_args()
-    if given.one:
-        given.search, given.arm, given.pair = *given.one[:2], int(given.one[2])
-        print(json.dumps(one(given)))
-        return
     if given.pairs and given.table == TABLE:
         parser.error("what is only tried does not belong into the table: give another --table")
     for name in given.searches:

@@ -41,12 +41,11 @@ from pathlib import Path
 from typing import Any, cast
 
 import optuna
-from scipy.stats import rankdata, ttest_1samp
 
-from benchmarks.intervals import paired
 from benchmarks.search import own, priorband
 from benchmarks.search.lcbench import Surrogate, make_runtime
 from benchmarks.search.simulate import Arm, Fleet, Found, screened
+from benchmarks.search.standings import TOLERANCE, by_task, compared, mean_ranks, reached, worse_on
 from benchmarks.search.task import Task
 from benchmarks.table import append, read
 from search.child.hardware import cores, memory
@@ -86,8 +85,6 @@ BASE, RANDOM, OURS = "TPE + asha", "random + asha", "quadratic + asha"
 OWN = "own"
 FIRST = {OWN: None, "good": 0.95, "bad": 0.1, "none": None}
 """What is tried first: what the task has, the random point that is better than this share of them, or any."""
-TOLERANCE, LEVEL = 2.0, 0.05
-"""Points, and the probability of an error of the first kind among all tasks."""
 
 
 def run_one(arm: str, task: Task, workers: int, seed: int, costs: Sequence[float]) -> list[Found]:
@@ -114,76 +111,6 @@ def with_first(task: Task, first: str) -> Task:
     return Task(task.curves, {} if share is None else task.point_at(share))
 
 
-def compared(
-    results: Sequence[Mapping[str, str]], arm: str, base: str, cost: float, cost_of_base: float | None = None
-) -> tuple[float, float, int]:
-    """(points that the arm has more, half of the 95 % interval over tasks, tasks) where both have been run."""
-    ours, theirs = _by_search(results, arm, cost), _by_search(results, base, cost_of_base or cost)
-    gains: dict[str, list[float]] = {}
-    for task, seed in ours.keys() & theirs.keys():
-        gains.setdefault(task, []).append(ours[task, seed] - theirs[task, seed])
-    found = [statistics.fmean(of_seeds) for of_seeds in gains.values()]
-    return (*paired(found), len(found)) if len(found) > 1 else (float("nan"), float("nan"), len(found))
-
-
-def mean_ranks(results: Sequence[Mapping[str, str]], cost: float) -> dict[str, float]:
-    """Of each arm over the tasks that all have, the best 1."""
-    arms = sorted({row["arm"] for row in results})
-    values = {arm: _by_task(results, arm, cost) for arm in arms}
-    tasks = set.intersection(*(set(one) for one in values.values()))
-    if not tasks:
-        return {}
-    ranks = [rankdata([-values[arm][task] for arm in arms]) for task in sorted(tasks)]
-    return {arm: statistics.fmean(rank[k] for rank in ranks) for k, arm in enumerate(arms)}
-
-
-def worse_on(results: Sequence[Mapping[str, str]], arm: str, base: str, cost: float) -> list[str]:
-    """The tasks on which the arm is worse than the base by more than ``TOLERANCE`` (Student's t over seeds, Holm)."""
-    values: dict[str, dict[str, dict[str, float]]] = {}
-    for row in results:
-        if row["arm"] in {arm, base} and float(row["cost"]) == cost:
-            values.setdefault(row["task"], {}).setdefault(row["seed"], {})[row["arm"]] = float(row["accuracy"])
-    found = {}
-    for task, by_seed in values.items():
-        gains = [one[arm] - one[base] for one in by_seed.values() if one.keys() == {arm, base}]
-        if len(gains) > 1:
-            found[task] = float(ttest_1samp(gains, -TOLERANCE, alternative="less").pvalue)
-    worse = []
-    for rank, task in enumerate(sorted(found, key=found.__getitem__)):
-        if found[task] > LEVEL / (len(found) - rank):
-            break
-        worse.append(task)
-    return worse
-
-
-def reached(results: Sequence[Mapping[str, str]], arm: str, base: str, end: float) -> tuple[float, float, float] | None:
-    """(cost, points more, half of the interval): the least cost by which the arm has more than the base has at ``end``,
-    by the interval over tasks."""
-    for cost in sorted({float(row["cost"]) for row in results}):
-        points, half, tasks = compared(results, arm, base, cost, end)
-        if tasks > 1 and points - half > 0:
-            return cost, points, half
-    return None
-
-
-def _by_search(
-    results: Sequence[Mapping[str, str]], arm: str, cost: float, what: str = "accuracy"
-) -> dict[tuple[str, str], float]:
-    """By task and seed."""
-    return {
-        (row["task"], row["seed"]): float(row[what])
-        for row in results
-        if row["arm"] == arm and float(row["cost"]) == cost
-    }
-
-
-def _by_task(results: Sequence[Mapping[str, str]], arm: str, cost: float, what: str = "accuracy") -> dict[str, float]:
-    found: dict[str, list[float]] = {}
-    for (task, _), value in _by_search(results, arm, cost, what).items():
-        found.setdefault(task, []).append(value)
-    return {task: statistics.fmean(values) for task, values in found.items()}
-
-
 def _say(results: Sequence[Mapping[str, str]], given: argparse.Namespace, workers: int) -> None:
     at = {"tasks": given.tasks, "first": given.first, "workers": str(workers)}
     results = [row for row in results if at.items() <= row.items()]
@@ -202,7 +129,7 @@ def _say(results: Sequence[Mapping[str, str]], given: argparse.Namespace, worker
         print(f"{arm:26}" + "".join(f"{cell:>24}" for cell in cells))
     print("regret: the per cent of random points that are better than the winner")
     for arm in arms:
-        shares = [list(_by_task(results, arm, cost, "better").values()) for cost in costs]
+        shares = [list(by_task(results, arm, cost, "better").values()) for cost in costs]
         print(f"{arm:26}" + "".join(f"{100 * statistics.fmean(one):>24.2f}" if one else f"{'':24}" for one in shares))
     print("of the trials that are better than nine in ten random points, the per cent that was pruned")
     for arm in arms:
