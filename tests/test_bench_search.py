@@ -193,6 +193,16 @@ def test_arms_are_compared_task_by_task() -> None:
     }
 
 
+def test_of_one_task_the_unit_is_the_seed() -> None:
+    found = [
+        {"arm": arm, "task": "only", "seed": str(seed), "cost": "10", "accuracy": str(value)}
+        for arm, values in {"ours": (82, 74, 93), "base": (80, 70, 90)}.items()
+        for seed, value in enumerate(values)
+    ]
+    points, half, seeds = standings.compared(found, "ours", "base", 10)
+    assert (points, seeds) == (pytest.approx(3), 3) and half == pytest.approx(4.3027 / 3**0.5, rel=1e-3)
+
+
 def test_a_task_is_worse_only_where_its_seeds_agree_on_it() -> None:
     def seeds(task: str, arm: str, *values: float) -> list[dict[str, str]]:
         at = {"task": task, "arm": arm, "workers": "1", "cost": "10"}

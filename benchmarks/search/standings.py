@@ -1,4 +1,7 @@
-"""How ways to search compare, from the rows of ``replay.csv``: the unit is the task, its seeds are averaged."""
+"""How ways to search compare, from the rows of ``replay.csv``: the unit is the task, its seeds are averaged.
+
+Of one task alone the unit is the seed: what is said is of that task only.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +19,14 @@ TOLERANCE, LEVEL = 2.0, 0.05
 def compared(
     results: Sequence[Mapping[str, str]], arm: str, base: str, cost: float, cost_of_base: float | None = None
 ) -> tuple[float, float, int]:
-    """(points that the arm has more, half of the 95 % interval over tasks, tasks) where both have been run."""
+    """(points that the arm has more, half of the 95 % interval, units) where both have been run."""
     ours, theirs = by_search(results, arm, cost), by_search(results, base, cost_of_base or cost)
     gains: dict[str, list[float]] = {}
     for task, seed in ours.keys() & theirs.keys():
         gains.setdefault(task, []).append(ours[task, seed] - theirs[task, seed])
     found = [statistics.fmean(of_seeds) for of_seeds in gains.values()]
+    if len(gains) == 1:
+        (found,) = gains.values()
     return (*paired(found), len(found)) if len(found) > 1 else (float("nan"), float("nan"), len(found))
 
 
