@@ -3,11 +3,11 @@
     python -m benchmarks.search.replay [--workers 1 8 64] [--seeds N] [--arms …]   or: make bench-search
 
 The curves are LCBench's (``lcbench.py`` says where they are looked for; without them nothing is measured, and it says
-so).
-Every second task, "tuned", is for trying things out; "held-back", the others, is what figures are quoted of. "own" are
-the learning curves of our own objectives, as far as ``curves.csv`` holds enough of them (``own.py``). Every search
+so). Every second task, "tuned", is for trying things out; "held-back", the others, is what figures are quoted of. "own"
+are the learning curves of our own objectives, as far as ``curves.csv`` holds enough of them (``own.py``). Every search
 tries the task's own point first, on as many workers, and is scored by the accuracy without noise that its winner has at
-the end. The unit is the task: its seeds are averaged, and intervals are over tasks; of one task alone they are over seeds.
+the end. The unit is the task: its seeds are averaged, and intervals are over tasks; of one task alone they are over
+seeds.
 
 Settled before any held-back task was looked at: four seeds of each, the costs 3, 10 and 30 with 1, 8 and 64 workers
 first, then 100; ours is the service's default if it is better than TPE + ASHA at 10 and at 30 whole trials on one
