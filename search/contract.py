@@ -174,9 +174,9 @@ class Objective:
     pruner: Spec = field(default_factory=lambda: Spec("asha"))
     data: Callable[[Path, Size], Mapping[str, Any]] = _no_data
     """(data folder, size) -> name, counts and checksums of data and split, as JSON: part of the study's definition.
-    ``images`` counts all examples but the test's, ``train`` and ``validation`` those that a trial has: by them it is
-    reckoned how long a refit takes, and what may be chance. Finds or downloads; raises SearchError in one line where
-    there is nothing to be had."""
+    ``images`` counts all examples but the test's, ``validation`` those that a trial is validated on: by them it is
+    reckoned how long a refit takes, and what may be chance; ``train``, those that a trial is trained on, is shown.
+    Finds or downloads; raises SearchError in one line where there is nothing to be had."""
     test_checksum: Callable[[Path], str] | None = None
     """(data folder) -> SHA-256 of the test data, which are opened only then: looks at the same data are counted
     together, whichever study takes them. None: each study's are counted by themselves."""

@@ -246,6 +246,8 @@ def test_curves_of_our_own_are_foretold_where_no_trial_was(tmp_path: Path) -> No
 def test_a_replay_goes_on_from_what_its_table_holds(
     hill: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        monkeypatch.setenv(name, "1")  # as it is set for its processes
     monkeypatch.setattr(replay, "make_runtime", lambda: None)
     monkeypatch.setattr(replay, "_tasks", lambda *_: {"hill": hill, "flat": Task(Flat())})
     monkeypatch.setattr(replay, "ProcessPoolExecutor", lambda children, **_: ThreadPoolExecutor(children))

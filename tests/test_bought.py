@@ -139,14 +139,17 @@ def test_spared_trials_say_what_pruning_may_have_cost(tmp_path: Path, monkeypatc
     assert spared["trials"] > 0 and spared["epochs"] == 2 * spared["trials"], "each ran on from epoch 2 to 4"
     assert spared["rate"] is None or spared["trials"] >= 20
     page = Path("exports/many/report.md").read_text()
-    assert f"- {spared['trials']} trials were run to their end against the pruner" in page
+    many = "1 trial" if spared["trials"] == 1 else f"{spared['trials']} trials"
+    of_which = f"{many}, of which {spared['among_the_best']} ended among the best"
+    assert f"- run to their end against the pruner, for {spared['epochs']} epochs: {of_which}" in page
 
     assert main(["run", "more", "--objective", file, "--trials", "60"]) == 0
     report = json.loads(Path("exports/more/report.json").read_text())
     of_all, more = report["bought"]["spared_of_all"], report["bought"]["spared"]
     assert of_all["trials"] == spared["trials"] + more["trials"] >= 20 and of_all["studies"] == 2
     assert of_all["rate"] == (spared["among_the_best"] + more["among_the_best"]) / of_all["trials"]
-    assert "- with those of all 2 studies of this objective: " in Path("exports/more/report.md").read_text()
+    page = Path("exports/more/report.md").read_text()
+    assert "- run to their end against the pruner in 2 studies of this objective with trials as long: " in page
 
 
 def test_without_a_first_or_without_noise_nothing_is_claimed() -> None:

@@ -22,7 +22,7 @@ from search.rules import durations
 from search.show.time_left import seconds_left
 from search.studies.limits import Limits, change_limits, limits_of
 from search.worker.loop import Worker
-from tests.commands import LIGHT, Ended, search
+from tests.commands import LIGHT, Ended, search, until
 from tests.faults import SETTINGS, new_study, storage_at
 from tests.test_worker import Script, work, worker_on
 
@@ -148,6 +148,24 @@ def test_a_trial_that_takes_too_long_is_pruned_with_that_reason(tmp_path: Path) 
     assert {trial.user_attrs["search:pruned_by"] for trial in trials(tmp_path)} == {"time"}
 
 
+def test_a_trials_time_may_be_limited_while_it_runs(
+    sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LIGHT_PAUSE", "0.2")
+    study, storage = new_study(sqlite_url, budget=1, epochs=200), storage_at(sqlite_url)
+
+    def limit() -> None:
+        until("an epoch is recorded", lambda: storage.leases.rows(study.key)[0]["epoch"] >= 1)
+        change_limits(storage, study, {"trial_timeout": 1.0}, trials=None)
+
+    other = threading.Thread(target=limit)
+    other.start()
+    work(sqlite_url, study, tmp_path, settings=dataclasses.replace(SETTINGS, look_again=0.2))
+    other.join()
+    (row,) = storage.leases.rows(study.key)
+    assert row["state"] == "pruned" and row["epoch"] < 100
+
+
 def test_time_on_other_machines_counts_as_a_trials_own(
     sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -265,6 +283,16 @@ def test_a_plain_functions_network_is_nobodys_to_limit(tmp_path: Path) -> None:
     assert refused.status == 1 and "is a plain function, which says nothing of its network's size" in refused.err
 
 
+def test_an_optuna_study_of_two_objectives_is_nobodys_search(tmp_path: Path) -> None:
+    optuna.create_study(study_name="mine", storage=f"sqlite:///{tmp_path}/studies.db", directions=2 * ["minimize"])
+    (tmp_path / "mine.py").write_text("def objective(trial):\n    return trial.suggest_float('x', 0, 1)\n")
+    refused = search(tmp_path, "run", "mine", "--objective", "mine.py", "--trials", "2")
+    line = (
+        "search: the Optuna study 'mine' exists and has 2 objectives, the search is for one. Give another STUDY name.\n"
+    )
+    assert (refused.status, refused.err) == (1, line)
+
+
 def test_hours_that_are_too_few_are_said_to_be(tmp_path: Path) -> None:
     command = ("run", "light", "--objective", LIGHT, "--hours", str(0.5 / 3600), "--children", "1", "--epochs", "40")
     ended = search(tmp_path, *command, LIGHT_PAUSE="0.3")
@@ -355,6 +383,7 @@ def test_a_refit_is_reckoned_by_epochs_where_nobody_says_how_many_images_they_ha
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at_once(monkeypatch, tmp_path)
+    monkeypatch.setattr(durations, "TO_LOAD", 4.0)
     monkeypatch.setenv("LIGHT_PAUSE", "0.5")
     assert main(["run", "light", "--objective", LIGHT, "--children", "1", "--timeout", "12s", "--trials", "500"]) == 0
     report = json.loads((tmp_path / "exports" / "light" / "report.json").read_text())

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -53,12 +54,15 @@ def test_a_refit_is_reckoned_by_what_the_children_do_together() -> None:
 def test_time_that_the_search_leaves_goes_into_epochs_of_the_refit(
     sqlite_url: str, minutes: float | None, epochs: int
 ) -> None:
-    """Twenty seconds an epoch and no fewer epochs than usual, nor more than three times as many."""
-    for of_the_size in (False, True):
-        assert epochs_of_refit(sqlite_url, minutes, of_the_size=of_the_size) == epochs
-    assert epochs_of_refit(sqlite_url, minutes, of_the_size=False, asked=True) == 10, "as many as somebody asked for"
+    """Twenty seconds an epoch and no fewer epochs than usual, nor more than three times as many; where a limit ends it
+    no fewer than a trial's three."""
+    assert epochs_of_refit(sqlite_url, minutes) == epochs
+    assert epochs_of_refit(sqlite_url, minutes, of_the_size=False) == (3 if minutes == 1 else epochs)
+    for asked in ({"refit_epochs": 30}, {"epochs": 9}, {"train_images": 3}):
+        found = epochs_of_refit(sqlite_url, minutes, of_the_size=False, asked=asked)
+        assert found == 10, "as many as somebody asked for"
     if minutes:
-        assert epochs_of_refit(sqlite_url, minutes, 1.0) == 10, "a limit that is given goes before the size's minutes"
+        assert epochs_of_refit(sqlite_url, minutes, 1.0) == 3, "a limit that is given goes before the size's minutes"
     if minutes in {7, 8}:
         assert epochs_of_refit(sqlite_url, minutes, winner=Speed(5, 50.0)) == 10, "what is slower has fewer"
         assert epochs_of_refit(sqlite_url, minutes, winner=Speed(0, 50.0)) == epochs, "by what it did here"
@@ -70,7 +74,7 @@ def epochs_of_refit(
     limit: float | None = None,
     *,
     of_the_size: bool = True,
-    asked: bool = False,
+    asked: Mapping[str, Any] | None = None,
     winner: Speed | None = None,
 ) -> int:
     """By a limit, or the size's minutes; 10 usually. Another machine searches too."""
@@ -82,7 +86,7 @@ def epochs_of_refit(
         definition={
             **made.definition,
             "size": size,
-            "sizes": {made.size_name: {**size, "refit_epochs": 30} if asked else size},
+            "sizes": {made.size_name: {**size, **(asked or {})}},
             "data": {"images": round(2_000 / durations.MARGIN), "validation": 90},
         },
     )

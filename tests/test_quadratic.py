@@ -20,7 +20,8 @@ from optuna.distributions import (
 from optuna.samplers import RandomSampler
 from optuna.trial import TrialState, create_trial
 
-from search.rules.quadratic import EARLY_WEIGHT, MOST, Cube, QuadraticSampler, comparable, scores
+from search.rules.quadratic import EARLY_WEIGHT, LED_NOWHERE, MOST, Cube, QuadraticSampler, comparable, scores
+from search.studies.attributes import PRUNED_BY, named
 
 X = {"x": FloatDistribution(0, 1)}
 
@@ -129,7 +130,8 @@ def test_what_leads_nowhere_is_the_worst_and_what_failed_says_nothing() -> None:
     add(found, {}, pruned=True)
     add(found, {1: 99.0}, 99, system_attrs={"constraints:size": 1.0})
     found.add_trial(create_trial(state=TrialState.FAIL, params={"x": 0.1}, distributions=X))
-    add(found, {1: 90.0}, pruned=True, user_attrs={"search:pruned_by": "hyperparameters"})
+    assert {named(PRUNED_BY): "hyperparameters"} == LED_NOWHERE, "the file stands alone and says it by itself"
+    add(found, {1: 90.0}, pruned=True, user_attrs=LED_NOWHERE)
     add(found, {1: 90.0, 2: math.nan}, pruned=True)
     trials, values, _ = comparable(found)
     assert [trial.number for trial in trials] == [0, 1, 2, 4, 5]

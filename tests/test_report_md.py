@@ -85,7 +85,7 @@ def test_a_page_with_a_test() -> None:
     assert "- the notebook's CNN: 84.21 %" in page
     assert "|  | validation | test |" in page and "| accuracy | 0.7123 | 0.8628 |" in page
     assert "| images | 2000 | 10000 |" in page
-    assert "- 3 more were turned down, as their networks were too large\n" in page
+    assert "- turned down, as their networks were too large: 3 more\n" in page
     assert (
         "(trained on 6,000 images in 5 epochs); test is of the refit (on 50,000 images in 8 epochs), which has seen"
         in page

@@ -35,6 +35,7 @@ from search.settings import Settings
 from search.show import status
 from search.show.screen import Terminal
 from search.studies.create import create
+from search.studies.limits import change_limits
 from search.studies.stop import STOPPED, let_go_on
 from search.studies.study import Study, find
 from search.worker.loop import Worker
@@ -539,6 +540,23 @@ def test_a_checkpoint_that_cannot_be_had_costs_epochs(
     said = [line for line in worker.screen.said if "goes on from before epoch" in line]  # type: ignore[attr-defined]
     assert len(said) == how_many and all(f"is {harm}" in line for line in said)
     assert check(storage_url, study, 1) == []
+
+
+def test_hours_end_a_trial_that_repeats_its_epochs(
+    storage_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = interrupted(storage_url, tmp_path, monkeypatch)
+    monkeypatch.setenv("LIGHT_PAUSE", "0.2")
+    storage, worker = storage_at(storage_url), worker_on(storage_url, study, tmp_path / "elsewhere")
+    spent = storage.leases.seconds_spent(study.key)
+    change_limits(storage, study, {"hours": (spent + 0.1) / 3600}, trials=1)
+    files = worker.joined[study.key].files
+    for record in files.checkpoints(study.key, 0):
+        harmed(files, record, "gone")
+    worker.work([study.key])
+    worker.close()
+    (row,) = rows(storage_url, study)
+    assert (row["state"], row["resumed_from"], row["repeated"]) == ("open", "[0]", 1) and row["epoch"] > 1
 
 
 def test_a_checkpoint_that_the_objective_refuses_gives_way(

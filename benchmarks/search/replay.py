@@ -34,9 +34,8 @@ import functools
 import itertools
 import multiprocessing
 import os
-import statistics
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from datetime import date
 from pathlib import Path
@@ -44,10 +43,9 @@ from typing import Any, cast
 
 import optuna
 
-from benchmarks.search import own, priorband
+from benchmarks.search import own, priorband, standings
 from benchmarks.search.lcbench import Surrogate, make_runtime
 from benchmarks.search.simulate import Arm, Fleet, Found, screened
-from benchmarks.search.standings import TOLERANCE, by_task, compared, mean_ranks, reached, worse_on
 from benchmarks.search.task import Task
 from benchmarks.table import append, read
 from search.child.hardware import cores, memory
@@ -58,8 +56,8 @@ TABLE = Path(__file__).with_name("replay.csv")
 KEY = ("tasks", "first", "arm", "task", "workers", "seed", "cost")
 FIELDS = ("date", "revision", *KEY, "accuracy", "better", "good_pruned")
 """``cost`` in whole trials; ``accuracy`` of the winner in per cent, without noise; ``better``: the share of random
-points that are; ``good_pruned``: of the trials that are better than nine in ten random points, the share that was
-pruned."""
+points that are; ``good_pruned``: of the trials that had ended and are better than nine in ten random points, the share
+that was pruned."""
 COSTS = (3, 10, 30, 100)
 
 
@@ -113,47 +111,18 @@ def with_first(task: Task, first: str) -> Task:
     return Task(task.curves, {} if share is None else task.point_at(share))
 
 
-def _say(results: Sequence[Mapping[str, str]], given: argparse.Namespace, workers: int) -> None:
+def _say(given: argparse.Namespace, workers: int) -> None:
     at = {"tasks": given.tasks, "first": given.first, "workers": str(workers)}
-    results = [row for row in results if at.items() <= row.items()]
-    costs = sorted({float(row["cost"]) for row in results})
-    print(f"\n{given.tasks} tasks, {workers} workers, first point: {given.first}")
-    print(f"points over {BASE}, and mean rank, after so many whole trials")
-    print(f"{'':26}" + "".join(f"{cost:>24g}" for cost in costs))
-    ranks = {cost: mean_ranks(results, cost) for cost in costs}
+    results = [row for row in read(given.table) if at.items() <= row.items()]
     arms = [arm for arm in (*ARMS, *ONE_WORKER) if any(row["arm"] == arm for row in results)]
-    for arm in arms:
-        cells = []
-        for cost in costs:
-            points, half, both = compared(results, arm, BASE, cost)
-            rank = ranks[cost].get(arm)
-            cells.append(f"{points:+.2f} ± {half:.2f} ({rank:.1f})" if both > 1 and rank else "")
-        print(f"{arm:26}" + "".join(f"{cell:>24}" for cell in cells))
-    print("regret: the per cent of random points that are better than the winner")
-    for arm in arms:
-        shares = [list(by_task(results, arm, cost, "better").values()) for cost in costs]
-        print(f"{arm:26}" + "".join(f"{100 * statistics.fmean(one):>24.2f}" if one else f"{'':24}" for one in shares))
-    print("of the trials that are better than nine in ten random points, the per cent that was pruned")
-    for arm in arms:
-        rows = [row for row in results if row["arm"] == arm and row["good_pruned"]]
-        pruned = [[float(row["good_pruned"]) for row in rows if float(row["cost"]) == cost] for cost in costs]
-        if any(map(any, pruned)):
-            print(
-                f"{arm:26}" + "".join(f"{100 * statistics.fmean(one):>24.0f}" if one else f"{'':24}" for one in pruned)
-            )
-    for cost in costs:
-        points, half, both = compared(results, OURS, RANDOM, cost)
-        if both > 1:
-            worse = worse_on(results, OURS, RANDOM, cost)
-            print(
-                f"{OURS} over {RANDOM} at {cost:g}: {points:+.2f} ± {half:.2f}; "
-                f"worse by more than {TOLERANCE:g} points "
-                f"on {', '.join(worse) or 'no task'}"
-            )
-    for base in (BASE, RANDOM):
-        if costs and (found := reached(results, OURS, base, costs[-1])):
-            cost, points, half = found
-            print(f"{OURS} at {cost:g} over {base} at {costs[-1]:g}: {points:+.2f} ± {half:.2f}")
+    print(f"\n{given.tasks} tasks, {workers} workers, first point: {given.first}")
+    for part in (
+        standings.points(results, arms, BASE),
+        standings.regret(results, arms),
+        standings.good_pruned(results, arms),
+        standings.verdict(results, OURS, BASE, RANDOM),
+    ):
+        print("\n".join(part))
 
 
 @functools.cache
@@ -240,7 +209,7 @@ def main() -> None:
     else:
         print(f"left out: LCBench, which does not lie in {folder}. Point SEARCH_SURROGATES at its folder.")
     for workers in given.workers:
-        _say(read(given.table), given, workers)
+        _say(given, workers)
 
 
 if __name__ == "__main__":

@@ -61,8 +61,8 @@ class Found:
     accuracy: float
     """The winner's, without noise."""
     good_pruned: float | None = None
-    """Of the trials that would have been good (``Task.good``), the first left out, the share that was pruned; None
-    where there was none, or nothing is pruned."""
+    """Of the trials that had ended and would have been good (``Task.good``), the first left out, the share that was
+    pruned; None where there was none."""
 
 
 class Fleet:

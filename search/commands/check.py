@@ -14,7 +14,7 @@ from search.commands.machine import Machine, opened
 from search.commands.options import Options
 from search.commands.run import create_study, declare
 from search.errors import SearchError
-from search.rules.digits import readable
+from search.rules.readable import readable
 from search.settings import CHECK_EPOCHS, CHECK_IMAGES
 from search.studies.attributes import named
 from search.studies.objective_file import objective_reference
@@ -33,9 +33,10 @@ def run(parsed: argparse.Namespace) -> int:
         options = typed.read(parsed)
         with opened(options) as machine:
             check(machine, reference, options, Path(folder))
+            size = f" SIZE={options.size}" if options.size else ""
             direction = f" DIRECTION={options.direction}" if options.direction else ""
             machine.screen.say(
-                f"all well. Next: make search STUDY={Path(reference).stem} OBJECTIVE={reference}{direction}"
+                f"all well. Next: make search STUDY={Path(reference).stem} OBJECTIVE={reference}{size}{direction}"
             )
     return 0
 

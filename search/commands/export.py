@@ -14,7 +14,7 @@ from search.contract import Split
 from search.export.attach import attach
 from search.export.export import export
 from search.export.looks_at_test import Opened
-from search.rules.digits import readable
+from search.rules.readable import readable
 from search.settings import EXPORTS
 from search.studies.optuna_study import as_optuna
 from search.studies.study import existing

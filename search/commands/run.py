@@ -197,7 +197,10 @@ def _source(
     left.spend(time.monotonic() - began)
     winner = find_source(machine.storage, name)[1]
     is_done = in_time or (winner is not None and winner.refitted is not None)
-    return winner if is_done and not machine.worker.interrupted else None
+    if not is_done or machine.worker.interrupted:
+        return None
+    machine.worker.take_up()  # its last epoch may have taken longer than it was given
+    return winner
 
 
 def _finish(machine: Machine, study: Study, options: Options, *, export: bool) -> None:

@@ -24,7 +24,7 @@ def bought(engine: sa.Engine, study: Study) -> dict[str, Any] | None:
     best = best_trial(engine, study)
     if best is None or best.value is None:
         return None
-    trials, reports, leases = all_trials(engine, study), all_reports(engine, study), Leases(engine).rows(study.key)
+    trials, reports = all_trials(engine, study), all_reports(engine, study)
     feasible = [one for one in trials if one.feasible]
     complete = [one for one in feasible if one.state == "complete"]
     pruned = [one for one in feasible if one.state == "pruned" and one.trial_id in reports]
@@ -40,8 +40,8 @@ def bought(engine: sa.Engine, study: Study) -> dict[str, Any] | None:
         **_lead(study, best, first, others=len(complete) + len(pruned) - 1),
         "within_noise": _within_noise(study, best, complete),
         "complete": len(complete),
-        "epochs": epochs(engine, study, leases),
-        "spared": _spared(engine, study, complete, best, leases),
+        "epochs": epochs(engine, study, Leases(engine).rows(study.key)),
+        "spared": _spared(engine, study, trials, best),
         "spared_of_all": _spared_of_all(engine, study),
         "rungs": _rungs(study, complete, reports),
     }
@@ -82,37 +82,39 @@ def _within_noise(study: Study, best: TrialRow, complete: Sequence[TrialRow]) ->
     return sum(_may_be_as_good(study, best, one, len(complete)) for one in complete if one.trial_id != best.trial_id)
 
 
-def _spared(
-    engine: sa.Engine, study: Study, complete: Sequence[TrialRow], best: TrialRow, leases: Sequence[Mapping[str, Any]]
-) -> dict[str, Any]:
-    """Trials that ran on against the pruner: what that took, and how many ended among the best."""
+def _spared(engine: sa.Engine, study: Study, trials: Sequence[TrialRow], best: TrialRow) -> dict[str, Any]:
+    """Trials that ran on against the pruner: what that took, and how many ended among the best, if noise is known."""
     at = attribute_by_trial(engine, study, SPARED_AT)
-    came_to = {row["trial_id"]: row["epoch"] for row in leases}
-    ended = [one for one in complete if one.trial_id in at]
-    good = [one for one in ended if _may_be_as_good(study, best, one, len(complete))]
+    came_to = {row["trial_id"]: row["epoch"] for row in Leases(engine).rows(study.key)}
+    complete = sum(one.state == "complete" and one.feasible for one in trials)
+    ended = [one for one in trials if one.trial_id in at and one.state in {"complete", "pruned"}]
+    good = [
+        one for one in ended if one.state == "complete" and one.feasible and _may_be_as_good(study, best, one, complete)
+    ]
+    is_known = study.noise(best.value or 0.0) is not None
     return {
         "trials": len(ended),
-        "among_the_best": len(good),
+        "among_the_best": len(good) if is_known else None,
         "epochs": sum(max(0, came_to.get(one.trial_id, 0) - at[one.trial_id]) for one in ended),
-        "rate": len(good) / len(ended) if len(ended) >= ENOUGH else None,
+        "rate": len(good) / len(ended) if is_known and len(ended) >= ENOUGH else None,
     }
 
 
 def _spared_of_all(engine: sa.Engine, study: Study) -> dict[str, Any]:
     """The same counts over all studies of this objective in the database whose trials are as long: one study seldom has
     enough for a rate."""
-    found = {"studies": 0, "trials": 0, "among_the_best": 0}
+    counts = []
     for one in all_studies(engine):
-        best = None if one.refit else best_trial(engine, one)
-        if best is None or (one.objective, one.epochs) != (study.objective, study.epochs):
+        is_alike = one.objective == study.objective and not one.refit and not one.is_plain
+        if not is_alike or one.definition["size"].get("epochs") != study.definition["size"].get("epochs"):
             continue
-        complete = [trial for trial in all_trials(engine, one) if trial.state == "complete" and trial.feasible]
-        spared = _spared(engine, one, complete, best, [])
-        found["studies"] += spared["trials"] > 0
-        found["trials"] += spared["trials"]
-        found["among_the_best"] += spared["among_the_best"]
-    rate = found["among_the_best"] / found["trials"] if found["trials"] >= ENOUGH else None
-    return {**found, "rate": rate}
+        best = best_trial(engine, one)
+        found = _spared(engine, one, all_trials(engine, one), best) if best else {"among_the_best": None, "trials": 0}
+        if found["trials"] and found["among_the_best"] is not None:
+            counts.append((found["trials"], found["among_the_best"]))
+    trials, good = (sum(column) for column in zip(*counts, strict=True)) if counts else (0, 0)
+    rate = good / trials if trials >= ENOUGH else None
+    return {"studies": len(counts), "trials": trials, "among_the_best": good, "rate": rate}
 
 
 def _rungs(

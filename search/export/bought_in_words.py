@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from search.rules.digits import readable
+from search.rules.readable import readable
 
 Bought = Mapping[str, Any]
 """As ``bought.py`` has it."""
@@ -58,20 +58,21 @@ def _others(found: Bought) -> list[str]:
 
 
 def _pruning(found: Bought) -> list[str]:
-    epochs, spared = found["epochs"], found["spared"]
+    epochs, spared, of_all = found["epochs"], found["spared"], found["spared_of_all"]
     lines = [f"epochs: {epochs['run']} run, {epochs['saved_by_pruning']} saved by pruning"] if epochs["run"] else []
     if spared["trials"]:
-        rate = f", {spared['rate']:.0%}" if spared["rate"] is not None else ", too few to say how often"
-        lines.append(
-            f"{spared['trials']} trials were run to their end against the pruner, for {spared['epochs']} epochs; "
-            f"{spared['among_the_best']} of them ended among the best{rate}"
-        )
+        lines.append(f"run to their end against the pruner, for {spared['epochs']} epochs: {_among_the_best(spared)}")
     elif epochs["saved_by_pruning"]:
         lines.append("what that may have cost is unknown: no trial was run to its end against the pruner")
-    pooled = found["spared_of_all"]
-    if pooled["studies"] > 1 and pooled["rate"] is not None:
-        lines.append(
-            f"with those of all {pooled['studies']} studies of this objective: {pooled['among_the_best']} of "
-            f"{pooled['trials']}, {pooled['rate']:.0%}"
-        )
+    if of_all["studies"] > 1 and of_all["rate"] is not None:
+        alike = f"{of_all['studies']} studies of this objective with trials as long"
+        lines.append(f"run to their end against the pruner in {alike}: {_among_the_best(of_all)}")
     return lines
+
+
+def _among_the_best(counts: Bought) -> str:
+    many = f"{counts['trials']} trial{'s' if counts['trials'] > 1 else ''}"
+    if counts["among_the_best"] is None:
+        return f"{many}; how many are among the best is unknown, as noise is"
+    rate = "too few to say how often" if counts["rate"] is None else f"{counts['rate']:.0%}"
+    return f"{many}, of which {counts['among_the_best']} ended among the best, {rate}"

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from search.database.leases import Leases, Spent
 from search.export.bought import bought
 from search.export.scores import Scores
-from search.rules.digits import readable
+from search.rules.readable import readable
 from search.studies.attributes import PRUNED_BY, own
 from search.studies.provenance import revision
 from search.studies.study import Study

@@ -23,7 +23,7 @@ from search.export.numbers import (
     numbers_of,
     plain,
 )
-from search.rules.digits import readable
+from search.rules.readable import readable
 
 Report = Mapping[str, Any]
 
@@ -115,7 +115,7 @@ def _chosen(report: Report) -> str:
     states = ", ".join(f"{count} {state}" for state, count in chosen["states"].items())
     lines = [f"- {chosen['from']} trials ({states}); chosen: {chosen['how']}"]
     if chosen["turned_down"]:
-        lines.append(f"- {chosen['turned_down']} more were turned down, as their networks were too large")
+        lines.append(f"- turned down, as their networks were too large: {chosen['turned_down']} more")
     for number, first in enumerate(chosen["first"]):
         if first:
             what = "what one would train unsearched" if number == 0 else "tried before the sampler"

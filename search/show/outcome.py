@@ -8,7 +8,7 @@ from typing import Any
 
 from search.export.bought_in_words import sentences
 from search.export.numbers import as_headline, headline, headline_title
-from search.rules.digits import readable
+from search.rules.readable import readable
 from search.settings import SIZE
 from search.studies.objective_file import is_shipped
 from search.studies.study import Study
@@ -24,7 +24,7 @@ def outcome(report: Mapping[str, Any], study: Study, status: Mapping[str, Any], 
         lines = ["", f"{what}: trial {report['trial']}, {report['metric']} {readable(report['value'])}"]
         lines += sentences(bought) if bought else []
         control = report["chosen"]["control"]
-        if control and control["value"] is not None and control["number"] != report["trial"]:
+        if control and control["state"] == "complete" and control["number"] != report["trial"]:
             lines.append(f"from scratch at equal budget, trial {control['number']}: {readable(control['value'])}")
     if report["test"]:
         title, score = headline_title(report["test"], study.shown), headline(report["test"], study.shown)

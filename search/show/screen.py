@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from search.database.leases import Progress
-from search.rules.digits import readable
+from search.rules.readable import readable
 from search.show.printable import printable
 from search.show.time_left import seconds_left
 from search.show.words import duration

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from search.export.numbers import memory_at_most
-from search.rules.digits import readable
+from search.rules.readable import readable
 from search.settings import FIRST_SEARCH
 from search.show.words import limits_in_words
 from search.studies.limits import Limits

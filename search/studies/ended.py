@@ -39,15 +39,15 @@ def what_ended(engine: sa.Engine, study: Study, limits: Limits | None = None) ->
 
 def nothing_is_complete(engine: sa.Engine, study: Study) -> SearchError:
     """Why there is nothing to train again or to export, and what to type next."""
-    if ended := what_ended(engine, study):
-        return SearchError(
-            f"{ended.why} before a trial of {study.name!r} was complete. "
-            f"Give more: make search STUDY={study.name} {ended.lifted_by}"
-        )
     if any(one.state == "complete" for one in all_trials(engine, study)):
         return SearchError(
             f"of no complete trial of {study.name!r} all constraints hold, so there is nothing to export. "
             f"See which: make status STUDY={study.name}"
+        )
+    if ended := what_ended(engine, study):
+        return SearchError(
+            f"{ended.why} before a trial of {study.name!r} was complete. "
+            f"Give more: make search STUDY={study.name} {ended.lifted_by}"
         )
     return SearchError(
         f"no trial of {study.name!r} was completed, so there is nothing to export. "

@@ -62,29 +62,32 @@ def best_trial(engine: sa.Engine, study: Study) -> TrialRow | None:
 
 
 def chosen_trial(engine: sa.Engine, study: Study, trials: Sequence[TrialRow] | None = None) -> TrialRow | None:
-    """The one to be trained again: the best, or what one would train unsearched, if that may well be as good.
+    """The one to be trained again: the best, or where that may well be chance what one would train unsearched.
 
-    A best that was trained again already stays the choice, however many come after it that are worse. ``trials``: all,
-    if they were read already.
+    What was trained again already stays the choice in such a tie. ``trials``: all, if they were read already.
     """
-    best = best_trial(engine, study)
-    if best is None or best.value is None or best.lease == 0 or not study.definition["first"]:
-        return best
+    leader = best_trial(engine, study) if trials is None else best(trials, maximize=study.maximize)
+    if leader is None or leader.value is None or leader.lease == 0 or not study.definition["first"]:
+        return leader
     trials = all_trials(engine, study) if trials is None else trials
     complete = [one for one in trials if one.state == "complete" and one.feasible]
-    first = next((one for one in complete if one.lease == 0), None)
-    if first is None or first.value is None or _is_trained_again(engine, study, best):
-        return best
-    noise = study.noise(best.value, first.value)
-    is_level = noise is not None and is_tie(abs(best.value - first.value), noise, others=len(complete) - 1)
-    return first if is_level else best
+    unsearched = next((one for one in complete if one.lease == 0), None)
+    if unsearched is None or unsearched.value is None:
+        return leader
+    noise, lead = study.noise(leader.value, unsearched.value), abs(leader.value - unsearched.value)
+    if noise is None or not is_tie(lead, noise, others=len(complete) - 1):
+        return leader
+    again = _trained_again(engine, study)
+    return next((one for one in complete if one.number == again), unsearched)
 
 
-def _is_trained_again(engine: sa.Engine, study: Study, trial: TrialRow) -> bool:
+def _trained_again(engine: sa.Engine, study: Study) -> int | None:
+    """The number of the trial whose refit is complete."""
     refit = find(engine, study.name + REFIT)
-    if refit is None or not refit.refit or (refit.refit["key"], refit.refit["trial"]) != (study.key, trial.number):
-        return False
-    return any(one.state == "complete" for one in all_trials(engine, refit))
+    if refit is None or not refit.refit or refit.refit["key"] != study.key:
+        return None
+    is_complete = any(one.state == "complete" for one in all_trials(engine, refit))
+    return refit.refit["trial"] if is_complete else None
 
 
 def _infinity(maximize: bool) -> sa.ColumnElement[int]:
@@ -126,15 +129,16 @@ def _broken(connection: sa.Connection, study: Study, among: Sequence[int] | None
     if among is not None:
         query = query.where(SYSTEM_ATTRIBUTES.c.trial_id.in_(among))
     broken = {row.trial_id for row in connection.execute(query) if not _holds(json.loads(row.value_json))}
-    return broken | _too_large(connection, study)
+    return broken | _too_large(connection, study, among)
 
 
-def _too_large(connection: sa.Connection, study: Study) -> set[int]:
-    """The ids of trials whose network is larger than is wanted by now."""
+def _too_large(connection: sa.Connection, study: Study, among: Sequence[int] | None) -> set[int]:
+    """The ids of those whose network is larger than is wanted by now."""
     limits = limits_in(connection, study).of_the_network
     if not limits:
         return set()
-    rows = connection.execute(_attribute(study, named(NETWORK)))
+    query = _attribute(study, named(NETWORK))
+    rows = connection.execute(query if among is None else query.where(TRIALS.c.trial_id.in_(among)))
     return {row.trial_id for row in rows if too_large(json.loads(row.value_json), limits)}
 
 

@@ -43,7 +43,7 @@ class JoinedStudy:
     settings: Settings
     say: Callable[[str], None]
     limits: Limits = field(default_factory=Limits)
-    """As they were at the last claim."""
+    """As they were at the last claim, or since then at the end of an epoch."""
     limits_read: float = -math.inf
     """When, by this machine's monotonic clock."""
     turned_down_in_a_row: int = 0

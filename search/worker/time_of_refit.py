@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 
-from search.contract import size_from_json
+from search.contract import Size, size_from_json
 from search.rules.durations import REFIT_AT_MOST, seconds_of_refit
 from search.studies.study import Study
 from search.studies.winner import Speed
@@ -27,7 +27,7 @@ class TimeOfRefit:
         self._end = time.monotonic() + (60 * minutes if whole is None and minutes is not None else self._whole)
         sizes = study.definition.get("sizes", {})  # a plain function has none
         declared = size_from_json(sizes[study.size_name]) if study.size_name in sizes else study.size
-        self._is_asked = (study.size.refit_epochs, study.size.minutes) != (declared.refit_epochs, declared.minutes)
+        self._is_asked = _length(study.size) != _length(declared)
         """Whether somebody said how many epochs, or images, and means as many."""
         self._last_epoch, self._rate, self._busy = 0.0, 0.0, 0
         self._rates: dict[int, float] = {}
@@ -53,8 +53,8 @@ class TimeOfRefit:
         return min(self._usual, self._study.epochs)
 
     def epochs(self, winner: Speed | None) -> int | None:
-        """As many as there is time for when the search has ended; None: the size's, where nobody knows, or where there
-        is not even time for as many as a trial has. Fewer than the size's only where a time limit ends it.
+        """As many as there is time for when the search has ended; None: the size's, where nobody knows, or as many as
+        somebody asked for. Fewer than the size's only where a time limit ends it, and no fewer than a trial has.
 
         Some hyperparameters take longer than others: what is trained again has its own speed, here if it was trained
         here, else no more than what was.
@@ -68,7 +68,7 @@ class TimeOfRefit:
         left = USED * (self._end - time.monotonic()) - begin
         room = int(left / (self._seconds(1, rate) - begin))
         least = self._usual if math.isinf(self._whole) else self._least
-        return min(REFIT_AT_MOST * self._usual, room) if room >= least else None
+        return max(least, min(REFIT_AT_MOST * self._usual, room))
 
     def _look(self) -> None:
         """At what runs: how fast one is beside so many others. With fewer at the end each is faster."""
@@ -108,3 +108,7 @@ class TimeOfRefit:
 
     def _ask(self) -> None:
         self._others = self._worker.joined[self._study.key].has_others()
+
+
+def _length(size: Size) -> tuple[object, ...]:
+    return size.epochs, size.train_images, size.refit_epochs, size.refit_images, size.minutes

@@ -25,9 +25,9 @@ from search.database.leases import Entry, Lease, LeaseLost
 from search.errors import SearchError
 from search.rules import failures, pruning, waiting
 from search.rules.content import what_changed
-from search.rules.digits import readable
 from search.rules.failures import Verdict
 from search.rules.pruning import PrunedBy
+from search.rules.readable import readable
 from search.studies.limits import stop_growing
 from search.studies.stop import stop
 from search.studies.study import still_there
@@ -223,9 +223,9 @@ class LeasedTrial:
             case said.TooLarge():
                 self._turn_down(message.why)
             case TimeUp():
-                self._stop("pruned")
-                limit = self.joined.limits.trial_timeout or 0.0
-                self._tell(TrialState.PRUNED, pruning.took_too_long(limit), by="time")
+                if limit := self.joined.limits.trial_timeout:  # it may have been lifted meanwhile
+                    self._stop("pruned")
+                    self._tell(TrialState.PRUNED, pruning.took_too_long(limit), by="time")
             case said.Stopped():
                 self._hand_over()
             case said.Failed():
