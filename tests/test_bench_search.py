@@ -93,8 +93,9 @@ def test_what_another_program_asks_for_costs_what_it_trains_anew(hill: Task, tmp
 
 
 @pytest.mark.parametrize("workers", [1, 8, 64])
-def test_the_same_seed_is_the_same_search_on_any_number_of_workers(hill: Task, workers: int) -> None:
-    arm = Arm({"name": "quadratic", "keywords": {}}, {"name": "asha", "keywords": {}})
+@pytest.mark.parametrize("name", ["quadratic + asha", "TPE + Hyperband"])
+def test_the_same_seed_is_the_same_search_on_any_number_of_workers(hill: Task, name: str, workers: int) -> None:
+    arm = replay.fitted(replay.ARMS[name], hill)
     costs = (3, 3 * min(workers, 20))
     one, again = (search(hill, arm, workers=workers, costs=costs, seed=5) for _ in range(2))
     assert one == again

@@ -71,7 +71,11 @@ class Fleet:
     def __init__(self, task: Task, arm: Arm, workers: int, seed: int) -> None:
         self.task, self.arm, self.workers, self.seed = task, arm, workers, seed
         self.size = Size(budget=1, epochs=task.epochs, rungs=task.rungs)
-        self.study = optuna.create_study(direction="maximize", pruner=make_pruner(arm.pruner, self.size))
+        self.study = optuna.create_study(
+            direction="maximize",
+            pruner=make_pruner(arm.pruner, self.size),
+            study_name=f"{task.name}-{seed}",  # by which Hyperband divides the trials among its brackets
+        )
         self.noise = np.random.default_rng(seed_for(seed, task.name))
         self.truth: list[float] = []
         """Of each trial, by its number."""
