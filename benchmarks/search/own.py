@@ -44,8 +44,7 @@ class Own:
     def __init__(
         self, name: str, objective: Objective, size: Size, first: Mapping[str, Any], table: Path = TABLE
     ) -> None:
-        self.name, self.epochs, self.rungs = f"own-{name}", size.epochs, rungs_before_the_end(size)
-        self.first = first
+        self.epochs, self.rungs, self.first = size.epochs, rungs_before_the_end(size), first
         self._objective = objective
         study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
         for _ in range(100):  # conditional parameters too
@@ -54,6 +53,7 @@ class Own:
         rows = [row for row in read(table) if row["search"] == name and row["values"]]
         self._params = [json.loads(row["params"]) for row in rows]
         self._values = [[float(value) for value in row["values"].split()] for row in rows]
+        self.name = f"{name}, {len(rows)} trials"  # with more of them it is another task
 
     @property
     def is_enough(self) -> bool:

@@ -116,6 +116,8 @@ def with_first(task: Task, first: str) -> Task:
 def _say(given: argparse.Namespace, workers: int) -> None:
     at = {"tasks": given.tasks, "first": given.first, "workers": str(workers)}
     results = [row for row in read(given.table) if at.items() <= row.items()]
+    if given.tasks == "own":  # of fewer curves than there are by now nothing is said
+        results = [row for row in results if row["task"] in _tasks("own", given.surrogates)]
     arms = [arm for arm in (*ARMS, *ONE_WORKER) if any(row["arm"] == arm for row in results)]
     print(f"\n{given.tasks} tasks, {workers} workers, first point: {given.first}")
     for part in (
