@@ -13,6 +13,7 @@ import pytest
 
 from search.commands.main import main
 from search.contract import Shown
+from search.export import report_json
 from search.export.bought_in_words import sentences
 from search.rules import noise, pruning
 from search.show.outcome import outcome
@@ -117,6 +118,7 @@ def test_what_is_no_tie_is_trained_again(
     again = json.loads(Path("exports/clear/report.json").read_text())
     assert again["bought"]["verdict"] == "level", "as it is the more often, the more trials there are"
     assert (again["trial"], again["model"]) == (report["trial"], report["model"]), "what was trained again stays"
+    assert again["trial"] == again["bought"]["best"] and "unsearched" not in again["chosen"]["how"]
 
 
 def test_its_own_model_is_kept_though_others_are_better(tmp_path: Path) -> None:
@@ -164,6 +166,18 @@ def test_without_a_first_or_without_noise_nothing_is_claimed() -> None:
         "what that may have cost is unknown: no trial was run to its end against the pruner",
     ]
     assert "nothing better" in sentences({**found, "verdict": "first"})[0]
+
+
+@pytest.mark.parametrize(("lease", "to"), [(0, "there first"), (5, "trained again")])
+def test_a_report_says_to_what_a_tie_went(monkeypatch: pytest.MonkeyPatch, lease: int, to: str) -> None:
+    monkeypatch.setattr(report_json, "best_trial", lambda *_: SimpleNamespace(number=9, value=0.91))
+    study = SimpleNamespace(definition={"metric": "score"})
+    winner: Any = SimpleNamespace(study=study, trial=SimpleNamespace(number=lease, lease=lease))
+    how = report_json._how(SimpleNamespace(), winner)  # type: ignore[arg-type]
+    assert how.endswith(
+        f"the best score, 0.9100 of trial 9, may well be no better, and such a tie goes to what was {to}"
+    )
+    assert how.startswith("what one would train unsearched") == (lease == 0)
 
 
 @pytest.mark.parametrize(("size", "more"), [("quick", ""), ("hour", " SIZE=hour")])

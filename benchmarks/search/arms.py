@@ -35,10 +35,15 @@ def one(given: argparse.Namespace) -> dict[str, Any]:
     declared: Objective = module.OBJECTIVE
     if given.seconds is not None:
         return search_plainly(declared, given)
-    hp = json.loads(given.hp) if given.hp else declared.tried_first([given.point] if given.point else [])[0]
+    hp = json.loads(given.hp) if given.hp else point(declared, given)
     with tempfile.TemporaryDirectory() as scratch:
         folder = given.keep or Path(scratch)
         return train(module, hp, seed_for(given.pair, given.arm), folder, given)
+
+
+def point(declared: Objective, given: argparse.Namespace) -> dict[str, Any]:
+    """The one that is named, else the objective's own first."""
+    return declared.tried_first([given.point] if given.point else [])[0]
 
 
 def search_plainly(declared: Objective, given: argparse.Namespace) -> dict[str, Any]:
@@ -51,7 +56,7 @@ def search_plainly(declared: Objective, given: argparse.Namespace) -> dict[str, 
     if given.arm == "optuna" and rungs:
         pruner = SuccessiveHalvingPruner(min_resource=rungs[0], reduction_factor=3)
     study = optuna.create_study(direction="maximize", sampler=sampler, pruner=pruner)
-    study.enqueue_trial(declared.tried_first([given.point] if given.point else [])[0])
+    study.enqueue_trial(point(declared, given))
     study.optimize(lambda trial: declared.under_optuna(trial, size), timeout=given.seconds)
     hp = parameters(declared.suggest(optuna.trial.FixedTrial(study.best_params)))
     return {"hp": hp, "curves": curves(study)}

@@ -113,11 +113,12 @@ def with_first(task: Task, first: str) -> Task:
     return Task(task.curves, {} if share is None else task.point_at(share))
 
 
-def _say(given: argparse.Namespace, workers: int) -> None:
+def _say(given: argparse.Namespace, folder: Path, workers: int) -> None:
     at = {"tasks": given.tasks, "first": given.first, "workers": str(workers)}
     results = [row for row in read(given.table) if at.items() <= row.items()]
     if given.tasks == "own":  # of fewer curves than there are by now nothing is said
-        results = [row for row in results if row["task"] in _tasks("own", given.surrogates)]
+        tasks = _tasks(given.tasks, folder)
+        results = [row for row in results if row["task"] in tasks]
     arms = [arm for arm in (*ARMS, *ONE_WORKER) if any(row["arm"] == arm for row in results)]
     print(f"\n{given.tasks} tasks, {workers} workers, first point: {given.first}")
     for part in (
@@ -213,7 +214,7 @@ def main() -> None:
     else:
         print(f"left out: LCBench, which does not lie in {folder}. Point SEARCH_SURROGATES at its folder.")
     for workers in given.workers:
-        _say(given, workers)
+        _say(given, folder, workers)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from search.database.leases import Leases
+from search.rules.best import best as best_of
 from search.rules.noise import interval, is_tie, rank_correlation
 from search.rules.pruning import rungs_before_the_end
 from search.studies.attributes import SPARED_AT
@@ -30,14 +31,15 @@ def bought(engine: sa.Engine, study: Study) -> dict[str, Any] | None:
     pruned = [one for one in feasible if one.state == "pruned" and one.trial_id in reports]
     first = next((one for one in complete if one.lease == 0), None)
     first = first if study.definition["first"] else None
+    competed = len(complete) + len(pruned)
     return {
         "best": best.number,
         "first": first.number if first else None,
         "noise": study.noise(best.value),
         "validated_on": (study.definition.get("data") or {}).get("validation"),
-        "competed": len(complete) + len(pruned),
+        "competed": competed,
         "in_points": bool(study.definition.get("metric_is_share")),
-        **_lead(study, best, first, others=len(complete) + len(pruned) - 1),
+        **_lead(study, best, first, others=competed - 1),
         "within_noise": _within_noise(study, best, complete),
         "complete": len(complete),
         "epochs": epochs(engine, study, Leases(engine).rows(study.key)),
@@ -96,7 +98,7 @@ def _spared(engine: sa.Engine, study: Study, trials: Sequence[TrialRow], best: T
         "trials": len(ended),
         "among_the_best": len(good) if is_known else None,
         "epochs": sum(max(0, came_to.get(one.trial_id, 0) - at[one.trial_id]) for one in ended),
-        "rate": len(good) / len(ended) if is_known and len(ended) >= ENOUGH else None,
+        "rate": _rate(len(good), len(ended)) if is_known else None,
     }
 
 
@@ -108,13 +110,16 @@ def _spared_of_all(engine: sa.Engine, study: Study) -> dict[str, Any]:
         is_alike = one.objective == study.objective and not one.refit and not one.is_plain
         if not is_alike or one.definition["size"].get("epochs") != study.definition["size"].get("epochs"):
             continue
-        best = best_trial(engine, one)
-        found = _spared(engine, one, all_trials(engine, one), best) if best else {"among_the_best": None, "trials": 0}
-        if found["trials"] and found["among_the_best"] is not None:
-            counts.append((found["trials"], found["among_the_best"]))
-    trials, good = (sum(column) for column in zip(*counts, strict=True)) if counts else (0, 0)
-    rate = good / trials if trials >= ENOUGH else None
-    return {"studies": len(counts), "trials": trials, "among_the_best": good, "rate": rate}
+        trials = all_trials(engine, one)
+        if (leader := best_of(trials, maximize=one.maximize)) is not None:
+            counts.append(_spared(engine, one, trials, leader))
+    known = [one for one in counts if one["trials"] and one["among_the_best"] is not None]
+    ended, good = (sum(one[name] for one in known) for name in ("trials", "among_the_best"))
+    return {"studies": len(known), "trials": ended, "among_the_best": good, "rate": _rate(good, ended)}
+
+
+def _rate(good: int, trials: int) -> float | None:
+    return good / trials if trials >= ENOUGH else None
 
 
 def _rungs(

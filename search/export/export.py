@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ from search.export.report_md import markdown
 from search.export.scores import Evaluate, Scores, score
 from search.files.paths import is_key
 from search.files.records import Files
+from search.rules.readable import finite
 from search.studies.study import Study
 from search.studies.winner import Winner
 
@@ -100,15 +100,6 @@ def _free(path: Path) -> Path:
 def _write(folder: Path, found: Mapping[str, Any], shown: Shown) -> None:
     for name in shown.private:
         (folder / name).unlink(missing_ok=True)
-    (folder / "report.json").write_text(json.dumps(_finite(found), indent=2, allow_nan=False) + "\n")
+    (folder / "report.json").write_text(json.dumps(finite(found), indent=2, allow_nan=False) + "\n")
     (folder / "report.md").write_text(markdown(found, shown, sorted(path.name for path in folder.iterdir())))
     (folder / "hyperparameters.json").write_text(json.dumps(found["hyperparameters"], indent=2) + "\n")
-
-
-def _finite(found: Any) -> Any:
-    """JSON knows no infinity, and no NaN: null."""
-    if isinstance(found, Mapping):
-        return {key: _finite(value) for key, value in found.items()}
-    if isinstance(found, list | tuple):
-        return [_finite(value) for value in found]
-    return None if isinstance(found, float) and not math.isfinite(found) else found

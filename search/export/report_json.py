@@ -100,9 +100,11 @@ def _how(engine: sa.Engine, winner: Winner) -> str:
     if winner.trial is None or best is None:
         return "not at all, this is what one would train unsearched"
     if winner.trial.number != best.number:
+        is_first = winner.trial.lease == 0
         return (
-            f"what one would train unsearched: the best {metric}, {readable(best.value or 0.0)} of trial "
-            f"{best.number}, may well be no better, and such a tie goes to what was there first"
+            f"what {'one would train unsearched' if is_first else 'was trained again already'}: the best {metric}, "
+            f"{readable(best.value or 0.0)} of trial {best.number}, may well be no better, and such a tie goes to what "
+            f"was {'there first' if is_first else 'trained again'}"
         )
     return f"the best {metric} of a trial's best epoch, among complete trials"
 

@@ -1,9 +1,22 @@
-"""How many digits of a trial's value people are shown."""
+"""A trial's value as people read it, and as JSON can have it."""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
 
 
 def readable(value: float) -> str:
     """``0.9857``, ``-inf``; ``3.142e-07`` and ``1e+300`` where four decimals say nothing, or hundreds of digits do."""
     is_usual = value == 0 or 1e-2 <= abs(value) < 1e7
     return f"{value:.4f}" if is_usual else f"{value:.4g}"
+
+
+def finite(found: Any) -> Any:
+    """The same, however deep, with None where there is an infinity or NaN, which JSON does not know."""
+    if isinstance(found, Mapping):
+        return {key: finite(value) for key, value in found.items()}
+    if isinstance(found, list | tuple):
+        return [finite(value) for value in found]
+    return None if isinstance(found, float) and not math.isfinite(found) else found

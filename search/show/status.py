@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -14,6 +13,7 @@ import sqlalchemy as sa
 from search.database.leases import UNUSED, Leases
 from search.errors import SearchError
 from search.rules.best import best
+from search.rules.readable import finite
 from search.studies.ended import End, what_ended
 from search.studies.epochs import epochs
 from search.studies.limits import Limits, limits_of
@@ -82,7 +82,7 @@ def _study(engine: sa.Engine, wanted: Study) -> Status:
         "trials": {state: counts[state] for state in ("complete", "pruned", "fail", "running", "waiting")},
         "unused": counts[UNUSED],
         "best": winner
-        and {"number": winner.number, "value": _finite(winner.value), "params": parameters(engine, winner)},
+        and {"number": winner.number, "value": finite(winner.value), "params": parameters(engine, winner)},
         "chosen": chosen.number if chosen else None,
         "epochs": epochs(engine, wanted, leases),
         "seconds": round(sum(lease["seconds"] for lease in leases), 1),
@@ -129,7 +129,7 @@ def _lease(lease: Mapping[str, Any], its: TrialRow | None, reason: str | None) -
         "number": lease["number"],
         "trial": its.number if its else None,
         "state": _state(lease),
-        "value": _finite(its.value) if its else None,
+        "value": finite(its.value) if its else None,
         "holder": lease["holder"] if live else None,
         "host": lease["host"],
         "epoch": lease["epoch"],
@@ -139,11 +139,6 @@ def _lease(lease: Mapping[str, Any], its: TrialRow | None, reason: str | None) -
         "expires_in": round(lease["expires"] - lease["now"], 1) if live else None,
         "reason": reason or ("a constraint does not hold" if its and not its.feasible else None),
     }
-
-
-def _finite(value: float | None) -> float | None:
-    """JSON knows no infinity."""
-    return value if value is not None and math.isfinite(value) else None
 
 
 def trial(engine: sa.Engine, name: str, number: int) -> Status:
