@@ -77,7 +77,8 @@ class Size:
     computes in (its weights are float32 always); "bfloat16" becomes "float32" in a study that is created where neither
     processor nor GPUs have it, and the guide half. ``minutes``, where no time limit is given, are for search and refit
     of one command: what the search leaves goes into more epochs than ``refit_epochs``, up to three times as many;
-    nothing is ended by them.
+    nothing is ended by them. ``patience``: a search whose number of trials nobody gave goes on until so many behind the
+    winner brought no better one, up to three times ``budget``; None: it has ``budget`` trials.
     """
 
     budget: int
@@ -92,6 +93,7 @@ class Size:
     images_per_second: float | None = None
     precision: Precision = "float32"
     minutes: float | None = None
+    patience: int | None = None
 
 
 @dataclass(frozen=True)

@@ -342,9 +342,9 @@ def test_limits_stay_until_they_are_changed(sqlite_url: str) -> None:
     assert limits_of(storage.engine, study) == Limits()
     change_limits(storage, study, {"hours": 2.0}, trials=5)
     change_limits(storage, study, {"until": 0.5}, trials=None)
-    assert limits_of(storage.engine, study) == Limits(hours=2.0, until=0.5)
+    assert limits_of(storage.engine, study) == Limits(hours=2.0, until=0.5, is_asked=True)
     change_limits(storage, study, {}, trials=None)
-    assert limits_of(storage.engine, study) == Limits(hours=2.0, until=0.5)
+    assert limits_of(storage.engine, study) == Limits(hours=2.0, until=0.5, is_asked=True)
 
 
 TIMED = 'metric="score", data=lambda folder, size: {"images": 40, "validation": 10},'

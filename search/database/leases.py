@@ -304,13 +304,14 @@ class Leases:
         with self._engine.begin() as connection:
             connection.execute(sa.update(LEASES).where(*own).values(errors=0, avoid=None, retry_at=0.0))
 
-    def one_more(self, study_key: str) -> None:
-        """Another unit for the budget, unless it has been found that nothing more is to be tried."""
+    def extend(self, study_key: str, budget: int | None = None) -> None:
+        """More units, up to this budget, or one more; none where it has been found that nothing more is to be tried."""
         with self._engine.begin() as connection:
             rows = sa.select(sa.func.count(), sa.func.count(sa.case((LEASES.c.state == UNUSED, 1))))
-            budget, unused = connection.execute(rows.where(LEASES.c.study_key == study_key)).one()
-            if not unused:
-                connection.execute(self._new_rows(), [{"study_key": study_key, "number": budget}])
+            have, unused = connection.execute(rows.where(LEASES.c.study_key == study_key)).one()
+            new = [{"study_key": study_key, "number": number} for number in range(have, budget or have + 1)]
+            if new and not unused:
+                connection.execute(self._new_rows(), new)
 
     def seconds_spent(self, study_key: str) -> float:
         """By all its trials so far, on all machines."""

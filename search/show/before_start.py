@@ -9,6 +9,7 @@ from search.rules.durations import REFIT_AT_MOST
 from search.show.time_left import estimate
 from search.show.words import duration, limits_in_words
 from search.studies.limits import Limits
+from search.studies.patience import most_trials
 from search.studies.study import Study
 
 
@@ -23,8 +24,8 @@ def introduction(study: Study, budget: int, limits: Limits, cores: int, gpus: bo
     for name, size in sizes.items():
         guess = size.images_per_second and not gpus
         here = f"about {duration(estimate(size, study, cores))}" if guess else "measured once it runs"
-        endless = limits.endless and name == study.size_name
-        lines.append(_size_line(name, size, study, "" if endless else str(size.budget), "" if endless else here))
+        its = limits if name == study.size_name else Limits()
+        lines.append(_size_line(name, size, study, _trials(size, its), "" if its.endless else here))
     lines += _precision(study)
     lines += ["", *words] if (words := limits_in_words(limits)) else []
     if (
@@ -38,6 +39,13 @@ def introduction(study: Study, budget: int, limits: Limits, cores: int, gpus: bo
     ]
 
 
+def _trials(size: Size, limits: Limits) -> str:
+    if limits.endless:
+        return ""
+    most = most_trials(size, limits)
+    return f"{size.budget} to {most}" if most > size.budget else str(size.budget)
+
+
 def _precision(study: Study) -> list[str]:
     """Where it is not float32, or was not to be."""
     if study.size.precision != "float32":
@@ -46,11 +54,11 @@ def _precision(study: Study) -> list[str]:
     return ["", f"It computes in float32: there was no {wanted} where it was created."] if wanted != "float32" else []
 
 
-_SIZE_HEAD = f"{'size':8}{'trials':>7}{'epochs':>8}{'images':>9}{'refit epochs':>14}{'refit images':>14}  here"
+_SIZE_HEAD = f"{'size':8}{'trials':>9}{'epochs':>8}{'images':>9}{'refit epochs':>14}{'refit images':>14}  here"
 
 
 def _size_line(name: str, size: Size, study: Study, trials: str, here: str) -> str:
     train, refit = study.images(size)
     stretched = f" to {REFIT_AT_MOST * size.refit_epochs}" if size.minutes and size.budget and trials else ""
     again = f"{size.refit_epochs}{stretched}"
-    return f"{name:8}{trials:>7}{size.epochs:>8}{train:>9,}{again:>14}{refit:>14,}  {here}".rstrip()
+    return f"{name:8}{trials:>9}{size.epochs:>8}{train:>9,}{again:>14}{refit:>14,}  {here}".rstrip()

@@ -37,6 +37,8 @@ class Limits:
     """Of the network, for one example."""
     endless: bool = False
     """The budget grows as long as hours are left."""
+    is_asked: bool = False
+    """Somebody said how many trials, or hours: a size's ``patience`` adds none."""
 
     @property
     def of_the_network(self) -> dict[str, float]:
@@ -75,7 +77,9 @@ def change_limits(storage: FencedStorage, study: Study, given: Mapping[str, Any]
     after = dataclasses.replace(before, **given)
     begins = after.hours is not None and before.hours is None
     after = dataclasses.replace(
-        after, endless=trials is None and after.hours is not None and (before.endless or begins)
+        after,
+        endless=trials is None and after.hours is not None and (before.endless or begins),
+        is_asked=before.is_asked or trials is not None or begins,
     )
     if after != before:
         storage.set_study_user_attr(study.study_id, LIMITS, dataclasses.asdict(after))

@@ -82,7 +82,7 @@ class Claims:
         if lease is None and self._is_alone(joined):
             lease = leases.claim(joined.study.key, self._holder, host, self._nonces[seat], left=True)
         if lease is None and joined.limits.endless:
-            leases.one_more(joined.study.key)
+            leases.extend(joined.study.key)
             lease = leases.claim(joined.study.key, self._holder, host, self._nonces[seat])
         return lease
 

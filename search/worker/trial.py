@@ -29,6 +29,7 @@ from search.rules.failures import Verdict
 from search.rules.pruning import PrunedBy
 from search.rules.readable import readable
 from search.studies.limits import stop_growing
+from search.studies.patience import search_on
 from search.studies.stop import stop
 from search.studies.study import still_there
 from search.worker.checkpoints import Checkpoints
@@ -352,6 +353,9 @@ class LeasedTrial:
             keep_model(self.joined, self.lease, self.folder, value, feasible=self.reports.is_feasible())
         except OSError as error:
             self._give_back_for(f"the model of trial {self.number} cannot be stored: {error.strerror or error}")
+        joined = self.joined
+        if not self.reports.is_last and (budget := search_on(joined.storage, joined.study, self.lease, value)):
+            joined.say(f"trial {self.number} would be the winner: the budget is {budget} trials now")
         self._tell(TrialState.COMPLETE, "", value)
 
     def _hand_over(self) -> None:
