@@ -22,9 +22,11 @@ Tried on the tuned tasks, level with what there is or worse, and gone or off: a 
 not the middle; five first trials near that, not random ones (worse beside a bad one); two random trials before the
 model is believed, not five; every fifth trial random (``floor``, which is there to be chosen); rate, momentum and decay
 as lr / (1 - m), 1 / (1 - m) and lr wd / (1 - m). Pruners that let one in four or five go on, that hold a trial against
-the latest alone, or against what the best came to: +.2 to +1.2 points at the cost of 30, within the intervals. Not
-tried: TPE where it foretells better, sparing trials by the model's probability, new seeds for the least sure pair,
-pausing and promoting.
+the latest alone, or against what the best came to: +.2 to +1.2 points at the cost of 30, within the intervals. A
+winner by the model's mean, or by half of it and half of its own value: -.1 to +.2 points at the costs of 10 and 30,
+where who knew what each complete trial is worth would gain .3 and .5, which is the most that new seeds for the best
+could bring too. Not tried: TPE where it foretells better, sparing trials by the model's probability, pausing and
+promoting.
 
 Results are appended to ``benchmarks/search/replay.csv``, and what stands there is not run again.
 """
