@@ -56,18 +56,18 @@ def said(folder: Path, text: str) -> str:
 def test_hours_are_of_all_trials_and_exact_to_an_epoch(tmp_path: Path) -> None:
     hours, pause = 2.0 / 3600, str(EPOCH)
     first = run(tmp_path, "--hours", str(hours), "--children", "2", "--epochs", "40", LIGHT_PAUSE=pause)
-    assert first.status == 1 and "hours are used up before a trial of 'light' was complete. Give more: " in first.err
-    assert "hours are used up" in first.out
+    assert first.status == 1 and "is used up before a trial of 'light' was complete. Give more: " in first.err
+    assert "is used up" in first.out
     seconds = [row[0] for row in leases(tmp_path, "seconds")]
     assert 2.0 <= sum(seconds) < 2.0 + 2 * 4 * EPOCH, "each of the two ends the epoch that it is at"
     assert "open" in {row[0] for row in leases(tmp_path, "state")}, "what ran is handed over, not ended"
     status = json.loads(search(tmp_path, "status", "light", "--json").out)
-    assert (status["state"], status["ended"]) == ("finished", f"{hours:g} hours are used up")
+    assert (status["state"], status["ended"]) == ("finished", f"the time of HOURS={hours:g} is used up")
 
     again = run(tmp_path, LIGHT_PAUSE=pause)
     assert again.status == 1 and sum(row[0] for row in leases(tmp_path, "seconds")) == sum(seconds)
     more = run(tmp_path, "--hours", str(2 * hours), "--children", "2", LIGHT_PAUSE=pause)
-    assert more.status == 1 and "hours are used up" in more.out
+    assert more.status == 1 and "is used up" in more.out
     assert 4.0 <= sum(row[0] for row in leases(tmp_path, "seconds")) < 4.0 + 2 * 4 * EPOCH
     assert any(json.loads(row[0]) for row in leases(tmp_path, "resumed_from")), "they go on where they were"
 
@@ -296,7 +296,7 @@ def test_an_optuna_study_of_two_objectives_is_nobodys_search(tmp_path: Path) -> 
 def test_hours_that_are_too_few_are_said_to_be(tmp_path: Path) -> None:
     command = ("run", "light", "--objective", LIGHT, "--hours", str(0.5 / 3600), "--children", "1", "--epochs", "40")
     ended = search(tmp_path, *command, LIGHT_PAUSE="0.3")
-    assert ended.status == 1 and "hours are used up before a trial of 'light' was complete" in ended.err
+    assert ended.status == 1 and "is used up before a trial of 'light' was complete" in ended.err
 
 
 @pytest.mark.parametrize("ends", ["given back", "expired"])

@@ -18,7 +18,7 @@ def limits_in_words(limits: Limits) -> list[str]:
     lines = []
     if limits.hours is not None:
         more = ", however many trials that is" if limits.endless else ""
-        lines.append(f"It ends after {limits.hours:g} hours of training, all machines together{more}.")
+        lines.append(f"It ends after HOURS={limits.hours:g} of training, all machines together{more}.")
     if limits.until is not None:
         lines.append(f"It ends when a trial is complete with {limits.until:g} or better.")
     if limits.trial_timeout is not None:

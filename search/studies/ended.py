@@ -29,7 +29,7 @@ def what_ended(engine: sa.Engine, study: Study, limits: Limits | None = None) ->
     """
     limits = limits or limits_of(engine, study)
     if limits.hours is not None and Leases(engine).seconds_spent(study.key) >= 3600 * limits.hours:
-        return End(f"{limits.hours:g} hours are used up", f"HOURS={2 * limits.hours:g}")
+        return End(f"the time of HOURS={limits.hours:g} is used up", f"HOURS={2 * limits.hours:g}")
     if limits.until is not None:
         best = best_trial(engine, study)
         if best is not None and best.value is not None and _reaches(best.value, limits.until, study):
