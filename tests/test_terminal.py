@@ -50,6 +50,7 @@ class Window:
             start_new_session=True,
         )
         os.close(slave)
+        self.said = bytearray()
         self._closing = threading.Event()
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
@@ -65,7 +66,7 @@ class Window:
         os.set_blocking(self._master, False)
         while not self._closing.wait(0.02):
             try:
-                os.read(self._master, 1 << 16)
+                self.said += os.read(self._master, 1 << 16)
             except BlockingIOError:
                 pass
             except OSError:  # nobody has it open
@@ -77,6 +78,11 @@ def window(folder: Path, command: Sequence[str], **environment: str) -> Iterator
     one = Window(folder, command, **environment)
     try:
         yield one
+    except BaseException:
+        print(
+            f"exit status {one.process.poll()}; the terminal's last words:\n{one.said[-4000:].decode(errors='replace')}"
+        )
+        raise
     finally:
         if one.process.poll() is None:
             one.process.kill()
