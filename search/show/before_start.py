@@ -24,8 +24,10 @@ def introduction(study: Study, budget: int, limits: Limits, cores: int, gpus: bo
     for name, size in sizes.items():
         guess = size.images_per_second and not gpus
         here = f"about {duration(estimate(size, study, cores))}" if guess else "measured once it runs"
-        its = limits if name == study.size_name else Limits()
-        lines.append(_size_line(name, size, study, _trials(size, its), "" if its.endless else here))
+        declared, its = (study.size, limits) if name == study.size_name else (size, Limits())
+        most = most_trials(declared, its)
+        trials = f"{size.budget} to {most}" if most > size.budget else str(size.budget)
+        lines.append(_size_line(name, size, study, "" if its.endless else trials, "" if its.endless else here))
     lines += _precision(study)
     lines += ["", *words] if (words := limits_in_words(limits)) else []
     if (
@@ -37,13 +39,6 @@ def introduction(study: Study, budget: int, limits: Limits, cores: int, gpus: bo
         f"Watch: make dashboard, or make status STUDY={study.name}. Ctrl-C hands over; the same command goes on.",
         "",
     ]
-
-
-def _trials(size: Size, limits: Limits) -> str:
-    if limits.endless:
-        return ""
-    most = most_trials(size, limits)
-    return f"{size.budget} to {most}" if most > size.budget else str(size.budget)
 
 
 def _precision(study: Study) -> list[str]:
