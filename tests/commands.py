@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,16 @@ from tests import light
 
 ROOT = Path(__file__).resolve().parents[1]
 LIGHT = str(Path(light.__file__).resolve())
+
+
+def changed(file: Path, changes: Mapping[str, str], source: str | Path = LIGHT) -> str:
+    """The light objective, or another source, in this file, with other pieces of text; each stood there once."""
+    text = Path(source).read_text()
+    for old, new in changes.items():
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    file.write_text(text)
+    return str(file)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from search.export import report_json
 from search.export.bought_in_words import sentences
 from search.rules import noise, pruning
 from search.show.outcome import outcome
-from tests.commands import LIGHT, Ended, search
+from tests.commands import Ended, changed, search
 
 
 @pytest.mark.parametrize(("truth", "examples"), [(0.6, 2_000), (0.87, 5_000), (0.97, 280)])
@@ -69,12 +69,8 @@ LOW = ("--first", "LOW")
 
 def objective(folder: Path, *, examples: int, more: str = "") -> str:
     """The light one: its score is a share of so many."""
-    text = Path(LIGHT).read_text()
-    assert text.count('metric="score",') == 1
     declared = f'metric="score", metric_is_share=True, data=lambda folder, size: {{"validation": {examples}}},'
-    path = folder / f"share{examples}.py"
-    path.write_text(text.replace('metric="score",', declared + more))
-    return str(path)
+    return changed(folder / f"share{examples}.py", {'metric="score",': declared + more})
 
 
 def run(folder: Path, name: str, file: str, *flags: str) -> tuple[Ended, dict[str, Any]]:

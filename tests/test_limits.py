@@ -22,7 +22,7 @@ from search.rules import durations
 from search.show.time_left import seconds_left
 from search.studies.limits import Limits, change_limits, limits_of
 from search.worker.loop import Worker
-from tests.commands import LIGHT, Ended, search, until
+from tests.commands import LIGHT, Ended, changed, search, until
 from tests.faults import SETTINGS, new_study, storage_at
 from tests.test_worker import Script, work, worker_on
 
@@ -46,28 +46,25 @@ def run(folder: Path, *flags: str, objective: str = LIGHT, **environment: str) -
 def said(folder: Path, text: str) -> str:
     """The light objective, whose train says how large its network is."""
     before = "    for epoch in range(state"
-    source = Path(LIGHT).read_text()
-    assert source.count(before) == 1
-    path = folder / "mine.py"
-    path.write_text(source.replace(before, f"    {text}\n{before}"))
-    return str(path)
+    return changed(folder / "mine.py", {before: f"    {text}\n{before}"})
 
 
 def test_hours_are_of_all_trials_and_exact_to_an_epoch(tmp_path: Path) -> None:
     hours, pause = 2.0 / 3600, str(EPOCH)
     first = run(tmp_path, "--hours", str(hours), "--children", "2", "--epochs", "40", LIGHT_PAUSE=pause)
-    assert first.status == 1 and "is used up before a trial of 'light' was complete. Give more: " in first.err
-    assert "is used up" in first.out
+    used_up = f"the time of HOURS={hours:g} is used up"
+    assert first.status == 1 and f"{used_up} before a trial of 'light' was complete. Give more: " in first.err
+    assert used_up in first.out
     seconds = [row[0] for row in leases(tmp_path, "seconds")]
     assert 2.0 <= sum(seconds) < 2.0 + 2 * 4 * EPOCH, "each of the two ends the epoch that it is at"
     assert "open" in {row[0] for row in leases(tmp_path, "state")}, "what ran is handed over, not ended"
     status = json.loads(search(tmp_path, "status", "light", "--json").out)
-    assert (status["state"], status["ended"]) == ("finished", f"the time of HOURS={hours:g} is used up")
+    assert (status["state"], status["ended"]) == ("finished", used_up)
 
     again = run(tmp_path, LIGHT_PAUSE=pause)
     assert again.status == 1 and sum(row[0] for row in leases(tmp_path, "seconds")) == sum(seconds)
     more = run(tmp_path, "--hours", str(2 * hours), "--children", "2", LIGHT_PAUSE=pause)
-    assert more.status == 1 and "is used up" in more.out
+    assert more.status == 1 and f"the time of HOURS={2 * hours:g} is used up" in more.out
     assert 4.0 <= sum(row[0] for row in leases(tmp_path, "seconds")) < 4.0 + 2 * 4 * EPOCH
     assert any(json.loads(row[0]) for row in leases(tmp_path, "resumed_from")), "they go on where they were"
 
@@ -199,10 +196,8 @@ def test_a_network_that_is_too_large_costs_nothing_of_the_budget(tmp_path: Path)
 
 
 def test_the_best_is_the_best_of_what_may_be_as_large_as_it_is_by_now(tmp_path: Path) -> None:
-    file, score = said(tmp_path, "context.built(int(1000 * hp.x), 2.0)"), "(1 - abs(hp.x - 0.6)) * "
-    text = Path(file).read_text()
-    assert text.count(score) == 1
-    Path(file).write_text(text.replace(score, "hp.x + 0 * "))
+    file = Path(said(tmp_path, "context.built(int(1000 * hp.x), 2.0)"))
+    file = changed(file, {"(1 - abs(hp.x - 0.6)) * ": "hp.x + 0 * "}, source=file)
     assert run(tmp_path, "--trials", "2", "--first", "MIDDLE,LOW", objective=file).status == 0
 
     def best(*flags: str) -> float:
@@ -294,9 +289,11 @@ def test_an_optuna_study_of_two_objectives_is_nobodys_search(tmp_path: Path) -> 
 
 
 def test_hours_that_are_too_few_are_said_to_be(tmp_path: Path) -> None:
-    command = ("run", "light", "--objective", LIGHT, "--hours", str(0.5 / 3600), "--children", "1", "--epochs", "40")
+    hours = 0.5 / 3600
+    command = ("run", "light", "--objective", LIGHT, "--hours", str(hours), "--children", "1", "--epochs", "40")
     ended = search(tmp_path, *command, LIGHT_PAUSE="0.3")
-    assert ended.status == 1 and "is used up before a trial of 'light' was complete" in ended.err
+    why = f"the time of HOURS={hours:g} is used up before a trial of 'light' was complete"
+    assert ended.status == 1 and why in ended.err
 
 
 @pytest.mark.parametrize("ends", ["given back", "expired"])
@@ -352,13 +349,8 @@ TIMED = 'metric="score", data=lambda folder, size: {"images": 40, "validation": 
 
 def timed(folder: Path) -> str:
     """The light objective, which says that it does ten images a second, so that a refit of 40 takes 12 s."""
-    text = Path(LIGHT).read_text()
-    reported = '{"score": total / epoch}'
-    assert text.count(reported) == 1 and text.count('metric="score",') == 1
-    text = text.replace(reported, '{"score": total / epoch, "images_per_second": 10.0}')
-    path = folder / "timed.py"
-    path.write_text(text.replace('metric="score",', TIMED))
-    return str(path)
+    reported = '{"score": total / epoch, "images_per_second": 10.0}'
+    return changed(folder / "timed.py", {'{"score": total / epoch}': reported, 'metric="score",': TIMED})
 
 
 def at_once(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
@@ -408,9 +400,7 @@ def test_a_refit_that_has_too_little_room_has_fewer_epochs(
     at_once(monkeypatch, tmp_path)
     monkeypatch.setenv("LIGHT_PAUSE", "0.3")
     file = Path(timed(tmp_path))
-    text = file.read_text()
-    assert text.count("refit_epochs=3)") == 1
-    file.write_text(text.replace("refit_epochs=3)", "refit_epochs=9)"))
+    changed(file, {"refit_epochs=3)": "refit_epochs=9)"}, source=file)
     flags = ["--objective", str(file), "--children", "1", "--timeout", "28s"]
     assert main(["run", "light", *flags, "--trials", "500"]) == 0
     report = json.loads((tmp_path / "exports" / "light" / "report.json").read_text())

@@ -8,14 +8,13 @@ from typing import Any
 
 import optuna
 
-from tests.commands import LIGHT, search
+from tests.commands import changed, search
 
 SIZE = "Size(budget=3, patience=2, epochs=2, refit_epochs=3)"
 
 
 def objective(folder: Path, *, found: list[float], examples: int | None = None) -> str:
     """The light one, without luck, which tries these x first: its value is half of 1 - |x - .6|."""
-    text = Path(LIGHT).read_text()
     changes = {
         "(seed_for(context.seed, epoch) / 2**31)": "0.5",
         "Size(budget=6, epochs=4, rungs=(2,), refit_epochs=3)": SIZE,
@@ -24,12 +23,7 @@ def objective(folder: Path, *, found: list[float], examples: int | None = None) 
     if examples is not None:
         share = f'metric="score", metric_is_share=True, data=lambda folder, size: {{"validation": {examples}}},'
         changes['metric="score",'] = share
-    for old, new in changes.items():
-        assert text.count(old) == 1, old
-        text = text.replace(old, new)
-    path = folder / "mine.py"
-    path.write_text(text)
-    return str(path)
+    return changed(folder / "mine.py", changes)
 
 
 def tried(folder: Path, *flags: str, name: str = "light", **more: Any) -> tuple[int, str]:
@@ -48,7 +42,9 @@ def test_as_long_as_something_better_is_found(tmp_path: Path) -> None:
     assert re.search(r"^quick +3 to 9 +2 ", said, re.MULTILINE)
     assert "trial 1 would be the winner: the budget is 4 trials now" in said
     assert "trial 3 would be the winner: the budget is 6 trials now" in said
-    assert tried(tmp_path, found=better)[0] == number, "the same command finds nothing to do"
+    again, said = tried(tmp_path, found=better)
+    assert again == number, "the same command finds nothing to do"
+    assert re.search(r"^quick +6 to 9 +2 ", said, re.MULTILINE), "what it came to is no new beginning"
     assert tried(tmp_path, "--trials", "7", found=better)[0] == 7
     assert tried(tmp_path, found=better)[0] == 7, "what somebody asked for is as many as that"
 

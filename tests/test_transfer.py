@@ -11,16 +11,12 @@ from typing import Any
 import pytest
 
 from search.commands import run
-from tests.commands import LIGHT, search
+from tests.commands import LIGHT, changed, search
 
 
 def heir(folder: Path) -> str:
     """The light objective, wanting a source."""
-    text = Path(LIGHT).read_text()
-    assert text.count('metric="score",') == 1
-    path = folder / "heir.py"
-    path.write_text(text.replace('metric="score",', 'metric="score", source="light",'))
-    return str(path)
+    return changed(folder / "heir.py", {'metric="score",': 'metric="score", source="light",'})
 
 
 def definition(folder: Path, study: str) -> dict[str, Any]:
@@ -102,7 +98,7 @@ def test_what_takes_no_source_needs_none(tmp_path: Path, source: tuple[str, ...]
 def test_a_source_of_another_width_is_refused_before_anything_is_made(tmp_path: Path) -> None:
     assert search(tmp_path, "run", "light", "--objective", LIGHT, "--trials", "0").status == 0
     file = Path(heir(tmp_path))
-    file.write_text(file.read_text().replace("Size(budget=6,", "Size(width=2, budget=6,"))
+    changed(file, {"Size(budget=6,": "Size(width=2, budget=6,"}, source=file)
     refused = search(tmp_path, "run", "mine", "--objective", str(file))
     assert refused.status == 1
     assert refused.err.startswith(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from search.commands.options import Options
-from tests.commands import LIGHT, search
+from tests.commands import LIGHT, changed, search
 from tests.test_transfer import definition, heir
 
 RUN = ("run", "plain", "--objective", LIGHT, "--trials", "0")
@@ -84,12 +84,10 @@ def test_what_it_begins_from_is_not_searched_either() -> None:
 
 def test_parameters_are_those_that_were_trained_with(tmp_path: Path) -> None:
     """Not those that were fixed: one that is asked for under a condition may not be."""
-    asked, text = 'x=trial.suggest_float("x", 0.0, 1.0)', Path(LIGHT).read_text()
-    assert text.count(asked) == 1
+    asked = 'x=trial.suggest_float("x", 0.0, 1.0)'
     condition = 'trial.suggest_categorical("kind", ["a", "b"]) == "b"'
-    file = tmp_path / "mine.py"
-    file.write_text(text.replace(asked, f"{asked} if {condition} else 0.3"))
-    assert search(tmp_path, "run", "mine", "--objective", str(file), "--trials", "0").status == 0
+    file = changed(tmp_path / "mine.py", {asked: f"{asked} if {condition} else 0.3"})
+    assert search(tmp_path, "run", "mine", "--objective", file, "--trials", "0").status == 0
     assert report(tmp_path, "mine")["hyperparameters"] == {"kind": "a"}
 
 
