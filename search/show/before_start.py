@@ -26,7 +26,7 @@ def introduction(study: Study, budget: int, limits: Limits, cores: int, gpus: bo
         here = f"about {duration(estimate(size, study, cores))}" if guess else "measured once it runs"
         declared, its = (study.size, limits) if name == study.size_name else (size, Limits())
         most = most_trials(declared, its)
-        trials = f"{size.budget} to {most}" if most > size.budget else str(size.budget)
+        trials = f"{size.budget} to {most}" if most and most > size.budget else str(size.budget)
         lines.append(_size_line(name, size, study, "" if its.endless else trials, "" if its.endless else here))
     lines += _precision(study)
     lines += ["", *words] if (words := limits_in_words(limits)) else []

@@ -15,9 +15,9 @@ AT_MOST = 3
 """Times the size's budget."""
 
 
-def most_trials(size: Size, limits: Limits) -> int:
-    """To which its budget can grow by itself; as many as it has, where somebody said how much is to be tried."""
-    return size.budget if size.patience is None or limits.is_asked else AT_MOST * size.budget
+def most_trials(size: Size, limits: Limits) -> int | None:
+    """To which its budget can grow by itself; None: it does not, as where somebody said how much is to be tried."""
+    return None if size.patience is None or limits.is_asked else AT_MOST * size.budget
 
 
 def search_on(storage: FencedStorage, study: Study, lease: Lease, value: float) -> int | None:
@@ -30,6 +30,8 @@ def search_on(storage: FencedStorage, study: Study, lease: Lease, value: float) 
     if study.refit or study.size.patience is None:
         return None
     most = most_trials(study.size, limits_of(storage.engine, study))
+    if most is None:
+        return None
     wanted = min(most, lease.number + 1 + study.size.patience)
     if wanted <= storage.leases.budget(study.key):
         return None
