@@ -1,6 +1,6 @@
 """What else the seconds of a search buy: one arm of one pair of ``pays.py``, in a process of its own.
 
-    python -m benchmarks.search.arms SEARCH ARM PAIR [--epochs N] [--seconds N] …
+    python -m benchmarks.search.arms SEARCH ARM PAIR [--epochs N] [--until TIME] …
 
 Its answer, as JSON, is the last line of its output.
 """
@@ -13,6 +13,7 @@ import json
 import os
 import statistics
 import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -33,7 +34,7 @@ def one(given: argparse.Namespace) -> dict[str, Any]:
     """What this process is asked for: parameters that plain Optuna finds, or a training and its score."""
     module = importlib.import_module(f"objectives.{SEARCHES[given.search].objective}")
     declared: Objective = module.OBJECTIVE
-    if given.seconds is not None:
+    if given.until is not None:
         return search_plainly(declared, given)
     hp = json.loads(given.hp) if given.hp else point(declared, given)
     with tempfile.TemporaryDirectory() as scratch:
@@ -47,7 +48,7 @@ def point(declared: Objective, given: argparse.Namespace) -> dict[str, Any]:
 
 
 def search_plainly(declared: Objective, given: argparse.Namespace) -> dict[str, Any]:
-    """The best of so many seconds: the same point first, the same rungs."""
+    """The best that there is by a time, in seconds since 1970: the same point first, the same rungs."""
     os.environ["SEARCH_DATA_DIR"] = str(given.data_dir)
     size = SEARCHES[given.search].size(declared)
     seed, rungs = seed_for(given.pair, given.arm), rungs_before_the_end(size)
@@ -57,7 +58,7 @@ def search_plainly(declared: Objective, given: argparse.Namespace) -> dict[str, 
         pruner = SuccessiveHalvingPruner(min_resource=rungs[0], reduction_factor=3)
     study = optuna.create_study(direction="maximize", sampler=sampler, pruner=pruner)
     study.enqueue_trial(point(declared, given))
-    study.optimize(lambda trial: declared.under_optuna(trial, size), timeout=given.seconds)
+    study.optimize(lambda trial: declared.under_optuna(trial, size), timeout=given.until - time.time())
     hp = parameters(declared.suggest(optuna.trial.FixedTrial(study.best_params)))
     return {"hp": hp, "curves": curves(study)}
 
@@ -94,7 +95,7 @@ def main() -> None:
     parser.add_argument("arm")
     parser.add_argument("pair", type=int)
     parser.add_argument("--epochs", type=int)
-    parser.add_argument("--seconds", type=float)
+    parser.add_argument("--until", type=float)
     parser.add_argument("--point")
     parser.add_argument("--hp")
     parser.add_argument("--source", type=Path)

@@ -7,9 +7,10 @@ A pair is one search as ``make search`` runs it, quick, in a folder of its own, 
 - ``equal``: what one would train unsearched, trained exactly as the refit; of the residual network ``MODERN``, whatever
   is tried first by now
 - ``notebook``: the recipe that the project began with, likewise, where the objective has it
-- ``first``: what one would train unsearched, for as many epochs as fit into the seconds of search and refit together
+- ``first``: what one would train unsearched, for as many epochs as fit into the seconds of the search's command, set-up
+  and scoring included
 - ``optuna``: plain Optuna, TPE and its successive halving, through ``study.optimize`` with the same point tried first,
-  for the seconds of the search, and the trial that runs by then to its end; its best trained again as the refit
+  until the time is left that ``equal`` took, and the trial that runs by then to its end; its best trained as the refit
 - ``random``: the same with random search and no pruning
 
 Compared are, in points of test accuracy over the pairs, what was found and what was there, trained alike (search -
@@ -21,7 +22,9 @@ only first point and an hour of training, half an hour on two cores, in trials o
 The last was settled anew on 2026-11-29, after a first search and before anything was run beside it: two hours of trials
 of two epochs, in float32 on a slow Xeon, had been 21 trials and come to 86.60 % after 113 minutes. Its rows were taken
 out, as that machine was not there any more to run the other arms. Its arm ``first`` was added after its first pair,
-before it was run.
+before it was run. Rows before 2026-11-30 are by another rule: ``first`` had all these seconds for its epochs, with set-up
+and scoring besides, plain Optuna and random search those in which the search's refit did not train; the seconds of
+their rows are of the last training alone.
 
 For the transfer, 2 pairs too, ``transfer`` and ``scratch`` train the two points that ``resnet_cifar100`` tries first,
 each for as many epochs as its refit had in the fifteen minutes of README's search, both from or beside one and the same
@@ -63,7 +66,7 @@ CURVES = "curves.csv"
 FOLDER = ROOT / ".search" / "pays"
 WHERE = ("date", "revision", "processor")
 FIELDS = (*WHERE, "search", "pair", "arm", "seconds", "epochs", "an_epoch", "accuracy", "found")
-"""``seconds``: of the whole command; ``epochs``: of the training that was scored, ``an_epoch`` its seconds;
+"""``seconds``: of the whole arm; ``epochs``: of the training that was scored, ``an_epoch`` its seconds;
 ``accuracy`` in per cent on the test part; ``found``: the hyperparameters that were trained."""
 CURVE = (*WHERE, "search", "pair", "arm", "trial", "state", "params", "values")
 """``values``: per cent of the validation images after each epoch, with blanks between."""
@@ -115,18 +118,19 @@ def add(name: str, pair: int, arm: str, result: Mapping[str, Any], table: Path) 
     append(table, FIELDS, [row])
 
 
-def timed(
-    name: str,
-    pair: int,
-    arm: str,
-    given: argparse.Namespace,
-    trials: Sequence[Mapping[str, Any]] = (),
-    **what: object,
-) -> None:
-    """One training beside the search, into the table, with the curves of the trials that found what is trained."""
+def timed(name: str, pair: int, arm: str, given: argparse.Namespace, **what: object) -> None:
+    """One training beside the search, into the table."""
     began = time.monotonic()
     found = beside(arm, name, pair, given, **what)
-    result = {"seconds": time.monotonic() - began, "epochs": what["epochs"], "curves": trials, **found}
+    add(name, pair, arm, {"seconds": time.monotonic() - began, "epochs": what["epochs"], **found}, given.table)
+
+
+def timed_search(name: str, pair: int, arm: str, given: argparse.Namespace, *, seconds: float, epochs: int) -> None:
+    """A search without the service and the training of its best, into the table, with the curves of its trials."""
+    began, until = time.monotonic(), time.time() + seconds
+    plain = beside(arm, name, pair, given, until=until, point=SEARCHES[name].first)
+    found = beside(arm, name, pair, given, epochs=epochs, hp=json.dumps(plain["hp"]))
+    result = {"seconds": time.monotonic() - began, "epochs": epochs, "curves": plain["curves"], **found}
     add(name, pair, arm, result, given.table)
 
 
@@ -137,20 +141,19 @@ def run_pair(name: str, pair: int, given: argparse.Namespace) -> None:
     what, search = SEARCHES[name], arms_of(name, pair, given)["search"]
     point = what.unsearched or what.first
     seconds, epochs = float(search["seconds"]), int(search["epochs"])
+    if "equal" not in arms_of(name, pair, given):
+        timed(name, pair, "equal", given, epochs=epochs, point=point)
+    equal = arms_of(name, pair, given)["equal"]
+    training, an_epoch = float(equal["seconds"]), float(equal["an_epoch"])
     for arm in what.beside:
-        done = arms_of(name, pair, given)
-        if arm in done:
+        if arm in arms_of(name, pair, given):
             continue
-        if arm == "equal":
-            timed(name, pair, arm, given, epochs=epochs, point=point)
-        elif arm == "notebook":
+        if arm == "notebook":
             timed(name, pair, arm, given, epochs=epochs, point="NOTEBOOK")
         elif arm == "first":
-            timed(name, pair, arm, given, epochs=int(seconds / float(done["equal"]["an_epoch"])), point=point)
+            timed(name, pair, arm, given, epochs=epochs + int((seconds - training) / an_epoch), point=point)
         else:
-            left = seconds - float(search["an_epoch"]) * epochs
-            plain = beside(arm, name, pair, given, seconds=left, point=what.first)
-            timed(name, pair, arm, given, plain["curves"], epochs=epochs, hp=json.dumps(plain["hp"]))
+            timed_search(name, pair, arm, given, seconds=seconds - training, epochs=epochs)
 
 
 def run_transfer(pair: int, given: argparse.Namespace) -> None:
