@@ -169,8 +169,8 @@ class Objective:
     points: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Parameters that are known by a name: ``first`` may list it, and FIRST=NAME picks it for a study."""
     first: Sequence[str | Mapping[str, Any]] = ()
-    """Points, or parameters, tried before the sampler is asked, never stopped; the first is what we would train
-    unsearched."""
+    """Points, or parameters, tried before the sampler is asked, and not stopped by the pruner; the first is what we
+    would train unsearched."""
     sampler: Spec | None = None
     """None: ``"quadratic"``, or what the service's own is when a study is created."""
     pruner: Spec = field(default_factory=lambda: Spec("asha"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -17,7 +18,10 @@ from search.export import report_json
 from search.export.bought_in_words import sentences
 from search.rules import noise, pruning
 from search.show.outcome import outcome
+from search.studies import trials as of_a_study
+from search.studies.trials import TrialRow
 from tests.commands import Ended, changed, search
+from tests.faults import new_study, storage_at
 
 
 @pytest.mark.parametrize(("truth", "examples"), [(0.6, 2_000), (0.87, 5_000), (0.97, 280)])
@@ -115,6 +119,21 @@ def test_what_is_no_tie_is_trained_again(
     assert again["bought"]["verdict"] == "level", "as it is the more often, the more trials there are"
     assert (again["trial"], again["model"]) == (report["trial"], report["model"]), "what was trained again stays"
     assert again["trial"] == again["bought"]["best"] and "unsearched" not in again["chosen"]["how"]
+
+
+@pytest.mark.parametrize(("again", "chosen"), [(0.79, 1), (0.5, 0)])
+def test_what_was_trained_again_stays_only_where_it_is_in_the_tie_too(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch, again: float, chosen: int
+) -> None:
+    study = new_study(sqlite_url)
+    study = dataclasses.replace(
+        study, definition={**study.definition, "metric_is_share": True, "data": {"validation": 100}, "first": [{}]}
+    )
+    values = [0.8, again, 0.81]
+    rows = [TrialRow(number, number, "complete", value, True, number) for number, value in enumerate(values)]
+    monkeypatch.setattr(of_a_study, "_trained_again", lambda *_: 1)
+    found = of_a_study.chosen_trial(storage_at(sqlite_url).engine, study, rows)
+    assert found is not None and found.number == chosen
 
 
 def test_its_own_model_is_kept_though_others_are_better(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import optuna
 import pytest
 
 from search.commands.main import main
+from search.contract import Size
 from search.database.engine import open_readonly
 from search.database.leases import Progress
 from search.errors import SearchError
@@ -102,18 +103,56 @@ def test_a_grid_that_is_done_ends_a_study_without_a_number_of_trials(tmp_path: P
     assert (again.status, again.err) == (0, "") and len(trials(tmp_path)) == len(tried)
 
 
+def test_hours_for_a_grid_that_is_done_end_as_well(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    text = Path(LIGHT).read_text().replace("from search.contract import ", "from search.contract import Spec, ")
+    grid = '{"x": [0.1, 0.2], "kind": ["a"]}'
+    file.write_text(text.replace("first=(", f'sampler=Spec("GridSampler", {{"search_space": {grid}}}),\n    first=('))
+    ended = run(tmp_path, "--trials", "8", "--epochs", "1", objective=str(file))
+    assert (ended.status, ended.err) == (0, "") and "trials of the budget are not run" in ended.out
+    more = run(tmp_path, "--hours", "1", objective=str(file))
+    assert more.status == 0 and "trials of the budget are not run" in more.out
+    assert limits_of(open_readonly(f"sqlite:///{tmp_path}/studies.db"), _light(tmp_path)).endless is False
+
+
+def test_a_study_that_grows_is_open_though_no_unit_is_left(tmp_path: Path) -> None:
+    assert run(tmp_path, "--trials", "2", "--epochs", "1").status == 0
+    storage, study = storage_at(f"sqlite:///{tmp_path}/studies.db"), _light(tmp_path)
+    change_limits(storage, study, {"hours": 2 / 3600}, trials=None)
+    assert json.loads(search(tmp_path, "status", "light", "--json").out)["state"] == "open"
+    joined = search(tmp_path, "worker", "--trust", LIGHT_PAUSE=str(EPOCH))
+    assert (joined.status, joined.err) == (0, "") and "working on light" in joined.out
+    assert len(trials(tmp_path)) > 2
+    assert json.loads(search(tmp_path, "status", "light", "--json").out)["state"] == "finished"
+
+
 def test_time_left_is_what_hours_leave_or_less() -> None:
     left = {}
     for endless in (False, True):
         limits = Limits(hours=1.0, endless=endless)
-        joined: Any = SimpleNamespace(study=SimpleNamespace(epochs=5), limits=limits)
-        running: Any = [SimpleNamespace(joined=joined, times=SimpleNamespace(last=60.0)) for _ in range(2)]
+        joined, running = _two_running(limits)
         for seconds in (0.0, 3000.0, 4000.0):
             progress = Progress({"open": 4, "complete": 1}, {"open": 10, "complete": 5}, seconds)
             left[endless, seconds] = seconds_left(joined, progress, running)
     by_epochs, by_hours = 60.0 * 10 / 2, 3600.0 / 2
     assert [left[False, spent] for spent in (0.0, 3000.0, 4000.0)] == [by_epochs, 300.0, 0.0]
     assert [left[True, spent] for spent in (0.0, 3000.0, 4000.0)] == [by_hours, 300.0, 0.0]
+
+
+def _two_running(limits: Limits, patience: int | None = None) -> Any:
+    """(a study of trials of 5 epochs, two of its trials, with a minute an epoch)."""
+    study = SimpleNamespace(epochs=5, size=Size(budget=2, epochs=5, patience=patience))
+    joined = SimpleNamespace(study=study, limits=limits)
+    return joined, [SimpleNamespace(joined=joined, times=SimpleNamespace(last=60.0)) for _ in range(2)]
+
+
+def test_time_left_is_that_of_a_budget_which_grows_as_far_as_it_can() -> None:
+    progress = Progress({"open": 2}, {"open": 4}, 240.0)
+    left = []
+    for patience in (None, 1):
+        joined, running = _two_running(Limits(), patience)
+        left.append(seconds_left(joined, progress, running))
+    assert left == [60.0 * (10 - 4) / 2, 60.0 * (30 - 4) / 2]
 
 
 def test_hours_do_not_keep_a_worker_where_every_trial_raises(tmp_path: Path) -> None:
@@ -339,9 +378,9 @@ def test_limits_stay_until_they_are_changed(sqlite_url: str) -> None:
     assert limits_of(storage.engine, study) == Limits()
     change_limits(storage, study, {"hours": 2.0}, trials=5)
     change_limits(storage, study, {"until": 0.5}, trials=None)
-    assert limits_of(storage.engine, study) == Limits(hours=2.0, until=0.5, is_asked=True)
+    assert limits_of(storage.engine, study) == Limits(hours=2.0, until=0.5, budget_is_given=True)
     change_limits(storage, study, {}, trials=None)
-    assert limits_of(storage.engine, study) == Limits(hours=2.0, until=0.5, is_asked=True)
+    assert limits_of(storage.engine, study) == Limits(hours=2.0, until=0.5, budget_is_given=True)
 
 
 TIMED = 'metric="score", data=lambda folder, size: {"images": 40, "validation": 10},'

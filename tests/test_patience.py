@@ -13,13 +13,16 @@ from tests.commands import changed, search
 SIZE = "Size(budget=3, patience=2, epochs=2, refit_epochs=3)"
 
 
-def objective(folder: Path, *, found: list[float], examples: int | None = None) -> str:
-    """The light one, without luck, which tries these x first: its value is half of 1 - |x - .6|."""
+def objective(folder: Path, *, found: list[float], examples: int | None = None, slow: float | None = None) -> str:
+    """The light one, without luck, which tries these x first: its value is half of 1 - |x - .6|. ``slow``: takes two
+    seconds longer."""
     changes = {
         "(seed_for(context.seed, epoch) / 2**31)": "0.5",
         "Size(budget=6, epochs=4, rungs=(2,), refit_epochs=3)": SIZE,
         'first=("MIDDLE", {"x": 0.9, "kind": "b"})': f'first=tuple({{"x": x, "kind": "a"}} for x in {found})',
     }
+    if slow is not None:
+        changes["    for epoch in range(state"] = f"    time.sleep(2 * (hp.x == {slow}))\n    for epoch in range(state"
     if examples is not None:
         share = f'metric="score", metric_is_share=True, data=lambda folder, size: {{"validation": {examples}}},'
         changes['metric="score",'] = share
@@ -28,7 +31,8 @@ def objective(folder: Path, *, found: list[float], examples: int | None = None) 
 
 def tried(folder: Path, *flags: str, name: str = "light", **more: Any) -> tuple[int, str]:
     """(how many trials, what was said)."""
-    flags = ("run", name, "--objective", objective(folder, **more), "--no-refit", "--children", "1", *flags)
+    children = () if "--children" in flags else ("--children", "1")
+    flags = ("run", name, "--objective", objective(folder, **more), "--no-refit", *children, *flags)
     ended = search(folder, *flags)
     assert (ended.status, ended.err) == (0, "")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -47,6 +51,13 @@ def test_as_long_as_something_better_is_found(tmp_path: Path) -> None:
     assert re.search(r"^quick +6 to 9 +2 ", said, re.MULTILINE), "what it came to is no new beginning"
     assert tried(tmp_path, "--trials", "7", found=better)[0] == 7
     assert tried(tmp_path, found=better)[0] == 7, "what somebody asked for is as many as that"
+
+
+def test_who_ends_before_the_first_point_is_judged_beside_it(tmp_path: Path) -> None:
+    two = ("--children", "2")
+    assert tried(tmp_path, *two, name="good", found=[0.6, 0.5, 0.4, 0.3], slow=0.6)[0] == 3
+    number, said = tried(tmp_path, *two, name="poor", found=[0.0, 0.5, 0.3, 0.2, 0.1], slow=0.0)
+    assert number == 1 + 1 + 2 and "trial 1 would be the winner: the budget is 4 trials now" in said
 
 
 def test_no_more_than_three_times_as_many(tmp_path: Path) -> None:

@@ -133,9 +133,10 @@ def test_what_leads_nowhere_is_the_worst_and_what_failed_says_nothing() -> None:
     assert {named(PRUNED_BY): "hyperparameters"} == LED_NOWHERE, "the file stands alone and says it by itself"
     add(found, {1: 90.0}, pruned=True, user_attrs=LED_NOWHERE)
     add(found, {1: 90.0, 2: math.nan}, pruned=True)
+    add(found, {1: 90.0}, -math.inf)
     trials, values, _ = comparable(found)
-    assert [trial.number for trial in trials] == [0, 1, 2, 4, 5]
-    assert list(values) == [50] + 4 * [-math.inf], "however good those were before"
+    assert [trial.number for trial in trials] == [0, 1, 2, 4, 5, 6]
+    assert list(values) == [50] + 5 * [-math.inf], "however good those were before"
     assert scores(values)[0] > scores(values)[1] == scores(values)[2]
 
 

@@ -22,9 +22,9 @@ only first point and an hour of training, half an hour on two cores, in trials o
 The last was settled anew on 2026-11-29, after a first search and before anything was run beside it: two hours of trials
 of two epochs, in float32 on a slow Xeon, had been 21 trials and come to 86.60 % after 113 minutes. Its rows were taken
 out, as that machine was not there any more to run the other arms. Its arm ``first`` was added after its first pair,
-before it was run. Rows before 2026-11-30 are by another rule: ``first`` had all these seconds for its epochs, with set-up
-and scoring besides, plain Optuna and random search those in which the search's refit did not train; the seconds of
-their rows are of the last training alone.
+before it was run. Rows before 2026-11-30 are by another rule: ``first`` had all these seconds for its epochs, with
+set-up and scoring besides, plain Optuna and random search those in which the search's refit did not train; the seconds
+of their rows are of the last training alone.
 
 For the transfer, 2 pairs too, ``transfer`` and ``scratch`` train the two points that ``resnet_cifar100`` tries first,
 each for as many epochs as its refit had in the fifteen minutes of README's search, both from or beside one and the same

@@ -10,6 +10,7 @@ from search.commands.machine import Machine, opened
 from search.errors import SearchError
 from search.settings import FIRST_SEARCH
 from search.studies.ended import what_ended
+from search.studies.limits import limits_of
 from search.studies.objective_file import objective_reference, refuse_untrusted
 from search.studies.study import REFIT, Study, all_studies, existing, find
 from search.worker.signals import take_signals
@@ -48,10 +49,12 @@ def _wanted(machine: Machine, names: Sequence[str]) -> list[Study]:
 
 
 def _open(machine: Machine, studies: Sequence[Study]) -> list[Study]:
-    """Those that have units of their budget left, and, where a limit has ended them, somebody who still trains."""
+    """Those whose budget is not used up, or grows, and, where a limit has ended them, somebody who still trains."""
     openings = machine.storage.leases.openings([study.key for study in studies], machine.worker.holder)
-    left = [study for study in studies if study.key in openings]
-    return [one for one in left if openings[one.key].held or not what_ended(machine.storage.engine, one)]
+    engine = machine.storage.engine
+    held = {key for key, one in openings.items() if one.held}
+    left = [one for one in studies if one.key in openings or limits_of(engine, one).endless]
+    return [one for one in left if one.key in held or not what_ended(engine, one)]
 
 
 def _join(machine: Machine, wanted: Sequence[Study], *, strict: bool, trust: bool, changed: bool) -> list[Study]:

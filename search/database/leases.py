@@ -179,6 +179,15 @@ class Leases:
         rows = [{"study_key": study_key, "number": number} for number in range(budget)]
         if rows:
             connection.execute(self._new_rows(), rows)
+        self._reopen_unused(connection, study_key)
+
+    def reopen_unused(self, study_key: str) -> None:
+        """What was left of the budget as nothing more was to be tried: it is to be tried after all."""
+        with self._engine.begin() as connection:
+            self._reopen_unused(connection, study_key)
+
+    @staticmethod
+    def _reopen_unused(connection: sa.Connection, study_key: str) -> None:
         unused = (LEASES.c.study_key == study_key, LEASES.c.state == UNUSED)
         connection.execute(sa.update(LEASES).where(*unused).values(state="open", finished=None))
 
@@ -304,14 +313,16 @@ class Leases:
         with self._engine.begin() as connection:
             connection.execute(sa.update(LEASES).where(*own).values(errors=0, avoid=None, retry_at=0.0))
 
-    def extend(self, study_key: str, budget: int | None = None) -> None:
-        """More units, up to this budget, or one more; none where it has been found that nothing more is to be tried."""
+    def extend(self, study_key: str, budget: int | None = None) -> bool:
+        """More units, up to this budget, or one more. False: it has so many, or nothing more is to be tried."""
         with self._engine.begin() as connection:
             rows = sa.select(sa.func.count(), sa.func.count(sa.case((LEASES.c.state == UNUSED, 1))))
             have, unused = connection.execute(rows.where(LEASES.c.study_key == study_key)).one()
             new = [{"study_key": study_key, "number": number} for number in range(have, budget or have + 1)]
-            if new and not unused:
-                connection.execute(self._new_rows(), new)
+            if not new or unused:
+                return False
+            connection.execute(self._new_rows(), new)
+            return True
 
     def seconds_spent(self, study_key: str) -> float:
         """By all its trials so far, on all machines."""

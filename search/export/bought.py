@@ -9,12 +9,20 @@ import sqlalchemy as sa
 
 from search.database.leases import Leases
 from search.rules.best import best as best_of
-from search.rules.noise import interval, is_tie, rank_correlation
+from search.rules.noise import interval, rank_correlation
 from search.rules.pruning import rungs_before_the_end
 from search.studies.attributes import SPARED_AT
 from search.studies.epochs import epochs
 from search.studies.study import Study, all_studies
-from search.studies.trials import TrialRow, all_reports, all_trials, attribute_by_trial, best_trial
+from search.studies.trials import (
+    TrialRow,
+    all_reports,
+    all_trials,
+    attribute_by_trial,
+    best_trial,
+    better_by,
+    may_be_as_good,
+)
 
 ENOUGH = 20
 """Spared trials, for a rate."""
@@ -35,7 +43,7 @@ def bought(engine: sa.Engine, study: Study) -> dict[str, Any] | None:
     return {
         "best": best.number,
         "first": first.number if first else None,
-        "noise": study.noise(best.value),
+        "noise": study.noise(best.value, first.value if first and first.value is not None else best.value),
         "validated_on": (study.definition.get("data") or {}).get("validation"),
         "competed": competed,
         "in_points": bool(study.definition.get("metric_is_share")),
@@ -49,17 +57,6 @@ def bought(engine: sa.Engine, study: Study) -> dict[str, Any] | None:
     }
 
 
-def _better_by(study: Study, one: TrialRow, other: TrialRow) -> float:
-    lead = (one.value or 0.0) - (other.value or 0.0)
-    return lead if study.maximize else -lead
-
-
-def _may_be_as_good(study: Study, best: TrialRow, other: TrialRow, complete: int) -> bool:
-    """Whether the best leads by no more than noise; True where nothing is known of that but that they are equal."""
-    lead, noise = _better_by(study, best, other), study.noise(best.value or 0.0, other.value or 0.0)
-    return lead <= 0 or (noise is not None and is_tie(lead, noise, others=complete - 1))
-
-
 def _lead(study: Study, best: TrialRow, first: TrialRow | None, others: int) -> dict[str, Any]:
     """``verdict``: nothing to compare with; its first is not complete; the first itself; unknown without noise; better;
     or level. ``others`` are all that competed, those too that a rung left behind: whoever is lucky at a rung is at the
@@ -68,7 +65,7 @@ def _lead(study: Study, best: TrialRow, first: TrialRow | None, others: int) -> 
     if first is None:
         verdict = "no first" if study.definition["first"] else "nothing to compare"
         return {"lead": None, "interval": None, "verdict": verdict}
-    lead = _better_by(study, best, first)
+    lead = better_by(study, best, first)
     if first.trial_id == best.trial_id:
         return {"lead": 0.0, "interval": None, "verdict": "first"}
     if (noise := study.noise(best.value or 0.0, first.value or 0.0)) is None:
@@ -81,7 +78,9 @@ def _within_noise(study: Study, best: TrialRow, complete: Sequence[TrialRow]) ->
     """How many others may well be as good."""
     if study.noise(best.value or 0.0) is None:
         return None
-    return sum(_may_be_as_good(study, best, one, len(complete)) for one in complete if one.trial_id != best.trial_id)
+    return sum(
+        may_be_as_good(study, best, one, complete=len(complete)) for one in complete if one.trial_id != best.trial_id
+    )
 
 
 def _spared(engine: sa.Engine, study: Study, trials: Sequence[TrialRow], best: TrialRow) -> dict[str, Any]:
@@ -91,7 +90,9 @@ def _spared(engine: sa.Engine, study: Study, trials: Sequence[TrialRow], best: T
     complete = sum(one.state == "complete" and one.feasible for one in trials)
     ended = [one for one in trials if one.trial_id in at and one.state in {"complete", "pruned"}]
     good = [
-        one for one in ended if one.state == "complete" and one.feasible and _may_be_as_good(study, best, one, complete)
+        one
+        for one in ended
+        if one.state == "complete" and one.feasible and may_be_as_good(study, best, one, complete=complete)
     ]
     is_known = study.noise(best.value or 0.0) is not None
     return {

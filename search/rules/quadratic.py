@@ -112,8 +112,8 @@ def comparable(study: Study) -> tuple[list[FrozenTrial], Array, Array]:
     """Trials, their values (higher is better) as if all had come equally far, and how much each counts.
 
     Those that are running count by what they have reported, those that reported nothing by their end. The worst of all
-    is who was pruned without a finite value, led nowhere (``LED_NOWHERE``), or violates a constraint; who failed says
-    nothing.
+    is who was pruned without a finite value, led nowhere (``LED_NOWHERE``), ended with the worse infinity, or violates
+    a constraint; who failed says nothing.
     """
     sign = 1.0 if study.direction == StudyDirection.MAXIMIZE else -1.0
     states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
@@ -138,7 +138,10 @@ def comparable(study: Study) -> tuple[list[FrozenTrial], Array, Array]:
         for number in level.keys() - values.keys():
             values[number], weights[number] = level[number] + gain, weight
     for one in trials:
-        hopeless = one.state == TrialState.PRUNED and (one.number not in values or _led_nowhere(one))
+        if one.state == TrialState.PRUNED:
+            hopeless = one.number not in values or _led_nowhere(one)
+        else:
+            hopeless = one.state == TrialState.COMPLETE and one.value == -sign * math.inf
         if hopeless or any(constraint > 0 for constraint in one.constraints.values()):
             values[one.number], weights[one.number] = -math.inf, 1.0
     chosen = _most([one for one in trials if one.number in values], values)

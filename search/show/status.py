@@ -67,7 +67,7 @@ def _study(engine: sa.Engine, wanted: Study) -> Status:
         "study": wanted.name,
         "objective": wanted.objective,
         "size": wanted.size_name,
-        "state": _study_state(counts, why, bool(ended)) if leases else "unsearched",
+        "state": _study_state(counts, why, has_ended=bool(ended), grows=limits.endless) if leases else "unsearched",
         "stopped": why,
         "ended": ended and ended.why,
         "limits": {
@@ -113,12 +113,12 @@ def _state(lease: Mapping[str, Any]) -> str:
     return "waiting" if lease["trial_id"] is not None else "unbegun"
 
 
-def _study_state(counts: Mapping[str, int], why_stopped: str | None, has_ended: bool) -> str:
+def _study_state(counts: Mapping[str, int], why_stopped: str | None, *, has_ended: bool, grows: bool) -> str:
     if why_stopped:
         return "stopped"
     if has_ended and not counts.get("running"):
         return "finished"
-    if not any(counts.get(state) for state in ("running", "waiting", "unbegun")):
+    if not grows and not any(counts.get(state) for state in ("running", "waiting", "unbegun")):
         return "finished"
     return "running" if counts.get("running") else "open"
 

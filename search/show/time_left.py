@@ -9,6 +9,7 @@ from search.database.leases import Progress
 from search.rules.durations import OF_A_TRIAL, REFIT_AT_MOST, TO_LOAD
 from search.rules.pruning import rungs_before_the_end
 from search.settings import IMAGES_PER_SECOND
+from search.studies.patience import most_trials
 from search.studies.study import Study
 from search.worker.joined_study import JoinedStudy
 from search.worker.trial import LeasedTrial
@@ -27,12 +28,15 @@ def estimate(size: Size, study: Study, cores: int) -> float:
 
 
 def seconds_left(joined: JoinedStudy, progress: Progress, running: Sequence[LeasedTrial]) -> float | None:
-    """If nothing more were pruned and nobody else trained, by the last epochs seen here, no longer than HOURS allow;
-    None before an epoch was."""
+    """If nothing more were pruned, the budget grew as far as it can and nobody else trained, by the last epochs seen
+    here, no longer than HOURS allow; None before an epoch was."""
     mine = [one.times.last for one in running if one.joined is joined and one.times.last]
     if not mine:
         return None
-    left = [] if joined.limits.endless else [sum(mine) / len(mine) * progress.epochs_left(joined.study.epochs)]
+    epochs = progress.epochs_left(joined.study.epochs)
+    if most := most_trials(joined.study.size, joined.limits):
+        epochs += max(0, most - progress.budget) * joined.study.epochs
+    left = [] if joined.limits.endless else [sum(mine) / len(mine) * epochs]
     if joined.limits.hours is not None:
         left.append(max(0.0, 3600 * joined.limits.hours - progress.seconds))
     return float(min(left) / len(running))

@@ -37,7 +37,7 @@ class Limits:
     """Of the network, for one example."""
     endless: bool = False
     """The budget grows as long as hours are left."""
-    is_asked: bool = False
+    budget_is_given: bool = False
     """Somebody said how many trials, or hours: a size's ``patience`` adds none."""
 
     @property
@@ -79,10 +79,13 @@ def change_limits(storage: FencedStorage, study: Study, given: Mapping[str, Any]
     after = dataclasses.replace(
         after,
         endless=trials is None and after.hours is not None and (before.endless or begins),
-        is_asked=before.is_asked or trials is not None or begins,
+        budget_is_given=before.budget_is_given or trials is not None or begins,
     )
     if after != before:
         storage.set_study_user_attr(study.study_id, LIMITS, dataclasses.asdict(after))
+    if begins and after.endless:
+        # Behind the limits: who closes these meanwhile then sees that the budget grows, and ends that too.
+        storage.leases.reopen_unused(study.key)
 
 
 def stop_growing(storage: FencedStorage, study: Study) -> None:

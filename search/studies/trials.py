@@ -35,6 +35,10 @@ class TrialRow:
     feasible: bool
     lease: int | None
 
+    @property
+    def has_ended(self) -> bool:
+        return self.state in {"complete", "pruned", "fail"}
+
 
 def all_trials(engine: sa.Engine, study: Study) -> list[TrialRow]:
     """By number."""
@@ -64,7 +68,7 @@ def best_trial(engine: sa.Engine, study: Study) -> TrialRow | None:
 def chosen_trial(engine: sa.Engine, study: Study, trials: Sequence[TrialRow] | None = None) -> TrialRow | None:
     """The one to be trained again: the best, or where that may well be chance what one would train unsearched.
 
-    What was trained again already stays the choice in such a tie. ``trials``: all, if they were read already.
+    What was trained again already stays the choice if it is in the tie too. ``trials``: all, if they were read already.
     """
     leader = best_trial(engine, study) if trials is None else best(trials, maximize=study.maximize)
     if leader is None or leader.value is None or leader.lease == 0 or not study.definition["first"]:
@@ -72,13 +76,23 @@ def chosen_trial(engine: sa.Engine, study: Study, trials: Sequence[TrialRow] | N
     trials = all_trials(engine, study) if trials is None else trials
     complete = [one for one in trials if one.state == "complete" and one.feasible]
     unsearched = next((one for one in complete if one.lease == 0), None)
-    if unsearched is None or unsearched.value is None:
+    if unsearched is None or not may_be_as_good(study, leader, unsearched, complete=len(complete)):
         return leader
-    noise, lead = study.noise(leader.value, unsearched.value), abs(leader.value - unsearched.value)
-    if noise is None or not is_tie(lead, noise, others=len(complete) - 1):
-        return leader
-    again = _trained_again(engine, study)
-    return next((one for one in complete if one.number == again), unsearched)
+    number = _trained_again(engine, study)
+    again = next((one for one in complete if one.number == number), None)
+    return again if again and may_be_as_good(study, leader, again, complete=len(complete)) else unsearched
+
+
+def better_by(study: Study, one: TrialRow, other: TrialRow) -> float:
+    """How far one complete trial is ahead of another; negative where it is behind."""
+    lead = (one.value or 0.0) - (other.value or 0.0)
+    return lead if study.maximize else -lead
+
+
+def may_be_as_good(study: Study, leader: TrialRow, other: TrialRow, *, complete: int) -> bool:
+    """Whether the leader of so many is ahead by no more than noise; where none is known, whether it is not ahead."""
+    lead, noise = better_by(study, leader, other), study.noise(leader.value or 0.0, other.value or 0.0)
+    return lead <= 0 or (noise is not None and is_tie(lead, noise, others=complete - 1))
 
 
 def _trained_again(engine: sa.Engine, study: Study) -> int | None:

@@ -354,8 +354,8 @@ class LeasedTrial:
         except OSError as error:
             self._give_back_for(f"the model of trial {self.number} cannot be stored: {error.strerror or error}")
         joined = self.joined
-        if not self.reports.is_last and (budget := search_on(joined.storage, joined.study, self.lease, value)):
-            joined.say(f"trial {self.number} would be the winner: the budget is {budget} trials now")
+        if not self.reports.is_last and (grown := search_on(joined.storage, joined.study, self.lease, value)):
+            joined.say(f"trial {grown[0].number} would be the winner: the budget is {grown[1]} trials now")
         self._tell(TrialState.COMPLETE, "", value)
 
     def _hand_over(self) -> None:
@@ -438,9 +438,9 @@ class LeasedTrial:
     def _close_unbegun(self) -> None:
         if not self.reports.is_last:
             return
-        if self.joined.limits.endless:
-            stop_growing(self.joined.storage, self.joined.study)
-        if left := self.joined.storage.leases.close_unbegun(self.joined.study.key):
+        left = self.joined.storage.leases.close_unbegun(self.joined.study.key)
+        stop_growing(self.joined.storage, self.joined.study)
+        if left:
             self.joined.say(f"nothing more is to be tried: {left} trials of the budget are not run")
 
     def _close(self, outcome: str, reason: str) -> None:

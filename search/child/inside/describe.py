@@ -93,8 +93,10 @@ def as_computed_here(size: Size) -> Size:
 
 def changed(size: Size, changes: Mapping[str, Any]) -> Size:
     """The size with what a user asked for instead. A refit takes as many epochs as a trial, whatever time is left, and
-    the images in sight."""
+    the images in sight; a number of trials is as many as that."""
     extra: dict[str, Any] = {"minutes": None} if {"epochs", "train_images"} & set(changes) else {}
+    if "budget" in changes:
+        extra["patience"] = None
     if "epochs" in changes:
         extra["refit_epochs"] = changes["epochs"]
     if "train_images" in changes:
