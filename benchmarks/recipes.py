@@ -4,17 +4,17 @@
     make bench-recipes  of both networks
 
 Each seed is trained once on each side on the same 45,000 images and scored after its last epoch on the same 5,000
-others; the test part is not opened. What is compared is the accuracy of one seed on a side and by ``MODERN``, which
-computes in bfloat16 where the processor has it:
+others, by which the searches chose too; the test part is not opened. What is compared is the accuracy of one seed on a
+side and by ``MODERN``, which computes in bfloat16 where the processor has it:
 
 - ``float32``: the same in float32; bfloat16 is enough where that gains less than .3 points, by its 95 % interval
 - ``progressive``, of the residual network: the same with images of 24 pixels in the first quarter of the epochs
 - ``found-0`` …, of the residual network: what the searches that began at the notebook's recipe ended in
   (``search/pays.csv``)
 
-All are timed too, side by side. Results are appended to ``benchmarks/recipes.csv``, and what stands there is not
-trained again while the recipe, what trains it and the processor are the same.
-"""
+All are timed too, side by side. Longer ones, as refits are: ``--sides progressive --seeds 4 --epochs 24``. Results are
+appended to ``benchmarks/recipes.csv``, and what stands there is not trained again while the recipe, what trains it and
+the processor are the same. """
 
 from __future__ import annotations
 

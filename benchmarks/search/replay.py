@@ -12,7 +12,7 @@ seeds.
 Settled before any held-back task was looked at: four seeds of each, the costs 3, 10 and 30 with 1, 8 and 64 workers
 first, then 100; ours is the service's default if it is better than TPE + ASHA at 10 and at 30 whole trials on one
 worker, by the interval over tasks, and on no task worse than random search with the same pruner by more than two points
-(Student's t over seeds, Holm over tasks).
+(Student's t over seeds, Holm over tasks). Of 64 workers there is one seed of each task, and the cost of 100 only there.
 
 What came later: NePS's PriorBand (``priorband.py``), in an environment of its own, some gigabytes; and ``--first``, by
 which a search first tries the random point that is better than 95 % of them (``good``) or than 10 % (``bad``), or any
