@@ -14,7 +14,8 @@ side and by ``MODERN``, which computes in bfloat16 where the processor has it:
 
 All are timed too, side by side. Longer ones, as refits are: ``--sides progressive --seeds 4 --epochs 24``. Results are
 appended to ``benchmarks/recipes.csv``, and what stands there is not trained again while the recipe, what trains it and
-the processor are the same. """
+the processor are the same.
+"""
 
 from __future__ import annotations
 
