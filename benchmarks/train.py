@@ -21,7 +21,6 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -33,14 +32,13 @@ from typing import Any
 
 from benchmarks.children import answer, for_each
 from benchmarks.context import BenchmarkContext
+from benchmarks.pytorch import PYTHON, make_pytorch
 from benchmarks.table import append, read
 
 TABLE = Path(__file__).with_name("train.csv")
 FIELDS = ("date", "revision", "processor", "cores", "network", "side", "children", "round", "images_per_second")
 NETWORKS = ("resnet-16", "resnet-32", "cnn-32")
 KERAS = ("bare", "trial", "notebook")
-TORCH = Path(".search") / "pytorch"
-"""The environment that is made for PyTorch, where it is missing."""
 BATCH, WARM_UP = 128, 8
 MOST = 350
 """Batches: an epoch of 45,000 images has 351, and what comes at its end is not to be timed."""
@@ -139,7 +137,7 @@ def measured(side: str, network: str, given: argparse.Namespace, children: int, 
     time_and_cores = ["--seconds", str(given.seconds)]
     if side.startswith("pytorch"):
         name, _, width = network.partition("-")
-        command = [str(TORCH / "bin" / "python"), str(Path(__file__).with_name("train_torch.py"))]
+        command = [str(PYTHON), str(Path(__file__).with_name("train_torch.py"))]
         command += ["--network", name, "--width", width, "--precision", side.partition("-")[2] or "float32"]
         command += ["--threads", str(each), *time_and_cores]
     else:
@@ -148,14 +146,6 @@ def measured(side: str, network: str, given: argparse.Namespace, children: int, 
 
     found = for_each(range(children), lambda _: answer(*command, threads=each), children)
     return sum(float(one["images_per_second"]) for one in found)
-
-
-def make_torch() -> None:
-    """Its environment, by pip as it is set up here."""
-    if not (TORCH / "made").exists():
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(TORCH)], check=True)
-        subprocess.run([str(TORCH / "bin" / "python"), "-m", "pip", "install", "-q", "torch", "numpy"], check=True)
-        (TORCH / "made").touch()
 
 
 def say(results: Sequence[Mapping[str, str]]) -> None:
@@ -198,7 +188,7 @@ def main() -> None:
     if "trial" in given.sides and (children := children_by_default((), cores(), memory())) > 1:
         sides.append(("trial", children))
     if "pytorch" in given.sides:
-        make_torch()
+        make_pytorch()
     if has_bfloat16():
         sides += [(f"{side}-bfloat16", count) for side, count in sides if side in ("trial", "pytorch")]
     for number in range(1, given.rounds + 1):

@@ -14,8 +14,9 @@ first, then 100; ours is the service's default if it is better than TPE + ASHA a
 worker, by the interval over tasks, and on no task worse than random search with the same pruner by more than two points
 (Student's t over seeds, Holm over tasks). Of 64 workers there is one seed of each task, and the cost of 100 only there.
 
-What came later: NePS's PriorBand (``priorband.py``), in an environment of its own, some gigabytes; and ``--first``, by
-which a search first tries the random point that is better than 95 % of them (``good``) or than 10 % (``bad``), or any
+What came later: NePS's PriorBand (``priorband.py``), in an environment of its own, some gigabytes; Optuna's Gaussian
+process, which needs PyTorch and learns from complete trials alone, and its multivariate TPE; and ``--first``, by which
+a search first tries the random point that is better than 95 % of them (``good``) or than 10 % (``bad``), or any
 (``none``).
 
 Tried on the tuned tasks, level with what there is or worse, and gone or off: a quadratic around what is tried first,
@@ -47,6 +48,7 @@ from typing import Any, cast
 
 import optuna
 
+from benchmarks.pytorch import lend_pytorch, make_pytorch
 from benchmarks.search import own, priorband, standings
 from benchmarks.search.lcbench import Surrogate, make_runtime
 from benchmarks.search.simulate import Arm, Fleet, Found, screened
@@ -78,11 +80,14 @@ ARMS = {
     "TPE + successive halving": Arm(_spec("TPESampler"), _spec("SuccessiveHalvingPruner", reduction_factor=3)),
     "TPE + Hyperband": Arm(_spec("TPESampler"), _spec("HyperbandPruner")),
     "TPE + asha": Arm(_spec("TPESampler"), ASHA),
+    "multivariate TPE + asha": Arm(_spec("TPESampler", multivariate=True), ASHA),
+    "GP": Arm(_spec("GPSampler"), NO_PRUNER),
+    "GP + asha": Arm(_spec("GPSampler"), ASHA),
     "quadratic + asha": Arm(_spec("quadratic"), ASHA),
 }
 SCREENED = {"one epoch of each": 1, "three epochs of each": 3}
 """And then the best of them to their end."""
-NEPS = "NePS PriorBand"
+NEPS, GP = "NePS PriorBand", "GP"
 ONE_WORKER = (*SCREENED, NEPS)
 """The first are the same whoever does it, and PriorBand waits for the others at each of its rungs."""
 BASE, RANDOM, OURS = "TPE + asha", "random + asha", "quadratic + asha"
@@ -151,6 +156,8 @@ def _job(  # noqa: PLR0917 - as a pool of processes calls it
     kind: str, folder: Path, first: str, arm: str, task: str, workers: int, seed: int, costs: Sequence[float]
 ) -> list[dict[str, Any]]:
     """In a process of its own: the rows of one search."""
+    if arm.startswith(GP):
+        lend_pytorch()
     searched = _task(kind, folder, task, first)
     at = {"tasks": kind, "first": first, "arm": arm, "task": task, "workers": workers, "seed": seed}
     rows = []
@@ -210,6 +217,8 @@ def main() -> None:
             print(f"{one.name}: correlation of what is foretold with trials left out, epoch by epoch: {foretold}")
     elif folder.is_dir():
         make_runtime()
+        if any(arm.startswith(GP) for arm in given.arms):
+            make_pytorch()
         if NEPS in given.arms:
             priorband.make_neps()
         _run(given, folder)
