@@ -1,0 +1,67 @@
+"""What the README says that benchmarks came to is what their tables say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from benchmarks import recipes
+from benchmarks.intervals import paired
+from benchmarks.search import pays, replay, standings
+from benchmarks.search.searches import SEARCHES
+from benchmarks.table import read
+
+README = re.sub(r"\s+", " ", (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8"))
+WAYS = {
+    "the quadratic, ASHA: the default": "quadratic + asha",
+    "three epochs of each random point, the best to their end": "three epochs of each",
+    "random, ASHA": "random + asha",
+    "TPE, no pruning": "TPE",
+    "TPE, Hyperband": "TPE + Hyperband",
+    "TPE, ASHA (Optuna's `SuccessiveHalvingPruner` is level with ours)": "TPE + asha",
+    "random, no pruning": "random",
+}
+COLUMNS = (("1", 3.0), ("1", 10.0), ("1", 30.0), ("8", 10.0), ("8", 30.0))
+"""Workers and whole trials."""
+
+
+def written(value: float, form: str = "") -> str:
+    """As the README writes numbers below 1."""
+    return f"{value:{form}}".replace("0.", ".", 1) if abs(value) < 1 else f"{value:{form}}"
+
+
+@pytest.mark.parametrize(("said", "arm"), WAYS.items(), ids=WAYS.values())
+def test_ways_to_search_on_learning_curves(said: str, arm: str) -> None:
+    results = [row for row in read(replay.TABLE) if (row["tasks"], row["first"]) == ("held-back", "own")]
+    cells = []
+    for workers, cost in COLUMNS:
+        there = [row for row in results if row["workers"] == workers]
+        points, half, tasks = standings.compared(there, arm, replay.BASE, cost)
+        if not tasks:
+            cells.append("")
+            continue
+        rank = standings.mean_ranks(there, cost)[arm]
+        gain = "0" if arm == replay.BASE else f"{written(points, '+.1f')} ± {written(half, '.1f')}"
+        cells.append(f"{gain} ({rank:.1f})")
+    assert re.sub(" +", " ", f"| {said} | {' | '.join(cells)} |") in README
+
+
+def _gains() -> Iterator[tuple[str, list[float]]]:
+    results = read(pays.TABLE)
+    for name, what in SEARCHES.items():
+        for other in what.beside:
+            if other not in ("transfer", "scratch"):
+                yield f"{name}: search - {other}", pays.gains(results, name, "search", other)
+    for epochs in ("8", "24"):
+        rows = [row for row in read(recipes.TABLE) if row["epochs"] == epochs]
+        for side in sorted({row["side"] for row in rows} - {recipes.MODERN}):
+            yield f"{side}, {epochs} epochs", recipes.gains(rows, side)
+
+
+@pytest.mark.parametrize("gains", [pytest.param(found, id=name) for name, found in _gains() if len(found) > 3])
+def test_pairs_on_real_data(gains: list[float]) -> None:
+    points, half = (written(value, ".2f") for value in paired(gains))
+    assert f"{points.lstrip('-')} ± {half}" in README
