@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +20,8 @@ def make_pytorch() -> None:
 
 
 def lend_pytorch() -> None:
-    """Lets this process import it; whatever else the environment holds comes from the project's own."""
+    """Lets this process import it, for the CPU; whatever else the environment holds comes from the project's own."""
     packages = ENVIRONMENT / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages"
     if str(packages) not in sys.path:
         sys.path.append(str(packages))
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""

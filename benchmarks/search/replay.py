@@ -15,9 +15,9 @@ worker, by the interval over tasks, and on no task worse than random search with
 (Student's t over seeds, Holm over tasks). Of 64 workers there is one seed of each task, and the cost of 100 only there.
 
 What came later: NePS's PriorBand (``priorband.py``), in an environment of its own, some gigabytes; Optuna's Gaussian
-process, which needs PyTorch and learns from complete trials alone, and its multivariate TPE; and ``--first``, by which
-a search first tries the random point that is better than 95 % of them (``good``) or than 10 % (``bad``), or any
-(``none``).
+process, which needs PyTorch and learns from complete trials alone (its TPE is the multivariate one, as it is by
+default); and ``--first``, by which a search first tries the random point that is better than 95 % of them (``good``) or
+than 10 % (``bad``), or any (``none``).
 
 Tried on the tuned tasks, level with what there is or worse, and gone or off: a quadratic around what is tried first,
 not the middle; five first trials near that, not random ones (worse beside a bad one); two random trials before the
@@ -80,7 +80,6 @@ ARMS = {
     "TPE + successive halving": Arm(_spec("TPESampler"), _spec("SuccessiveHalvingPruner", reduction_factor=3)),
     "TPE + Hyperband": Arm(_spec("TPESampler"), _spec("HyperbandPruner")),
     "TPE + asha": Arm(_spec("TPESampler"), ASHA),
-    "multivariate TPE + asha": Arm(_spec("TPESampler", multivariate=True), ASHA),
     "GP": Arm(_spec("GPSampler"), NO_PRUNER),
     "GP + asha": Arm(_spec("GPSampler"), ASHA),
     "quadratic + asha": Arm(_spec("quadratic"), ASHA),
