@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks import recipes
 from benchmarks.intervals import paired
-from benchmarks.search import pays, replay, standings
+from benchmarks.search import pays, proxies, replay, standings
 from benchmarks.search.searches import SEARCHES
 from benchmarks.table import read
 
@@ -73,3 +73,19 @@ def _gains() -> Iterator[tuple[str, list[float]]]:
 def test_pairs_on_real_data(gains: list[float]) -> None:
     points, half = (written(value, ".2f") for value in paired(gains))
     assert f"{points.lstrip('-')} ± {half}" in README
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "epoch"),
+    [
+        ("6,000 images, 5 epochs", "part", 5),
+        ("45,000 images, 1 epoch", "all-1", 1),
+        ("45,000 images, 3 epochs: after the second", "all-3", 2),
+        ("after the third", "all-3", 3),
+    ],
+)
+def test_cheap_trainings(said: str, kind: str, epoch: int) -> None:
+    (found,) = (one for one in proxies.figures(read(proxies.TABLE)) if (one.kind, one.epoch) == (kind, epoch))
+    cost, spearman, kendall = (written(value, ".2f") for value in (found.cost, found.spearman, found.kendall))
+    loss = f"{found.loss:.1f}" if found.loss else "0"
+    assert f"| {said} | {cost} | {spearman} / {kendall} | {loss} |" in README

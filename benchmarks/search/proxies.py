@@ -2,11 +2,12 @@
 
     python -m benchmarks.search.proxies [--children N]   or: make bench-proxies
 
-Twelve points of the space of ``resnet_cifar10`` are trained much as a refit (the target: 45,000 images, ten epochs; the
-four that a search must tell apart with two seeds) and by each proxy, scored on the same 5,000 other images; the
-test part is not opened. Two figures for each proxy and each of its epochs at which a search could stop: Kendall's and
-Spearman's rank correlation with the target, and the loss, that is what the target's best has over the point that the
-proxy calls best. Beside them the cost: the arithmetic of one trial, where the target's is 1.
+Twelve points of the space of ``resnet_cifar10`` are trained as a refit was when they were drawn, which has more epochs
+by now (the target: 45,000 images, ten epochs; the four that a search must tell apart with two seeds) and by each proxy,
+scored on the same 5,000 other images; the test part is not opened. Two figures for each proxy and each of its epochs at
+which a search could stop: Kendall's and Spearman's rank correlation with the target, and the loss, that is what the
+target's best has over the point that the proxy calls best. Beside them the cost: the arithmetic of one trial, where the
+target's is 1.
 
 Networks compute in bfloat16 where the processor has it, which loses nothing (``recipes.py``); the first rows are of
 float32. Results are appended to ``benchmarks/search/proxies.csv``, and what stands there is not trained again.
