@@ -61,7 +61,7 @@ FIRST_SEARCH = "make search STUDY=cnn_digits"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Patience:
+class Timeouts:
     """With PostgreSQL, in seconds: so long it may take before it counts as away.
 
     A renewal's pause, a silence and a new connection together are shorter than a lease: one lost answer loses no trial.
@@ -77,7 +77,7 @@ class Patience:
     """Nothing is heard or taken, whatever the network may say of the connection."""
 
 
-PATIENCE = Patience()
+TIMEOUTS = Timeouts()
 
 
 @dataclass(frozen=True, kw_only=True)

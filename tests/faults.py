@@ -37,7 +37,7 @@ from search.database.storage import open_storage
 from search.database.tables import FILES
 from search.files.records import Files
 from search.files.stores import store_at
-from search.settings import KEPT_MODELS, PATIENCE, Patience, Settings
+from search.settings import KEPT_MODELS, TIMEOUTS, Settings, Timeouts
 from search.studies.create import create
 from search.studies.study import Study, find
 from search.worker.loop import Worker
@@ -53,10 +53,10 @@ _opened: dict[str, FencedStorage] = {}
 """By URL: what the warm process has opened. Forks find its SQL compiled, which is most of a short worker's life."""
 
 
-def storage_at(url: str, patience: Patience = PATIENCE) -> FencedStorage:
+def storage_at(url: str, timeouts: Timeouts = TIMEOUTS) -> FencedStorage:
     """The storage of this database; its connections are this process's own. The first to ask says how patient."""
     if url not in _opened:
-        _opened[url] = open_storage(url, patience)
+        _opened[url] = open_storage(url, timeouts)
     return _opened[url]
 
 

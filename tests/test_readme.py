@@ -13,7 +13,7 @@ import optuna
 import pytest
 
 from search.commands.options import parser
-from search.settings import DEFAULTS, DIRECTION, HOST, KEPT_MODELS, PATIENCE, PLAIN_TRIALS, PORT, SIZE, STORAGE
+from search.settings import DEFAULTS, DIRECTION, HOST, KEPT_MODELS, PLAIN_TRIALS, PORT, SIZE, STORAGE, TIMEOUTS
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -140,8 +140,8 @@ def test_the_layout_is_the_layout() -> None:
             "DIRECTION is minimize if not given, as in Optuna, and TRIALS 20",
             (DIRECTION, PLAIN_TRIALS) == ("minimize", 20),
         ),
-        ("says nothing for 25 seconds counts as away", PATIENCE.silence == 25),
-        ("in which a lock is not to be had for 10", PATIENCE.lock == 10),
+        ("says nothing for 25 seconds counts as away", TIMEOUTS.silence == 25),
+        ("in which a lock is not to be had for 10", TIMEOUTS.lock == 10),
         ("SIZE is `quick` if not given", SIZE == "quick"),
         ("SQLite (`studies.db`, the default)", STORAGE == "sqlite:///studies.db"),
         ("optuna-dashboard on http://127.0.0.1:8080", (HOST, PORT) == ("127.0.0.1", 8080)),

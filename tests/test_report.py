@@ -205,7 +205,7 @@ def test_a_look_whose_process_was_killed_counts_and_may_be_taken_again(storage_u
     record = winner_of(storage, study).searched
     assert record is not None
     look = Look(study.key, study.name, study.key, record.sha256, "elsewhere")
-    assert isinstance(looks.begin(storage.engine, look, patience=LOOK), str)
+    assert isinstance(looks.begin(storage.engine, look, timeout=LOOK), str)
     with pytest.raises(SearchError, match=r"^elsewhere began to score this model "):
         exported(storage_url, study, tmp_path / "mine", Evaluation(), test=True)
     with storage.engine.begin() as connection:

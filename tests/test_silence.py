@@ -18,7 +18,7 @@ from search.contract import SearchError
 from search.database.engine import driver_url, engine_arguments, open_readonly
 from search.database.storage import open_storage
 from search.database.url import parse
-from search.settings import DEFAULTS, PATIENCE, Patience
+from search.settings import DEFAULTS, TIMEOUTS, Timeouts
 from search.studies.study import Study
 from search.worker.signals import take_signals
 from tests.commands import until
@@ -26,13 +26,13 @@ from tests.faults import check, forked, new_study, storage_at
 from tests.proxy import proxy_to
 from tests.test_worker import Script, rows, work, worker_on
 
-SHORT = Patience(connect=2, lock=0.4, statement=0.6, silence=0.8)
+SHORT = Timeouts(connect=2, lock=0.4, statement=0.6, silence=0.8)
 """The driver knows no shorter time for connecting."""
 
 
-def enough_after_the_signal(patience: Patience = SHORT, grace: float = 2.0) -> float:
+def enough_after_the_signal(timeouts: Timeouts = SHORT, grace: float = 2.0) -> float:
     """What was under way ends, the children's grace passes, one more try fails; and this machine may be busy."""
-    return 2 * (patience.silence + patience.connect) + grace + 10
+    return 2 * (timeouts.silence + timeouts.connect) + grace + 10
 
 
 class Started:
@@ -182,8 +182,8 @@ def in_force(engine: sa.Engine) -> dict[str, str]:
 
 def test_what_is_in_force_and_what_goes_before(postgres_url: str) -> None:
     wanted = {
-        "lock_timeout": f"{PATIENCE.lock:g}s",
-        "statement_timeout": f"{PATIENCE.statement:g}s",
+        "lock_timeout": f"{TIMEOUTS.lock:g}s",
+        "statement_timeout": f"{TIMEOUTS.statement:g}s",
         "idle_in_transaction_session_timeout": "1min",
         "timezone": "UTC",
     }
@@ -201,17 +201,17 @@ def test_what_is_in_force_and_what_goes_before(postgres_url: str) -> None:
 
 def test_one_lost_answer_costs_no_lease() -> None:
     """And the server's own limits, which leave the connection whole, come before ours."""
-    assert DEFAULTS.renew_every + PATIENCE.silence + PATIENCE.connect < DEFAULTS.lease
-    assert PATIENCE.lock < PATIENCE.statement < PATIENCE.silence
+    assert DEFAULTS.renew_every + TIMEOUTS.silence + TIMEOUTS.connect < DEFAULTS.lease
+    assert TIMEOUTS.lock < TIMEOUTS.statement < TIMEOUTS.silence
     arguments = engine_arguments(parse("postgresql://u@h/x"))["connect_args"]
     kernel = arguments["keepalives_idle"] + arguments["keepalives_interval"] * arguments["keepalives_count"]
-    assert kernel <= PATIENCE.silence and arguments["tcp_user_timeout"] == PATIENCE.silence * 1000
+    assert kernel <= TIMEOUTS.silence and arguments["tcp_user_timeout"] == TIMEOUTS.silence * 1000
 
 
 def test_an_answer_that_trickles_in_is_waited_for(postgres_url: str) -> None:
     """It is silence that is cut short, not a long answer."""
     engine = sa.create_engine(
-        driver_url(parse(postgres_url)), **engine_arguments(parse(postgres_url), Patience(statement=30, silence=0.8))
+        driver_url(parse(postgres_url)), **engine_arguments(parse(postgres_url), Timeouts(statement=30, silence=0.8))
     )
     notices = "DO $$ BEGIN FOR i IN 1..8 LOOP RAISE NOTICE 'here'; PERFORM pg_sleep(0.25); END LOOP; END $$"
     with engine.begin() as connection:

@@ -15,7 +15,7 @@ from search.database.create_tables import refuse_newer
 from search.database.errors import unusable
 from search.database.url import masked, parse
 from search.errors import SearchError
-from search.settings import FIRST_SEARCH, PATIENCE, Patience
+from search.settings import FIRST_SEARCH, TIMEOUTS, Timeouts
 
 _BUSY_SECONDS = 30
 _READONLY = sa.text("SHOW transaction_read_only")
@@ -30,20 +30,20 @@ def driver_url(url: sa.URL) -> sa.URL:
     return driven(url)
 
 
-def engine_arguments(url: sa.URL, patience: Patience = PATIENCE, connections: int = 2) -> dict[str, Any]:
-    """Keywords of ``create_engine``: patience, a dead connection noticed before it is used.
+def engine_arguments(url: sa.URL, timeouts: Timeouts = TIMEOUTS, connections: int = 2) -> dict[str, Any]:
+    """Keywords of ``create_engine``: timeouts, a dead connection noticed before it is used.
 
     Of the ``connections`` to a server there are so many at most, and one is kept.
     """
     if url.get_backend_name() == "sqlite":
         return {"connect_args": {"timeout": _BUSY_SECONDS}}
     ours: dict[str, Any] = {
-        "connect_timeout": patience.connect,
+        "connect_timeout": timeouts.connect,
         # The kernel's part: a peer that is gone is known even where nobody waits for an answer.
         "keepalives_idle": 10,
         "keepalives_interval": 5,
         "keepalives_count": 3,
-        "tcp_user_timeout": round(patience.silence * 1000),
+        "tcp_user_timeout": round(timeouts.silence * 1000),
         "application_name": "search",
     }
     return {
@@ -53,7 +53,7 @@ def engine_arguments(url: sa.URL, patience: Patience = PATIENCE, connections: in
         "pool_recycle": 1800,
         # What the URL says goes before.
         "connect_args": {key: value for key, value in ours.items() if key not in url.query},
-        "patience": patience,
+        "timeouts": timeouts,
     }
 
 

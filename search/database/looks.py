@@ -32,7 +32,7 @@ class UnderWay:
     seconds: float
 
 
-def begin(engine: sa.Engine, look: Look, *, patience: float) -> str | UnderWay:
+def begin(engine: sa.Engine, look: Look, *, timeout: float) -> str | UnderWay:
     """Records a look that is about to be taken. Returns its name, or who is at it: for so many seconds it is theirs."""
     same = (
         LOOKS.c.study_key == look.study_key,
@@ -42,7 +42,7 @@ def begin(engine: sa.Engine, look: Look, *, patience: float) -> str | UnderWay:
     before = sa.select(LOOKS, clock().label("now")).where(*same).order_by(LOOKS.c.taken.desc())
     with engine.begin() as connection:
         rows = connection.execute(before).all()
-        under_way = _under_way(rows, patience)
+        under_way = _under_way(rows, timeout)
         if under_way is not None:
             return under_way
         # Two that begin at once give theirs the same name: the second finds it taken.
@@ -60,11 +60,11 @@ def begin(engine: sa.Engine, look: Look, *, patience: float) -> str | UnderWay:
         }
         insert = dialect.insert(LOOKS).values(row).on_conflict_do_nothing().returning(LOOKS.c.look)
         mine = connection.execute(insert).first() is not None
-    return name if mine else begin(engine, look, patience=patience)
+    return name if mine else begin(engine, look, timeout=timeout)
 
 
-def _under_way(rows: Any, patience: float) -> UnderWay | None:
-    if not rows or rows[0].finished is not None or rows[0].now - rows[0].taken > patience:
+def _under_way(rows: Any, timeout: float) -> UnderWay | None:
+    if not rows or rows[0].finished is not None or rows[0].now - rows[0].taken > timeout:
         return None
     return UnderWay(rows[0].host, rows[0].now - rows[0].taken)
 

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
-from search.settings import PATIENCE, Patience
+from search.settings import TIMEOUTS, Timeouts
 
 if TYPE_CHECKING:
     from psycopg.abc import PQGen
@@ -38,15 +38,15 @@ class Dialect(PGDialect_psycopg):
     driver = _DRIVER
     supports_statement_cache = True
 
-    def __init__(self, patience: Patience = PATIENCE, readonly: bool = False, **keywords: Any) -> None:
+    def __init__(self, timeouts: Timeouts = TIMEOUTS, readonly: bool = False, **keywords: Any) -> None:
         super().__init__(**keywords)  # type: ignore[no-untyped-call]
-        self._patience, self._readonly = patience, readonly
+        self._timeouts, self._readonly = timeouts, readonly
         self._begin = ""
 
     def create_connect_args(self, url: sa.URL) -> Any:
         """Also learns what the URL's ``options`` set, which goes before ours."""
         arguments = super().create_connect_args(url)  # type: ignore[no-untyped-call]
-        self._begin = beginning(self._patience, self._readonly, str(url.query.get("options", "")))
+        self._begin = beginning(self._timeouts, self._readonly, str(url.query.get("options", "")))
         return arguments
 
     def connect(self, *arguments: Any, **keywords: Any) -> Any:
@@ -54,7 +54,7 @@ class Dialect(PGDialect_psycopg):
         # A prepared statement would stay behind on a connection that a pooler gives to somebody else.
         keywords |= {"autocommit": True, "prepare_threshold": None}
         connection = Connection.connect(*arguments, **keywords)
-        connection.patience = self._patience.silence
+        connection.silence = self._timeouts.silence
         return connection
 
     def do_begin(self, dbapi_connection: Any) -> None:
@@ -65,7 +65,7 @@ class Dialect(PGDialect_psycopg):
 class Connection(psycopg.Connection[Any]):
     """Waits for a database only as long as it says something."""
 
-    patience = PATIENCE.silence
+    silence = TIMEOUTS.silence
     """Seconds. A network that swallows everything is known by nothing else: what was sent may have been received."""
 
     def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
@@ -85,19 +85,19 @@ class Connection(psycopg.Connection[Any]):
             now = time.monotonic()
             if answer:
                 heard = now
-            elif now - heard > self.patience:
+            elif now - heard > self.silence:
                 self.pgconn.finish()  # an answer that comes later would be taken for that to another statement
-                raise psycopg.OperationalError(f"the database said nothing for {self.patience:g} s")
+                raise psycopg.OperationalError(f"the database said nothing for {self.silence:g} s")
 
 
-def beginning(patience: Patience, readonly: bool, options: str = "") -> str:
+def beginning(timeouts: Timeouts, readonly: bool, options: str = "") -> str:
     """How a transaction begins. What the ``options`` of a URL set is left as they say."""
     theirs = {name.lower().replace("-", "_") for name in re.findall(r"(?:-c\s*|--)([\w-]+)\s*=", options)}
     settings = {
         "timezone": "UTC",
-        "lock_timeout": f"{patience.lock * 1000:.0f}",
-        "statement_timeout": f"{patience.statement * 1000:.0f}",
-        "idle_in_transaction_session_timeout": f"{patience.idle * 1000:.0f}",
+        "lock_timeout": f"{timeouts.lock * 1000:.0f}",
+        "statement_timeout": f"{timeouts.statement * 1000:.0f}",
+        "idle_in_transaction_session_timeout": f"{timeouts.idle * 1000:.0f}",
     }
     ours = [f"SET LOCAL {name} = '{value}'" for name, value in settings.items() if name not in theirs]
     return "; ".join(["BEGIN READ ONLY" if readonly else "BEGIN", *ours])

@@ -21,10 +21,10 @@ from search.database.errors import unusable
 from search.database.fence import FencedStorage
 from search.database.url import parse
 from search.errors import SearchError
-from search.settings import PATIENCE, Patience
+from search.settings import TIMEOUTS, Timeouts
 
 
-def open_storage(url: str, patience: Patience = PATIENCE) -> FencedStorage:
+def open_storage(url: str, timeouts: Timeouts = TIMEOUTS) -> FencedStorage:
     """The storage for a worker: tables made where missing, eight workers at once or one.
 
     Raises SearchError within about ten seconds where the database cannot be reached.
@@ -36,10 +36,10 @@ def open_storage(url: str, patience: Patience = PATIENCE) -> FencedStorage:
             raise SearchError(f"there is no folder {folder} for the database. Make it: mkdir -p {folder}")
         if sqlite3.sqlite_version_info < (3, 35):
             raise SearchError(f"SQLite 3.35 or newer is needed, this Python carries {sqlite3.sqlite_version}.")
-    driven, arguments = driver_url(parsed), engine_arguments(parsed, patience)
+    driven, arguments = driver_url(parsed), engine_arguments(parsed, timeouts)
     text, engine = driven.render_as_string(hide_password=False), sa.create_engine(driven, **arguments)
     with unusable(parsed):
-        ensure(engine, lambda: FencedStorage(text, engine_kwargs=engine_arguments(parsed, patience)))
+        ensure(engine, lambda: FencedStorage(text, engine_kwargs=engine_arguments(parsed, timeouts)))
         engine.dispose()
         storage = FencedStorage(text, engine_kwargs=arguments, skip_table_creation=True)
         wait_for_locks(storage.engine)

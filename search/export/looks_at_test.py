@@ -82,7 +82,7 @@ class Looks:
     def _begin(self, model: FileRecord, test: str | None) -> str:
         key = self._study.key
         look = Look(key, self._study.name, test or key, model.sha256, socket.gethostname())
-        begun = looks.begin(self._engine, look, patience=LOOK)
+        begun = looks.begin(self._engine, look, timeout=LOOK)
         if isinstance(begun, UnderWay):
             raise SearchError(
                 f"{begun.host} began to score this model of {self._study.name!r} on the test set {begun.seconds:.0f} s "

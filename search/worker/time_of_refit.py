@@ -27,7 +27,7 @@ class TimeOfRefit:
         self._end = time.monotonic() + (60 * minutes if whole is None and minutes is not None else self._whole)
         sizes = study.definition.get("sizes", {})  # a plain function has none
         declared = size_from_json(sizes[study.size_name]) if study.size_name in sizes else study.size
-        self._is_asked = _length(study.size) != _length(declared)
+        self._length_is_given = _length(study.size) != _length(declared)
         """Whether somebody said how many epochs, or images, and means as many."""
         self._last_epoch, self._rate, self._busy = 0.0, 0.0, 0
         self._rates: dict[int, float] = {}
@@ -41,7 +41,7 @@ class TimeOfRefit:
         usual, least = (self._last_epoch + self._seconds(epochs, self._rate) for epochs in (self._usual, self._least))
         if usual <= most:
             return usual
-        return most if least <= most and not self._is_asked else 0.0
+        return most if least <= most and not self._length_is_given else 0.0
 
     @property
     def _usual(self) -> int:
@@ -59,7 +59,7 @@ class TimeOfRefit:
         Some hyperparameters take longer than others: what is trained again has its own speed, here if it was trained
         here, else no more than what was.
         """
-        if not self._rate or math.isinf(self._end) or self._is_asked:
+        if not self._rate or math.isinf(self._end) or self._length_is_given:
             return None
         rate = self._rate
         if winner is not None:

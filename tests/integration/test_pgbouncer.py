@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from search.contract import SearchError
 from search.database.engine import open_readonly
 from search.database.storage import open_storage
-from search.settings import PATIENCE
+from search.settings import TIMEOUTS
 from search.show.dashboard import readonly_storage
 from search.studies.create import create
 from search.studies.study import find
@@ -105,7 +105,7 @@ def test_the_commands(url: str, tmp_path: Path) -> None:
 def test_limits_hold_in_each_transaction_and_nothing_stays_behind(url: str) -> None:
     """Several clients at once, so that each is dealt another's connection."""
     new_study(url)
-    wanted = (f"{PATIENCE.lock:g}s", f"{PATIENCE.statement:g}s", "1min", "UTC")
+    wanted = (f"{TIMEOUTS.lock:g}s", f"{TIMEOUTS.statement:g}s", "1min", "UTC")
     names = ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout", "timezone")
     shown = sa.select(*[sa.func.current_setting(name) for name in names])
     found: list[tuple[str, ...]] = []
