@@ -61,5 +61,11 @@ OBJECTIVE = Objective(
         "hour": replace(HOUR, width=32, precision="bfloat16", images_per_second=700),
         "full": replace(FULL, epochs=35, width=64, refit_epochs=35, images_per_second=45),
     },
-    shown=shown(references={"the hand-tuned notebook": 0.5717}),
+    shown=shown(
+        references={
+            "the hand-tuned notebook": 0.5717,
+            # The mean of benchmarks/search/pays.csv, on all of CIFAR-100.
+            "width 16 from scratch in 30 epochs": 0.6825,
+        }
+    ),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import statistics
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,8 +12,9 @@ import pytest
 from benchmarks import recipes
 from benchmarks.intervals import paired
 from benchmarks.search import pays, proxies, replay, standings
-from benchmarks.search.searches import SEARCHES
+from benchmarks.search.searches import OF_THE_TRANSFER, SEARCHES, TRANSFER
 from benchmarks.table import read
+from objectives.resnet_cifar100 import OBJECTIVE
 
 README = re.sub(r"\s+", " ", (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8"))
 WAYS = {
@@ -61,12 +63,24 @@ def _gains() -> Iterator[tuple[str, list[float]]]:
     results = read(pays.TABLE)
     for name, what in SEARCHES.items():
         for other in what.beside:
-            if other not in ("transfer", "scratch"):
+            if other not in TRANSFER:
                 yield f"{name}: search - {other}", pays.gains(results, name, "search", other)
     for epochs in ("8", "24"):
         rows = [row for row in read(recipes.TABLE) if row["epochs"] == epochs]
         for side in sorted({row["side"] for row in rows} - {recipes.MODERN}):
             yield f"{side}, {epochs} epochs", recipes.gains(rows, side)
+
+
+def test_what_the_transfer_is_worth() -> None:
+    rows = [row for row in read(pays.TABLE) if row["search"] == "resnet_cifar100"]
+    transfer, scratch = (
+        statistics.fmean(float(row["accuracy"]) for row in rows if row["arm"] == arm) for arm in TRANSFER
+    )
+    points, half = (written(value, ".2f") for value in paired(pays.gains(rows, "resnet_cifar100", *TRANSFER)))
+    assert f"comes to {transfer:.2f} % on the test part of CIFAR-100 in {OF_THE_TRANSFER} epochs" in README
+    assert f"from scratch to {scratch:.2f} %, {points} ± {half} points less" in README
+    told = OBJECTIVE.shown.references[f"width 16 from scratch in {OF_THE_TRANSFER} epochs"]
+    assert told == pytest.approx(scratch / 100, abs=1e-4)
 
 
 @pytest.mark.parametrize("gains", [pytest.param(found, id=name) for name, found in _gains() if len(found) > 3])
