@@ -32,7 +32,7 @@ from typing import Any
 
 from benchmarks.children import answer, for_each
 from benchmarks.context import BenchmarkContext
-from benchmarks.pytorch import PYTHON, make_pytorch
+from benchmarks.environments import PYTORCH, make, python
 from benchmarks.table import append, read
 
 TABLE = Path(__file__).with_name("train.csv")
@@ -137,7 +137,7 @@ def measured(side: str, network: str, given: argparse.Namespace, children: int, 
     time_and_cores = ["--seconds", str(given.seconds)]
     if side.startswith("pytorch"):
         name, _, width = network.partition("-")
-        command = [str(PYTHON), str(Path(__file__).with_name("train_torch.py"))]
+        command = [python(PYTORCH), str(Path(__file__).with_name("train_torch.py"))]
         command += ["--network", name, "--width", width, "--precision", side.partition("-")[2] or "float32"]
         command += ["--threads", str(each), *time_and_cores]
     else:
@@ -188,7 +188,7 @@ def main() -> None:
     if "trial" in given.sides and (children := children_by_default((), cores(), memory())) > 1:
         sides.append(("trial", children))
     if "pytorch" in given.sides:
-        make_pytorch()
+        make(PYTORCH)
     if has_bfloat16():
         sides += [(f"{side}-bfloat16", count) for side, count in sides if side in ("trial", "pytorch")]
     for number in range(1, given.rounds + 1):

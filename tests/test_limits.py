@@ -89,28 +89,29 @@ def _light(folder: Path) -> Any:
     return existing(open_readonly(f"sqlite:///{folder}/studies.db"), "light")
 
 
+def over_grid(folder: Path, grid: str) -> str:
+    """The light objective, searched by Optuna's grid."""
+    sampler = f'sampler=Spec("GridSampler", {{"search_space": {grid}}}),'
+    imports = {"from search.contract import ": "from search.contract import Spec, "}
+    return changed(folder / "mine.py", imports | {"first=(": f"{sampler}\n    first=("})
+
+
 def test_a_grid_that_is_done_ends_a_study_without_a_number_of_trials(tmp_path: Path) -> None:
     """Also where the grid is larger than the budget that the study begins with."""
-    file = tmp_path / "mine.py"
-    text = Path(LIGHT).read_text().replace("from search.contract import ", "from search.contract import Spec, ")
-    grid = '{"x": [0.1, 0.2, 0.3, 0.4], "kind": ["a", "b"]}'
-    file.write_text(text.replace("first=(", f'sampler=Spec("GridSampler", {{"search_space": {grid}}}),\n    first=('))
-    ended = run(tmp_path, "--hours", "1", "--epochs", "1", "--children", "1", objective=str(file))
+    file = over_grid(tmp_path, '{"x": [0.1, 0.2, 0.3, 0.4], "kind": ["a", "b"]}')
+    ended = run(tmp_path, "--hours", "1", "--epochs", "1", "--children", "1", objective=file)
     assert (ended.status, ended.err) == (0, "")
     tried = [(trial.params["x"], trial.params["kind"]) for trial in trials(tmp_path)]
     assert len(tried) > 6 and {(x, kind) for x in (0.1, 0.2, 0.3, 0.4) for kind in "ab"} <= set(tried)
-    again = run(tmp_path, "--hours", "2", objective=str(file))
+    again = run(tmp_path, "--hours", "2", objective=file)
     assert (again.status, again.err) == (0, "") and len(trials(tmp_path)) == len(tried)
 
 
 def test_hours_for_a_grid_that_is_done_end_as_well(tmp_path: Path) -> None:
-    file = tmp_path / "mine.py"
-    text = Path(LIGHT).read_text().replace("from search.contract import ", "from search.contract import Spec, ")
-    grid = '{"x": [0.1, 0.2], "kind": ["a"]}'
-    file.write_text(text.replace("first=(", f'sampler=Spec("GridSampler", {{"search_space": {grid}}}),\n    first=('))
-    ended = run(tmp_path, "--trials", "8", "--epochs", "1", objective=str(file))
+    file = over_grid(tmp_path, '{"x": [0.1, 0.2], "kind": ["a"]}')
+    ended = run(tmp_path, "--trials", "8", "--epochs", "1", objective=file)
     assert (ended.status, ended.err) == (0, "") and "trials of the budget are not run" in ended.out
-    more = run(tmp_path, "--hours", "1", objective=str(file))
+    more = run(tmp_path, "--hours", "1", objective=file)
     assert more.status == 0 and "trials of the budget are not run" in more.out
     assert limits_of(open_readonly(f"sqlite:///{tmp_path}/studies.db"), _light(tmp_path)).endless is False
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,24 +17,14 @@ import numpy as np
 import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
+from benchmarks.environments import NEPS, python
 from benchmarks.search.simulate import seen_of
 from benchmarks.search.task import Task
 from search.contract import seed_for
 
-ENVIRONMENT = Path(".search") / "neps"
-VERSION = "0.17.0"
-SIDE = (str(ENVIRONMENT / "bin" / "python"), "-W", "ignore", str(Path(__file__).with_name("priorband_of_neps.py")))
+SIDE = (python(NEPS), "-W", "ignore", str(Path(__file__).with_name("priorband_of_neps.py")))
 Ask = Callable[[float | None], dict[str, Any]]
 """Tells a loss, None in the beginning, and is answered with what to train next."""
-
-
-def make_neps() -> None:
-    """Its environment, by pip as it is set up here."""
-    if not (ENVIRONMENT / "made").exists():
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(ENVIRONMENT)], check=True)
-        pip = [str(ENVIRONMENT / "bin" / "python"), "-m", "pip", "install", "-q"]
-        subprocess.run([*pip, f"neural-pipeline-search=={VERSION}"], check=True)
-        (ENVIRONMENT / "made").touch()
 
 
 def search(task: Task, *, costs: Sequence[float], seed: int, side: Sequence[str] = SIDE) -> list[float]:

@@ -48,7 +48,7 @@ from typing import Any, cast
 
 import optuna
 
-from benchmarks.pytorch import lend_pytorch, make_pytorch
+from benchmarks import environments
 from benchmarks.search import own, priorband, standings
 from benchmarks.search.lcbench import Surrogate, make_runtime
 from benchmarks.search.simulate import Arm, Fleet, Found, screened
@@ -156,7 +156,7 @@ def _job(  # noqa: PLR0917 - as a pool of processes calls it
 ) -> list[dict[str, Any]]:
     """In a process of its own: the rows of one search."""
     if arm.startswith(GP):
-        lend_pytorch()
+        environments.lend_pytorch()
     searched = _task(kind, folder, task, first)
     at = {"tasks": kind, "first": first, "arm": arm, "task": task, "workers": workers, "seed": seed}
     rows = []
@@ -168,6 +168,10 @@ def _job(  # noqa: PLR0917 - as a pool of processes calls it
 
 
 def _run(given: argparse.Namespace, folder: Path) -> None:
+    if any(arm.startswith(GP) for arm in given.arms):
+        environments.make(environments.PYTORCH)
+    if NEPS in given.arms:
+        environments.make(environments.NEPS)
     names = list(_tasks(given.tasks, folder))[: given.most_tasks]
     done = {tuple(row[name] for name in KEY) for row in read(given.table)}
     where = {"date": date.today().isoformat(), "revision": (revision() or "unknown")[:12]}
@@ -216,10 +220,6 @@ def main() -> None:
             print(f"{one.name}: correlation of what is foretold with trials left out, epoch by epoch: {foretold}")
     elif folder.is_dir():
         make_runtime()
-        if any(arm.startswith(GP) for arm in given.arms):
-            make_pytorch()
-        if NEPS in given.arms:
-            priorband.make_neps()
         _run(given, folder)
     else:
         print(f"left out: LCBench, which does not lie in {folder}. Point SEARCH_SURROGATES at its folder.")

@@ -10,7 +10,7 @@ from search.commands.machine import Machine, opened
 from search.errors import SearchError
 from search.settings import FIRST_SEARCH
 from search.studies.ended import what_ended
-from search.studies.limits import limits_of
+from search.studies.limits import growing
 from search.studies.objective_file import objective_reference, refuse_untrusted
 from search.studies.study import REFIT, Study, all_studies, existing, find
 from search.worker.signals import take_signals
@@ -52,8 +52,8 @@ def _open(machine: Machine, studies: Sequence[Study]) -> list[Study]:
     """Those whose budget is not used up, or grows, and, where a limit has ended them, somebody who still trains."""
     openings = machine.storage.leases.openings([study.key for study in studies], machine.worker.holder)
     engine = machine.storage.engine
-    held = {key for key, one in openings.items() if one.held}
-    left = [one for one in studies if one.key in openings or limits_of(engine, one).endless]
+    held, grows = {key for key, one in openings.items() if one.held}, growing(engine)
+    left = [one for one in studies if one.key in openings or one.study_id in grows]
     return [one for one in left if one.key in held or not what_ended(engine, one)]
 
 

@@ -43,7 +43,7 @@ def bought(engine: sa.Engine, study: Study) -> dict[str, Any] | None:
     return {
         "best": best.number,
         "first": first.number if first else None,
-        "noise": study.noise(best.value, first.value if first and first.value is not None else best.value),
+        "noise": study.noise(best.value, (first or best).value or 0.0),
         "validated_on": (study.definition.get("data") or {}).get("validation"),
         "competed": competed,
         "in_points": bool(study.definition.get("metric_is_share")),

@@ -63,6 +63,15 @@ def limits_in(connection: sa.Connection, study: Study) -> Limits:
     return Limits(**{name: value for name, value in json.loads(text or "{}").items() if name in known})
 
 
+def growing(engine: sa.Engine) -> set[int]:
+    """The ids of the studies whose budget grows as long as hours are left."""
+    query = sa.select(STUDY_ATTRIBUTES.c.study_id, STUDY_ATTRIBUTES.c.value_json).where(
+        STUDY_ATTRIBUTES.c.key == LIMITS
+    )
+    with engine.connect() as connection:
+        return {row.study_id for row in connection.execute(query) if json.loads(row.value_json).get("endless")}
+
+
 def change_limits(storage: FencedStorage, study: Study, given: Mapping[str, Any], *, trials: int | None) -> None:
     """``given``: fields of Limits, None to lift one; the others stay. A number of trials ends what had none.
 
