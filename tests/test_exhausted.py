@@ -50,7 +50,7 @@ def test_an_exhausted_sampler_ends_its_study(
     assert len(points) == run
     states = [row["state"] for row in rows(storage_url, study)]
     assert states == ["complete"] * run + ["unused"] * (20 - run)
-    assert f"nothing more is to be tried: {20 - run} trials of the budget are not run" in said
+    assert f"nothing more is to be tried; left of the budget: {20 - run} trials" in said
 
     capsys.readouterr()
     assert main(["status", study.name, "--json", "--storage", storage_url]) == 0

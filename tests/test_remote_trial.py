@@ -140,6 +140,6 @@ def test_one_number_in_a_sequence_is_one_number(storage_url: str, answer: str, v
 def test_an_objective_may_end_its_study(capsys: Said, storage_url: str) -> None:
     """``study.stop()``, as in Optuna: what runs ends well, and nothing more is begun."""
     assert search("if trial.number == 1: trial.study.stop()\nreturn x", trials=5) == 0
-    assert "nothing more is to be tried: 3 trials of the budget are not run" in capsys.readouterr().out
+    assert "nothing more is to be tried; left of the budget: 3 trials" in capsys.readouterr().out
     states = [row["state"] for row in rows(storage_url, the_study(storage_url))]
     assert states == ["complete"] * 2 + ["unused"] * 3

@@ -108,6 +108,11 @@ def test_what_was_trained_without_a_search_says_how_long() -> None:
     assert "\n\nTest is of what was trained without a search (on 50,000 images in 8 epochs).\n\n" in page
 
 
+def test_one_is_not_many() -> None:
+    once = {**REPORT, "size": {**REPORT["size"], "refit_epochs": 1}, "trial": None, "value": None, "validation": None}
+    assert "(on 50,000 images in 1 epoch).\n" in markdown(once, IMAGES, [])
+
+
 def test_a_page_without_one_does_not_pretend() -> None:
     closed = {**REPORT, "test": None, "validation": None, "model": None, "training": None, "data": None}
     page = markdown(

@@ -7,6 +7,7 @@ import argparse
 from search.commands import options as typed
 from search.commands.machine import opened
 from search.errors import SearchError
+from search.rules.readable import counted
 from search.studies.refit import ensure_refit, is_complete, why_failed
 from search.studies.study import Study, existing
 from search.worker.loop import Worker
@@ -40,7 +41,7 @@ def refit_winner(worker: Worker, study: Study, epochs: int | None = None) -> Stu
     usual = study.size.refit_epochs
     if again.epochs != usual and not is_complete(worker.storage, again):
         why = "the search left time for them" if again.epochs > usual else "there is no time for more"
-        worker.screen.say(f"{again.name} has {again.epochs} epochs, not {usual}: {why}")
+        worker.screen.say(f"{again.name} has {counted(again.epochs, 'epoch')}, not {usual}: {why}")
     worker.join(again)
     worker.work([again.key])
     if reason := why_failed(worker.storage, again):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from search.rules.readable import readable
+from search.rules.readable import counted, readable
 
 Bought = Mapping[str, Any]
 """As ``bought.py`` has it."""
@@ -61,7 +61,9 @@ def _pruning(found: Bought) -> list[str]:
     epochs, spared, of_all = found["epochs"], found["spared"], found["spared_of_all"]
     lines = [f"epochs: {epochs['run']} run, {epochs['saved_by_pruning']} saved by pruning"] if epochs["run"] else []
     if spared["trials"]:
-        lines.append(f"run to their end against the pruner, for {spared['epochs']} epochs: {_among_the_best(spared)}")
+        lines.append(
+            f"run to their end against the pruner, for {counted(spared['epochs'], 'epoch')}: {_among_the_best(spared)}"
+        )
     elif epochs["saved_by_pruning"]:
         lines.append("what that may have cost is unknown: no trial was run to its end against the pruner")
     if of_all["studies"] > 1 and of_all["rate"] is not None:

@@ -23,7 +23,7 @@ from search.export.numbers import (
     numbers_of,
     plain,
 )
-from search.rules.readable import readable
+from search.rules.readable import counted, readable
 
 Report = Mapping[str, Any]
 
@@ -97,8 +97,8 @@ def _every_number(columns: Mapping[str, Metrics], shown: Shown) -> Sequence[Numb
 def _spent(report: Report, shown: Shown) -> str:
     size, trained = report["size"], (report["training"] or {}).get(shown.trained_on)
     searched = (report["data"] or {}).get("train")
-    small = f" (trained on {searched:,} {shown.examples} in {size['epochs']} epochs)" if searched else ""
-    large = f" (on {trained:,} {shown.examples} in {size['refit_epochs']} epochs)" if trained else ""
+    small = f" (trained on {searched:,} {shown.examples} in {counted(size['epochs'], 'epoch')})" if searched else ""
+    large = f" (on {trained:,} {shown.examples} in {counted(size['refit_epochs'], 'epoch')})" if trained else ""
     if report["trial"] is None:
         return f"Test is of what was trained without a search{large}."
     return (
@@ -113,7 +113,7 @@ def _spent(report: Report, shown: Shown) -> str:
 def _chosen(report: Report) -> str:
     chosen = report["chosen"]
     states = ", ".join(f"{count} {state}" for state, count in chosen["states"].items())
-    lines = [f"- {chosen['from']} trials ({states}); chosen: {chosen['how']}"]
+    lines = [f"- {counted(chosen['from'], 'trial')} ({states}); chosen: {chosen['how']}"]
     if chosen["turned_down"]:
         lines.append(f"- turned down, as their networks were too large: {chosen['turned_down']} more")
     for number, first in enumerate(chosen["first"]):
@@ -216,8 +216,8 @@ def _origin(report: Report) -> str:
         f"- study `{report['study']}`, objective `{report['objective']}`, size {report['size']['name']}, "
         f"trained in {report['size'].get('precision', 'float32')}",
         f"- seeds: {', '.join(f'{name} {seed}' for name, seed in report['seeds'].items())}",
-        f"- trained {cost['seconds']:.0f} s in {cost['epochs']} epochs; {cost['epochs_repeated']} of them "
-        f"({cost['seconds_lost']:.0f} s) were repeated after {cost['interruptions']} interruptions",
+        f"- trained {cost['seconds']:.0f} s in {counted(cost['epochs'], 'epoch')}; {cost['epochs_repeated']} of them "
+        f"({cost['seconds_lost']:.0f} s) were repeated after {counted(cost['interruptions'], 'interruption')}",
         *_shares(cost),
         *[f"- data {name}: {value}" for name, value in data.items()],
     ]

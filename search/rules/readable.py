@@ -1,4 +1,4 @@
-"""A trial's value as people read it, and as JSON can have it."""
+"""Values and counts as people read them, and as JSON can have them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ def readable(value: float) -> str:
     """``0.9857``, ``-inf``; ``3.142e-07`` and ``1e+300`` where four decimals say nothing, or hundreds of digits do."""
     is_usual = value == 0 or 1e-2 <= abs(value) < 1e7
     return f"{value:.4f}" if is_usual else f"{value:.4g}"
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 epoch``, ``2,000 epochs``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def finite(found: Any) -> Any:

@@ -6,6 +6,7 @@ import dataclasses
 
 from search.contract import Size, size_from_json
 from search.rules.durations import REFIT_AT_MOST
+from search.rules.readable import counted
 from search.show.time_left import estimate
 from search.show.words import duration, limits_in_words
 from search.studies.limits import Limits
@@ -16,7 +17,7 @@ from search.studies.study import Study
 def introduction(study: Study, budget: int, limits: Limits, cores: int, gpus: bool) -> list[str]:
     """What the size means, how long it takes here, what to type for the real thing, how to watch."""
     if study.is_plain:
-        trials = "" if limits.endless else f"{budget} trials of "
+        trials = "" if limits.endless else f"{counted(budget, 'trial')} of "
         return [f"{study.name}: {trials}{study.objective}", *limits_in_words(limits)]
     sizes = {name: size_from_json(data) for name, data in study.definition["sizes"].items()}
     sizes[study.size_name] = dataclasses.replace(study.size, budget=budget)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from search.export.numbers import memory_at_most
-from search.rules.readable import readable
+from search.rules.readable import counted, readable
 from search.settings import FIRST_SEARCH
 from search.show.words import limits_in_words
 from search.studies.limits import Limits
@@ -36,7 +36,7 @@ def study(found: Mapping[str, Any]) -> list[str]:
     if found["best"]:
         lines += [f"  {name} = {value}" for name, value in found["best"]["params"].items()]
     if found["unused"]:
-        lines.append(f"nothing more is to be tried: {found['unused']} trials of the budget are not run")
+        lines.append(f"nothing more is to be tried; left of the budget: {counted(found['unused'], 'trial')}")
     if found["ended"]:
         lines.append(f"ended: {found['ended']}")
     else:

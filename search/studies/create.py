@@ -17,6 +17,7 @@ from search.database.fence import FencedStorage
 from search.database.optuna_tables import STUDY_ATTRIBUTES
 from search.database.url import without_secrets
 from search.errors import SearchError
+from search.rules.readable import counted
 from search.rules.sampling import startup_trials
 from search.settings import SIZE
 from search.studies.provenance import code_hash
@@ -107,7 +108,7 @@ def raise_budget(storage: FencedStorage, study: Study, trials: int) -> None:
     have = storage.leases.budget(study.key)
     if trials < have:
         raise SearchError(
-            f"the study {study.name!r} has a budget of {have} trials, which cannot be lowered to {trials}. "
+            f"the study {study.name!r} has a budget of {counted(have, 'trial')}, which cannot be lowered to {trials}. "
             "Go on without TRIALS, or give a new STUDY."
         )
     if trials > have:

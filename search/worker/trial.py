@@ -27,7 +27,7 @@ from search.rules import failures, pruning, waiting
 from search.rules.content import what_changed
 from search.rules.failures import Verdict
 from search.rules.pruning import PrunedBy
-from search.rules.readable import readable
+from search.rules.readable import counted, readable
 from search.studies.limits import stop_growing
 from search.studies.patience import search_on
 from search.studies.stop import stop
@@ -441,7 +441,7 @@ class LeasedTrial:
         left = self.joined.storage.leases.close_unbegun(self.joined.study.key)
         stop_growing(self.joined.storage, self.joined.study)
         if left:
-            self.joined.say(f"nothing more is to be tried: {left} trials of the budget are not run")
+            self.joined.say(f"nothing more is to be tried; left of the budget: {counted(left, 'trial')}")
 
     def _close(self, outcome: str, reason: str) -> None:
         self._close_unbegun()
