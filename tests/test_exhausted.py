@@ -59,7 +59,7 @@ def test_an_exhausted_sampler_ends_its_study(
     assert found["trials"] == {"complete": run, "pruned": 0, "fail": 0, "running": 0, "waiting": 0}
     assert len(found["leases"]) == run
     assert main(["status", study.name, "--storage", storage_url]) == 0
-    assert f"nothing more is to be tried: {20 - run} trials of the budget" in capsys.readouterr().out
+    assert f"nothing more is to be tried; left of the budget: {20 - run} trials" in capsys.readouterr().out
 
 
 def test_a_higher_budget_goes_on_and_ends_again(storage_url: str, tmp_path: Path) -> None:
