@@ -110,9 +110,9 @@ def test_a_grid_that_is_done_ends_a_study_without_a_number_of_trials(tmp_path: P
 def test_hours_for_a_grid_that_is_done_end_as_well(tmp_path: Path) -> None:
     file = over_grid(tmp_path, '{"x": [0.1, 0.2], "kind": ["a"]}')
     ended = run(tmp_path, "--trials", "8", "--epochs", "1", objective=file)
-    assert (ended.status, ended.err) == (0, "") and "left of the budget: " in ended.out
+    assert (ended.status, ended.err) == (0, "") and "nothing more is to be tried; left of the budget: " in ended.out
     more = run(tmp_path, "--hours", "1", objective=file)
-    assert more.status == 0 and "left of the budget: " in more.out
+    assert more.status == 0 and "nothing more is to be tried; left of the budget: " in more.out
     assert limits_of(open_readonly(f"sqlite:///{tmp_path}/studies.db"), _light(tmp_path)).endless is False
 
 
