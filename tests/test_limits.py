@@ -140,9 +140,9 @@ def test_time_left_is_what_hours_leave_or_less() -> None:
     assert [left[True, spent] for spent in (0.0, 3000.0, 4000.0)] == [by_hours, 300.0, 0.0]
 
 
-def _two_running(limits: Limits, patience: int | None = None) -> Any:
+def _two_running(limits: Limits, patience: int | None = None, refit: Any = None) -> Any:
     """(a study of trials of 5 epochs, two of its trials, with a minute an epoch)."""
-    study = SimpleNamespace(epochs=5, size=Size(budget=2, epochs=5, patience=patience))
+    study = SimpleNamespace(epochs=5, size=Size(budget=2, epochs=5, patience=patience), refit=refit)
     joined = SimpleNamespace(study=study, limits=limits)
     return joined, [SimpleNamespace(joined=joined, times=SimpleNamespace(last=60.0)) for _ in range(2)]
 
@@ -150,10 +150,11 @@ def _two_running(limits: Limits, patience: int | None = None) -> Any:
 def test_time_left_is_that_of_a_budget_which_grows_as_far_as_it_can() -> None:
     progress = Progress({"open": 2}, {"open": 4}, 240.0)
     left = []
-    for patience in (None, 1):
-        joined, running = _two_running(Limits(), patience)
+    for patience, refit in ((None, None), (1, None), (1, {"trial": 0})):
+        joined, running = _two_running(Limits(), patience, refit)
         left.append(seconds_left(joined, progress, running))
-    assert left == [60.0 * (10 - 4) / 2, 60.0 * (30 - 4) / 2]
+    as_it_is, grown = 60.0 * (10 - 4) / 2, 60.0 * (30 - 4) / 2
+    assert left == [as_it_is, grown, as_it_is], "a refit stays one"
 
 
 def test_hours_do_not_keep_a_worker_where_every_trial_raises(tmp_path: Path) -> None:

@@ -24,10 +24,10 @@ of two epochs, in float32 on a slow Xeon, had been 21 trials and come to 86.60 %
 out, as that machine was not there any more to run the other arms. Its arm ``first`` was added after its first pair,
 before it was run. Rows before 2026-11-30 are by another rule: ``first`` had all these seconds for its epochs, with
 set-up and scoring besides, plain Optuna and random search those in which the search's refit did not train; the seconds
-of their rows are of the last training alone. The fourth pair of ``resnet_cifar10`` was
-begun on an AMD EPYC, with a search that came to 90.94 %, and begun anew, whole, on an Intel Xeon, before anything was
-run beside it: the seconds of one machine are not those of another. For the same reason ``from_the_notebook`` has its
-``random`` once, and its ``first``, run on that Xeon, the epochs that the EPYC would have had time for.
+of their rows are of the last training alone. The fourth pair of ``resnet_cifar10`` was begun on an AMD EPYC, with a
+search that came to 90.94 %, and begun anew, whole, on an Intel Xeon, before anything was run beside it: the seconds of
+one machine are not those of another. For the same reason ``from_the_notebook`` has its ``random`` once, and its
+``first``, run on that Xeon, the epochs that the EPYC would have had time for.
 
 For the transfer, 2 pairs too, ``transfer`` and ``scratch`` train the two points that ``resnet_cifar100`` tries first,
 each for as many epochs as its refit had in the fifteen minutes of README's search, both from or beside one and the same

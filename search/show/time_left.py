@@ -34,7 +34,7 @@ def seconds_left(joined: JoinedStudy, progress: Progress, running: Sequence[Leas
     if not mine:
         return None
     epochs = progress.epochs_left(joined.study.epochs)
-    if most := most_trials(joined.study.size, joined.limits):
+    if (most := most_trials(joined.study.size, joined.limits)) and not joined.study.refit:
         epochs += max(0, most - progress.budget) * joined.study.epochs
     left = [] if joined.limits.endless else [sum(mine) / len(mine) * epochs]
     if joined.limits.hours is not None:
