@@ -127,6 +127,41 @@ def test_a_study_that_grows_is_open_though_no_unit_is_left(tmp_path: Path) -> No
     assert json.loads(search(tmp_path, "status", "light", "--json").out)["state"] == "finished"
 
 
+def test_a_study_whose_end_was_half_written_ends(sqlite_url: str, tmp_path: Path) -> None:
+    study, storage = new_study(sqlite_url, budget=2), storage_at(sqlite_url)
+    change_limits(storage, study, {"hours": 1.0}, trials=None)
+    assert storage.leases.close_unbegun(study.key) == 2, "and then its worker was killed"
+    work(sqlite_url, study, tmp_path)
+    assert limits_of(storage.engine, study) == Limits(hours=1.0, endless=False, budget_is_given=True)
+    change_limits(storage, study, {"hours": None}, trials=None)
+    change_limits(storage, study, {"hours": 1.0}, trials=None)
+    assert limits_of(storage.engine, study).endless
+    assert [row["state"] for row in storage.leases.rows(study.key)] == ["open", "open"]
+
+
+def test_two_who_change_different_limits_at_once_both_have(storage_url: str) -> None:
+    study, rounds, ready = new_study(storage_url), 12, threading.Barrier(3)
+
+    def change(name: str) -> None:
+        storage = storage_at(storage_url)
+        for number in range(1, rounds + 1):
+            ready.wait(30)
+            change_limits(storage, study, {name: float(number)}, trials=None)
+            ready.wait(30)
+
+    changers = [threading.Thread(target=change, args=(name,)) for name in ("until", "trial_timeout")]
+    for changer in changers:
+        changer.start()
+    storage, found = storage_at(storage_url), []
+    for _ in range(rounds):
+        ready.wait(30)
+        ready.wait(30)
+        found.append(limits_of(storage.engine, study))
+    for changer in changers:
+        changer.join()
+    assert found == [Limits(until=float(number), trial_timeout=float(number)) for number in range(1, rounds + 1)]
+
+
 def test_time_left_is_what_hours_leave_or_less() -> None:
     left = {}
     for endless in (False, True):
@@ -233,6 +268,8 @@ def test_a_network_that_is_too_large_costs_nothing_of_the_budget(tmp_path: Path)
     assert all("parameters, and at most 600 are wanted" in trial.user_attrs["search:reason"] for trial in large)
     assert len(found) == 14 + len(turned_down), "what the study was given to try first is used up instead"
     assert leases(tmp_path, "count(trial_id), sum(turned_down)") == [(14, len(turned_down))]
+    shown = search(tmp_path, "status", "light", str(turned_down[0].number)).out
+    assert shown.startswith(f"light trial {turned_down[0].number}: pruned, epoch 0\nreason: ")
     assert len({trial.params["x"] for trial in found}) == len(found), "the next is another"
 
 

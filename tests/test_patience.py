@@ -13,9 +13,16 @@ from tests.commands import changed, search
 SIZE = "Size(budget=3, patience=2, epochs=2, refit_epochs=3)"
 
 
-def objective(folder: Path, *, found: list[float], examples: int | None = None, slow: float | None = None) -> str:
+def objective(
+    folder: Path,
+    *,
+    found: list[float],
+    examples: int | None = None,
+    slow: float | None = None,
+    unusable: float | None = None,
+) -> str:
     """The light one, without luck, which tries these x first: its value is half of 1 - |x - .6|. ``slow``: takes two
-    seconds longer."""
+    seconds longer. ``unusable``: leads to none."""
     changes = {
         "(seed_for(context.seed, epoch) / 2**31)": "0.5",
         "Size(budget=6, epochs=4, rungs=(2,), refit_epochs=3)": SIZE,
@@ -23,6 +30,8 @@ def objective(folder: Path, *, found: list[float], examples: int | None = None, 
     }
     if slow is not None:
         changes["    for epoch in range(state"] = f"    time.sleep(2 * (hp.x == {slow}))\n    for epoch in range(state"
+    if unusable is not None:
+        changes["    model.mkdir("] = f'    _misbehave("nan" if hp.x == {unusable} else "")\n    model.mkdir('
     if examples is not None:
         share = f'metric="score", metric_is_share=True, data=lambda folder, size: {{"validation": {examples}}},'
         changes['metric="score",'] = share
@@ -57,6 +66,12 @@ def test_who_ends_before_the_first_point_is_judged_beside_it(tmp_path: Path) -> 
     two = ("--children", "2")
     assert tried(tmp_path, *two, name="good", found=[0.6, 0.5, 0.4, 0.3], slow=0.6)[0] == 3
     number, said = tried(tmp_path, *two, name="poor", found=[0.0, 0.5, 0.3, 0.2, 0.1], slow=0.0)
+    assert number == 1 + 1 + 2 and "trial 1 would be the winner: the budget is 4 trials now" in said
+
+
+def test_who_ends_before_a_first_point_that_comes_to_nothing_is_the_winner(tmp_path: Path) -> None:
+    two, found = ("--children", "2"), [0.0, 0.5, 0.3, 0.2, 0.1]
+    number, said = tried(tmp_path, *two, found=found, slow=0.0, unusable=0.0)
     assert number == 1 + 1 + 2 and "trial 1 would be the winner: the budget is 4 trials now" in said
 
 

@@ -141,13 +141,27 @@ def _lease(lease: Mapping[str, Any], its: TrialRow | None, reason: str | None) -
     }
 
 
+_NO_LEASE = {
+    "number": None,
+    "holder": None,
+    "host": None,
+    "epoch": 0,
+    "resumed_from": "[]",
+    "attempts": 0,
+    "seconds": 0.0,
+}
+
+
 def trial(engine: sa.Engine, name: str, number: int) -> Status:
     """One trial: what the study's status says of it, its parameters, reports and attributes."""
     wanted = existing(engine, name)
-    lease = next((one for one in _study(engine, wanted)["leases"] if one["trial"] == number), None)
-    if lease is None:
+    row = next((one for one in all_trials(engine, wanted) if one.number == number), None)
+    if row is None:
         raise SearchError(f"the study {name!r} has no trial {number}. Its trials: make status STUDY={name}")
-    row = next(one for one in all_trials(engine, wanted) if one.number == number)
+    lease = next((one for one in _study(engine, wanted)["leases"] if one["trial"] == number), None)
+    if lease is None:  # it was turned down
+        reason = attribute_by_trial(engine, wanted, "reason").get(row.trial_id)
+        lease = _lease({**_NO_LEASE, "state": row.state}, row, reason)
     return {
         "study": name,
         **lease,

@@ -53,7 +53,8 @@ def study(found: Mapping[str, Any]) -> list[str]:
 
 def trial(found: dict[str, Any]) -> list[str]:
     """One trial: what it is, its reports, the end of its log."""
-    lines = [f"{found['study']} trial {found['trial']}: {found['state']}, epoch {found['epoch']}, host {found['host']}"]
+    host = f", host {found['host']}" if found["host"] else ""
+    lines = [f"{found['study']} trial {found['trial']}: {found['state']}, epoch {found['epoch']}{host}"]
     if found["reason"]:
         lines.append(f"reason: {found['reason']}")
     lines += [f"  {name} = {value}" for name, value in found["params"].items()]

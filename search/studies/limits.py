@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
 from search.database.optuna_tables import STUDY_ATTRIBUTES
 from search.errors import SearchError
@@ -55,12 +56,7 @@ def limits_of(engine: sa.Engine, study: Study) -> Limits:
 
 def limits_in(connection: sa.Connection, study: Study) -> Limits:
     """A field that is newer than this version is left out."""
-    query = sa.select(STUDY_ATTRIBUTES.c.value_json).where(
-        STUDY_ATTRIBUTES.c.study_id == study.study_id, STUDY_ATTRIBUTES.c.key == LIMITS
-    )
-    text = connection.execute(query).scalar_one_or_none()
-    known = {field.name for field in dataclasses.fields(Limits)}
-    return Limits(**{name: value for name, value in json.loads(text or "{}").items() if name in known})
+    return _parsed(_text(connection, study))
 
 
 def growing(engine: sa.Engine) -> set[int]:
@@ -82,23 +78,57 @@ def change_limits(storage: FencedStorage, study: Study, given: Mapping[str, Any]
             f"{study.objective} is a plain function, which says nothing of its network's size. "
             "Go on without MAX_PARAMS and MAX_FLOPS, and raise optuna.TrialPruned where a network is too large."
         )
+
+    def changed(before: Limits) -> Limits:
+        after = dataclasses.replace(before, **given)
+        begins = after.hours is not None and before.hours is None
+        return dataclasses.replace(
+            after,
+            endless=trials is None and after.hours is not None and (before.endless or begins),
+            budget_is_given=before.budget_is_given or trials is not None or begins,
+        )
+
     before = limits_of(storage.engine, study)
-    after = dataclasses.replace(before, **given)
-    begins = after.hours is not None and before.hours is None
-    after = dataclasses.replace(
-        after,
-        endless=trials is None and after.hours is not None and (before.endless or begins),
-        budget_is_given=before.budget_is_given or trials is not None or begins,
-    )
-    if after != before:
-        storage.set_study_user_attr(study.study_id, LIMITS, dataclasses.asdict(after))
-    if begins and after.endless:
-        # Behind the limits: who closes these meanwhile then sees that the budget grows, and ends that too.
+    if changed(before).endless and not before.endless:
+        # Before the limits: a budget that grows with units that nobody is to begin would stop growing.
         storage.leases.reopen_unused(study.key)
+    _change(storage.engine, study, changed)
 
 
-def stop_growing(storage: FencedStorage, study: Study) -> None:
+def stop_growing(engine: sa.Engine, study: Study) -> None:
     """Nothing more is to be tried: the budget grows no longer, until somebody gives a number of trials."""
-    now = limits_of(storage.engine, study)
-    if now.endless:
-        storage.set_study_user_attr(study.study_id, LIMITS, dataclasses.asdict(dataclasses.replace(now, endless=False)))
+    _change(engine, study, lambda before: dataclasses.replace(before, endless=False))
+
+
+def _change(engine: sa.Engine, study: Study, changed: Callable[[Limits], Limits]) -> None:
+    """Compare and set: of two who change different limits at once, neither undoes what the other did."""
+    while True:
+        with engine.begin() as connection:
+            text = _text(connection, study)
+            before = _parsed(text)
+            after = changed(before)
+            if after == before or _is_set(connection, study, text, json.dumps(dataclasses.asdict(after))):
+                return
+
+
+def _is_set(connection: sa.Connection, study: Study, text: str | None, wanted: str) -> bool:
+    """False: the text is no longer the one that was read."""
+    if text is None:
+        dialect: Any = postgresql if connection.dialect.name == "postgresql" else sqlite
+        row = {"study_id": study.study_id, "key": LIMITS, "value_json": wanted}
+        return bool(connection.execute(dialect.insert(STUDY_ATTRIBUTES).on_conflict_do_nothing(), row).rowcount)
+    unchanged = (*_own(study), STUDY_ATTRIBUTES.c.value_json == text)
+    return bool(connection.execute(sa.update(STUDY_ATTRIBUTES).where(*unchanged).values(value_json=wanted)).rowcount)
+
+
+def _text(connection: sa.Connection, study: Study) -> str | None:
+    return connection.execute(sa.select(STUDY_ATTRIBUTES.c.value_json).where(*_own(study))).scalar_one_or_none()
+
+
+def _own(study: Study) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:
+    return STUDY_ATTRIBUTES.c.study_id == study.study_id, STUDY_ATTRIBUTES.c.key == LIMITS
+
+
+def _parsed(text: str | None) -> Limits:
+    known = {field.name for field in dataclasses.fields(Limits)}
+    return Limits(**{name: value for name, value in json.loads(text or "{}").items() if name in known})

@@ -20,20 +20,22 @@ def most_trials(size: Size, limits: Limits) -> int | None:
     return None if size.patience is None or limits.budget_is_given else AT_MOST * size.budget
 
 
-def search_on(storage: FencedStorage, study: Study, lease: Lease, value: float) -> tuple[TrialRow, int] | None:
-    """(the winner by now, the budget), where that grows as this lease's trial is about to be complete with this value.
+def search_on(
+    storage: FencedStorage, study: Study, lease: Lease, state: str, value: float | None
+) -> tuple[TrialRow, int] | None:
+    """(the winner by now, the budget), where that grows as this lease's trial is about to end so, with this value.
 
     The size's ``patience`` says how many trials are to come behind the winner, who is the first point where another
     leads by what may be chance; so nothing is known before that has ended. To be called before the trial is told, lest
     somebody finds the budget used up meanwhile; a second call changes nothing.
     """
-    if study.refit or study.size.patience is None:
+    if study.refit or study.size.patience is None or (state != "complete" and lease.number):
         return None
     most = most_trials(study.size, limits_of(storage.engine, study))
     if most is None or storage.leases.budget(study.key) >= most:
         return None
     trials = [
-        dataclasses.replace(one, state="complete", value=value) if one.lease == lease.number else one
+        dataclasses.replace(one, state=state, value=value) if one.lease == lease.number else one
         for one in all_trials(storage.engine, study)
     ]
     if study.definition["first"] and not any(one.lease == 0 and one.has_ended for one in trials):

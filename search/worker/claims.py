@@ -13,6 +13,7 @@ from search.database.leases import Lease, Openings
 from search.errors import SearchError
 from search.rules.content import short, stored_hash
 from search.settings import Settings
+from search.studies.limits import stop_growing
 from search.studies.stop import last_stop
 from search.studies.study import stored
 from search.worker.joined_study import JoinedStudy
@@ -82,8 +83,10 @@ class Claims:
         if lease is None and self._is_alone(joined):
             lease = leases.claim(joined.study.key, self._holder, host, self._nonces[seat], left=True)
         if lease is None and joined.limits.endless:
-            leases.extend(joined.study.key)
-            lease = leases.claim(joined.study.key, self._holder, host, self._nonces[seat])
+            if leases.extend(joined.study.key):
+                lease = leases.claim(joined.study.key, self._holder, host, self._nonces[seat])
+            else:  # whoever ended it was killed before the last word
+                stop_growing(self._storage.engine, joined.study)
         return lease
 
     def _is_alone(self, joined: JoinedStudy) -> bool:

@@ -111,12 +111,7 @@ class Reports:
         if reason:
             trial.set_user_attr(named("reason"), reason)
         with self._joined.storage.entering(trial._trial_id, **spent):
-            try:
-                self._study.tell(trial, value, state=state)
-            except KeyError as error:
-                # Optuna's grid, once the state is stored, of a trial that was given its parameters.
-                if error.args != ("grid_id",):
-                    raise
+            self._end(trial, state, value)
 
     def turn_down(self, reason: str, spent: Entry) -> None:
         """The trial is pruned and no longer its lease's, which is free again in the same transaction."""
@@ -126,7 +121,15 @@ class Reports:
         trial.set_user_attr(named("reason"), reason)
         entry: Entry = {**spent, "turned_down": True}
         with self._joined.storage.entering(trial._trial_id, **entry):
-            self._study.tell(trial, state=TrialState.PRUNED)
+            self._end(trial, TrialState.PRUNED, None)
+
+    def _end(self, trial: Trial, state: TrialState, value: float | None) -> None:
+        try:
+            self._study.tell(trial, value, state=state)
+        except KeyError as error:
+            # Optuna's grid, once the state is stored, of a trial that was given its parameters.
+            if error.args != ("grid_id",):
+                raise
 
     def end_study(self) -> None:
         """The objective has tried enough."""

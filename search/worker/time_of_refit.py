@@ -78,7 +78,11 @@ class TimeOfRefit:
         seconds = [
             one.training_seconds or (searched / one.rate if one.rate and by_rate else one.times.last) for one in mine
         ]
-        rates = {one.lease.number: searched / took for one, took in zip(mine, seconds, strict=True) if took}
+        rates = {
+            one.lease.number: searched / took
+            for one, took in zip(mine, seconds, strict=True)
+            if took and math.isfinite(took)
+        }
         if not rates:
             return
         on_cores = not any(seat.devices.gpus for seat in self._worker.seats)

@@ -353,9 +353,6 @@ class LeasedTrial:
             keep_model(self.joined, self.lease, self.folder, value, feasible=self.reports.is_feasible())
         except OSError as error:
             self._give_back_for(f"the model of trial {self.number} cannot be stored: {error.strerror or error}")
-        joined = self.joined
-        if not self.reports.is_last and (grown := search_on(joined.storage, joined.study, self.lease, value)):
-            joined.say(f"trial {grown[0].number} would be the winner: the budget is {grown[1]} trials now")
         self._tell(TrialState.COMPLETE, "", value)
 
     def _hand_over(self) -> None:
@@ -423,11 +420,14 @@ class LeasedTrial:
         """
         if self._is_told():
             return
-        keep_log(self.joined, self.lease, self.folder, self.number)
+        joined, name = self.joined, state.name.lower()
+        keep_log(joined, self.lease, self.folder, self.number)
+        if not self.reports.is_last and (grown := search_on(joined.storage, joined.study, self.lease, name, value)):
+            joined.say(f"trial {grown[0].number} would be the winner: the budget is {grown[1]} trials now")
         self.reports.tell(state, reason, value, self._spent(), by)
         if value is not None:
             self.value = value
-        self._close(state.name.lower(), reason)
+        self._close(name, reason)
 
     def _is_told(self) -> bool:
         state = self.reports.ended_as()
@@ -439,7 +439,7 @@ class LeasedTrial:
         if not self.reports.is_last:
             return
         left = self.joined.storage.leases.close_unbegun(self.joined.study.key)
-        stop_growing(self.joined.storage, self.joined.study)
+        stop_growing(self.joined.storage.engine, self.joined.study)
         if left:
             self.joined.say(f"nothing more is to be tried; left of the budget: {counted(left, 'trial')}")
 
