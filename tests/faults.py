@@ -332,7 +332,10 @@ def enumerate_deaths(
 
 
 def random_kills(url: str, folder: Path, *, kills: int = 40, budget: int = 20, workers: int = 3) -> dict[str, Any]:
-    """Workers killed at random times, each replaced at once, until the budget is used up."""
+    """Workers killed at random times, each replaced at once, until the budget is used up.
+
+    Every fourth waits until an epoch has ended since the last: where a worker takes long to begin, none would else.
+    """
     os.environ["LIGHT_PAUSE"] = "0.4"
     study = new_study(url, budget=budget, epochs=6, rungs=(3,))
     chance = random.Random(7)  # noqa: S311 - not for secrets
@@ -343,6 +346,9 @@ def random_kills(url: str, folder: Path, *, kills: int = 40, budget: int = 20, w
         while len(running) < workers:
             running.append(forked(lambda: work(url, study.name, folder, seats=1)))
         if killed < kills:
+            before = epochs_finished(url, study)
+            while killed % 4 == 3 and epochs_finished(url, study) == before and time.monotonic() - began < 300:
+                time.sleep(0.05)
             time.sleep(chance.uniform(0.05, 0.35))
             victim = running.pop(chance.randrange(len(running)))
             os.kill(victim, signal.SIGKILL)
@@ -357,6 +363,11 @@ def random_kills(url: str, folder: Path, *, kills: int = 40, budget: int = 20, w
     rows = storage_at(url).leases.rows(study.key)
     resumed = [step for row in rows for step in json.loads(row["resumed_from"])]
     return {"killed": killed, "seconds": time.monotonic() - began, "resumed_from": resumed, "wrong": wrong}
+
+
+def epochs_finished(url: str, study: Study) -> int:
+    """Of all its trials, by their leases."""
+    return sum(row["epoch"] for row in storage_at(url).leases.rows(study.key))
 
 
 def warm_up(url: str, folder: Path) -> None:
