@@ -39,3 +39,13 @@ def test_epochs_and_time_of_a_size_with_minutes(
     _, trials, _, images, *rest = line.split()
     assert (trials, images) == (str(budget), "900")
     assert " ".join(rest) == f"{epochs} 1,000 {here}"
+
+
+@pytest.mark.parametrize(("gpus", "larger"), [(False, "hour"), (True, "full")])
+def test_the_real_thing_is_what_can_be_done_here(sqlite_url: str, gpus: bool, larger: str) -> None:
+    study = timed(sqlite_url)
+    sizes = {**study.definition["sizes"], "hour": study.definition["sizes"]["full"]}
+    study = dataclasses.replace(study, definition={**study.definition, "sizes": sizes})
+    lines = introduction(study, 6, Limits(), 2, gpus=gpus)
+    real = f"make search STUDY={study.name}_{larger} OBJECTIVE={study.objective} SIZE={larger}"
+    assert f"For the real thing: {real}" in lines

@@ -95,6 +95,12 @@ def test_a_tie_goes_to_what_one_would_train_unsearched(tmp_path: Path) -> None:
     assert (tmp_path / "exports" / "tie" / "model.json").exists()
     page = (tmp_path / "exports" / "tie" / "report.md").read_text()
     assert "## What the search bought" in page and "may well be as good as the best" in page
+    shown = search(tmp_path, "status", "tie").out
+    assert "; chosen: trial 0, as that may well be no better)\ntrial 0:\n  x = 0.1\n" in shown
+
+    refused = search(tmp_path, "run", "tie", "--until", "2")
+    said = "search: UNTIL=2 is no value of score, a share. Give one from 0 to 1, or UNTIL=none.\n"
+    assert (refused.status, refused.err) == (1, said)
 
 
 def test_what_is_no_tie_is_trained_again(
@@ -173,6 +179,7 @@ def test_without_a_first_or_without_noise_nothing_is_claimed() -> None:
     epochs = {"whole_trial": 4, "run": 6, "saved_by_pruning": 2}
     found = {"first": 0, "in_points": False, "lead": 0.5, "interval": None, "within_noise": None, "epochs": epochs}
     found |= {"spared": {"trials": 0}, "spared_of_all": {"studies": 0}, "validated_on": None}
+    found |= {"first_is": "what one would train unsearched"}
     assert sentences({**found, "verdict": "no first"})[0].startswith("what the search bought is unknown")
     assert sentences({**found, "verdict": "unknown"}) == [
         "the search bought +0.5000 over what one would train unsearched, trial 0, in trials of 4 epochs; how much of "
@@ -186,7 +193,7 @@ def test_without_a_first_or_without_noise_nothing_is_claimed() -> None:
 @pytest.mark.parametrize(("lease", "to"), [(0, "there first"), (5, "trained again")])
 def test_a_report_says_to_what_a_tie_went(monkeypatch: pytest.MonkeyPatch, lease: int, to: str) -> None:
     monkeypatch.setattr(report_json, "best_trial", lambda *_: SimpleNamespace(number=9, value=0.91))
-    study = SimpleNamespace(definition={"metric": "score"})
+    study = SimpleNamespace(definition={"metric": "score"}, first_in_words="what one would train unsearched")
     winner: Any = SimpleNamespace(study=study, trial=SimpleNamespace(number=lease, lease=lease))
     how = report_json._how(SimpleNamespace(), winner)  # type: ignore[arg-type]
     assert how.endswith(
@@ -199,9 +206,13 @@ def test_a_report_says_to_what_a_tie_went(monkeypatch: pytest.MonkeyPatch, lease
 def test_what_to_type_next_goes_on_with_networks_of_the_same_width(size: str, more: str) -> None:
     shown = Shown(then="resnet_cifar100")
     study: Any = SimpleNamespace(name="night", objective="resnet_cifar10", size_name=size, shown=shown, epochs=2)
+    study.first_in_words = "what one would train unsearched"
     report = {"trial": None, "test": None, "validation": None, "references": {}, "model": None}
-    lines = outcome(report, study, {"budget": 4, "goes_on_with": ""}, Path("exports/night"))
-    assert lines[-1] == f"next: make search STUDY=resnet_cifar100 SOURCE=night{more} (starts from this model)"
+    lines = outcome(report, study, {"budget": 4, "goes_on_with": "TRIALS=8"}, Path("exports/night"))
+    assert lines[-2:] == [
+        f"next: make search STUDY=resnet_cifar100 SOURCE=night{more} (starts from this model)",
+        "or: make search STUDY=night TRIALS=8 (goes on searching)",
+    ]
 
 
 def test_what_json_and_four_decimals_cannot_say(tmp_path: Path) -> None:

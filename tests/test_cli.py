@@ -278,12 +278,14 @@ def test_what_another_study_found_is_tried_first(capsys: Said, sqlite_url: str) 
     first, second, *_ = trials(sqlite_url, existing(engine, "after"))
     assert first.params == light.OBJECTIVE.points["LOW"]
     assert second.params == parameters(engine, found)
+    assert existing(engine, "after").first_in_words == "what one would train unsearched"
 
     file = Path("half.py")
     text = Path(LIGHT).read_text().replace(', "kind": "a"}', "}").replace(', "kind": "b"}', "}")
     file.write_text(text.replace('trial.suggest_categorical("kind", ["a", "b"])', '"a"'))
     assert main(["run", "half", "--objective", str(file), *flags, "--first", "before"]) == 0
     assert trials(sqlite_url, existing(engine, "half"))[0].params == {"x": second.params["x"]}
+    assert existing(engine, "half").first_in_words == "the winner of before"
     # It is what it was when the study was created, whatever becomes of the other.
     assert main(["run", "before", *flags[2:], "--trials", "9"]) == 0
     assert main(["run", "half", *flags[2:], "--trials", "5"]) == 0

@@ -72,7 +72,7 @@ def test_it_goes_on_and_is_reported_as_its_file_declares(tmp_path: Path) -> None
 
     ran = search(tmp_path, "run", "old", "--trials", "3")
     assert (ran.status, ran.err) == (0, "")
-    assert "test luck of the refit: " in ran.out and "mine: 50.00 %" in ran.out
+    assert "test luck of the refit (3 epochs): " in ran.out and "mine: 50.00 %" in ran.out
     assert json.loads(report.read_text())["chosen"]["from"] == 3
     assert "old.refit" in search(tmp_path, "status", "old").out
 

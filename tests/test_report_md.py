@@ -41,6 +41,7 @@ REPORT: dict[str, Any] = {
     "test_openings": 3,
     "test_openings_by_study": {"mine": 2, "night": 1},
     "chosen": {
+        "first_is": "what one would train unsearched",
         "from": 10,
         "states": {"complete": 4, "pruned": 5, "fail": 1},
         "how": "the best",

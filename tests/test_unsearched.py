@@ -21,7 +21,7 @@ def report(folder: Path, study: str = "plain") -> dict[str, Any]:
 def test_the_first_point_is_trained_and_a_search_may_follow(tmp_path: Path) -> None:
     ran = search(tmp_path, *RUN)
     assert (ran.status, ran.err) == (0, "")
-    assert "nothing was searched: this is what one would train without a search" in ran.out
+    assert "nothing was searched: this is what one would train unsearched" in ran.out
     assert "next: make search STUDY=plain TRIALS=6 (searches)" in ran.out
     found = report(tmp_path)
     assert (found["trial"], found["value"], found["exported"]) == (None, None, "refit")

@@ -815,7 +815,7 @@ def test_a_study_that_raises_is_one_line_and_goes_on_when_mended(tmp_path: Path,
 
     mended = search(tmp_path, "run", "light", SEARCH_STORAGE=sqlite_url)
     assert (mended.status, mended.err) == (0, "")
-    assert "test accuracy of the refit: " in mended.out and "look no. 1" in mended.out
+    assert "test accuracy of the refit (3 epochs): " in mended.out and "look no. 1" in mended.out
     report = json.loads((tmp_path / "exports" / "light" / "report.json").read_text())
     assert report["test"]["accuracy"] > 0 and report["exported"] == "refit" and report["chosen"]["from"] == 5
     study = find(storage_at(sqlite_url).engine, "light")

@@ -43,6 +43,7 @@ def bought(engine: sa.Engine, study: Study) -> dict[str, Any] | None:
     return {
         "best": best.number,
         "first": first.number if first else None,
+        "first_is": study.first_in_words,
         "noise": study.noise(best.value, (first or best).value or 0.0),
         "validated_on": (study.definition.get("data") or {}).get("validation"),
         "competed": competed,

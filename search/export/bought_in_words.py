@@ -25,12 +25,12 @@ def _lead(found: Bought) -> list[str]:
     if found["verdict"] == "nothing to compare":
         return []
     if found["verdict"] == "no first":
-        return ["what the search bought is unknown: what one would train unsearched is not complete, or is turned down"]
+        return [f"what the search bought is unknown: {found['first_is']} is not complete, or is turned down"]
     if found["verdict"] == "first":
-        return [f"the search found nothing better than what one would train unsearched, trial {found['first']}"]
+        return [f"the search found nothing better than {found['first_is']}, trial {found['first']}"]
     whole = found["epochs"]["whole_trial"]
-    trained = f", in trials of {whole} epochs" if whole > 1 else ", in trials of one epoch" if whole else ""
-    lead = f"{amount(found, found['lead'])} over what one would train unsearched, trial {found['first']}{trained}"
+    trained = f", in trials of {counted(whole, 'epoch')}" if whole else ""
+    lead = f"{amount(found, found['lead'])} over {found['first_is']}, trial {found['first']}{trained}"
     if found["verdict"] == "unknown":
         return [f"the search bought {lead}; how much of it is chance is unknown{_why_unknown(found)}"]
     low, high = (amount(found, value) for value in found["interval"])

@@ -90,6 +90,7 @@ def _chosen(engine: sa.Engine, winner: Winner) -> dict[str, Any]:
         "turned_down": len(every) - len(trials),
         "how": _how(engine, winner),
         "first": first,
+        "first_is": study.first_in_words,
         "control": _control(first, study.definition.get("without_source") or {}),
         "of_another_file": of_another_file(engine, study),
     }
@@ -98,11 +99,11 @@ def _chosen(engine: sa.Engine, winner: Winner) -> dict[str, Any]:
 def _how(engine: sa.Engine, winner: Winner) -> str:
     best, metric = best_trial(engine, winner.study), winner.study.definition["metric"]
     if winner.trial is None or best is None:
-        return "not at all, this is what one would train unsearched"
+        return f"not at all, this is {winner.study.first_in_words}"
     if winner.trial.number != best.number:
         is_first = winner.trial.lease == 0
         return (
-            f"what {'one would train unsearched' if is_first else 'was trained again already'}: the best {metric}, "
+            f"{winner.study.first_in_words if is_first else 'what was trained again already'}: the best {metric}, "
             f"{readable(best.value or 0.0)} of trial {best.number}, may well be no better, and such a tie goes to what "
             f"was {'there first' if is_first else 'trained again'}"
         )

@@ -118,7 +118,7 @@ def _chosen(report: Report) -> str:
         lines.append(f"- turned down, as their networks were too large: {chosen['turned_down']} more")
     for number, first in enumerate(chosen["first"]):
         if first:
-            what = "what one would train unsearched" if number == 0 else "tried before the sampler"
+            what = chosen["first_is"] if number == 0 else "tried before the sampler"
             title = first.get("title") or f"first[{number}]"
             lines.append(f"- {title} ({what}), trial {first['number']}: {_value(first)}")
     if chosen["control"]:

@@ -31,10 +31,11 @@ def introduction(study: Study, budget: int, limits: Limits, cores: int, gpus: bo
         lines.append(_size_line(name, size, study, "" if its.endless else trials, "" if its.endless else here))
     lines += _precision(study)
     lines += ["", *words] if (words := limits_in_words(limits)) else []
-    if (
-        study.size_name != "full" and "full" in sizes and not study.definition.get("source")
-    ):  # else its source would be too narrow
-        lines += ["", f"For the real thing: make search STUDY={study.name}_full OBJECTIVE={study.objective} SIZE=full"]
+    larger = "hour" if "hour" in sizes and not gpus else "full"
+    if study.size_name not in {larger, "full"} and larger in sizes and not study.definition.get("source"):
+        # With a source, that would be too narrow.
+        real = f"make search STUDY={study.name}_{larger} OBJECTIVE={study.objective} SIZE={larger}"
+        lines += ["", f"For the real thing: {real}"]
     return [
         *lines,
         f"Watch: make dashboard, or make status STUDY={study.name}. Ctrl-C hands over; the same command goes on.",

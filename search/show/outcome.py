@@ -8,7 +8,7 @@ from typing import Any
 
 from search.export.bought_in_words import sentences
 from search.export.numbers import as_headline, headline, headline_title
-from search.rules.readable import readable
+from search.rules.readable import counted, readable
 from search.settings import SIZE
 from search.studies.objective_file import is_shipped
 from search.studies.study import Study
@@ -17,7 +17,7 @@ from search.studies.study import Study
 def outcome(report: Mapping[str, Any], study: Study, status: Mapping[str, Any], target: Path) -> list[str]:
     """``report`` is the export's, which lies at ``target``."""
     if report["trial"] is None:
-        lines = ["", "nothing was searched: this is what one would train without a search"]
+        lines = ["", f"nothing was searched: this is {study.first_in_words}"]
     else:
         bought = report["bought"]
         what = "best" if bought is None or bought["best"] == report["trial"] else "chosen"
@@ -28,7 +28,10 @@ def outcome(report: Mapping[str, Any], study: Study, status: Mapping[str, Any], 
             lines.append(f"from scratch at equal budget, trial {control['number']}: {readable(control['value'])}")
     if report["test"]:
         title, score = headline_title(report["test"], study.shown), headline(report["test"], study.shown)
-        whose = "the refit" if report["exported"] == "refit" else "the chosen trial"
+        whose = "the chosen trial"
+        if report["exported"] == "refit":
+            epochs = report["size"]["refit_epochs"] if study.epochs else 0
+            whose = f"the refit ({counted(epochs, 'epoch')})" if epochs else "the refit"
         lines.append(f"test {title} of {whose}: {score}, look no. {report['test_openings']}")
     elif study.epochs:
         lines.append("test: not opened (the chosen trial was not trained again yet)")
@@ -38,15 +41,16 @@ def outcome(report: Mapping[str, Any], study: Study, status: Mapping[str, Any], 
     if report["model"] and study.shown.usage:
         model = str(target / report["model"]["file"])
         lines += ["", *study.shown.usage.replace("{model}", model).splitlines()]
-    return [*lines, "", f"next: {_next(study, status)}"]
+    return [*lines, "", *_next(study, status)]
 
 
-def _next(study: Study, status: Mapping[str, Any]) -> str:
+def _next(study: Study, status: Mapping[str, Any]) -> list[str]:
+    more = f" {status['goes_on_with']}" if status["goes_on_with"] else ""
+    what = "goes on searching" if status["budget"] else "searches"
+    commands = [f"make search STUDY={study.name}{more} ({what})"]
     then = study.shown.then
     if then and is_shipped(then):
         source = "" if study.name == study.objective else f" SOURCE={study.name}"
         size = "" if study.size_name == SIZE else f" SIZE={study.size_name}"
-        return f"make search STUDY={then}{source}{size} (starts from this model)"
-    more = f" {status['goes_on_with']}" if status["goes_on_with"] else ""
-    what = "goes on searching" if status["budget"] else "searches"
-    return f"make search STUDY={study.name}{more} ({what})"
+        commands.insert(0, f"make search STUDY={then}{source}{size} (starts from this model)")
+    return [f"{'or' if number else 'next'}: {command}" for number, command in enumerate(commands)]

@@ -84,6 +84,7 @@ def _study(engine: sa.Engine, wanted: Study) -> Status:
         "best": winner
         and {"number": winner.number, "value": finite(winner.value), "params": parameters(engine, winner)},
         "chosen": chosen.number if chosen else None,
+        "chosen_params": parameters(engine, chosen) if chosen else None,
         "epochs": epochs(engine, wanted, leases),
         "seconds": round(sum(lease["seconds"] for lease in leases), 1),
         **Leases(engine).spent(wanted.key).as_json(),

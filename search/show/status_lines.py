@@ -33,8 +33,10 @@ def study(found: Mapping[str, Any]) -> list[str]:
         *_spent(found),
         f"best: {_best(found)}",
     ]
-    if found["best"]:
-        lines += [f"  {name} = {value}" for name, value in found["best"]["params"].items()]
+    if found["chosen_params"]:
+        is_tie = not found["best"] or found["best"]["number"] != found["chosen"]
+        lines += [f"trial {found['chosen']}:"] if is_tie else []
+        lines += [f"  {name} = {value}" for name, value in found["chosen_params"].items()]
     if found["unused"]:
         lines.append(f"nothing more is to be tried; left of the budget: {counted(found['unused'], 'trial')}")
     if found["ended"]:

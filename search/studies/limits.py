@@ -79,6 +79,12 @@ def change_limits(storage: FencedStorage, study: Study, given: Mapping[str, Any]
             "Go on without MAX_PARAMS and MAX_FLOPS, and raise optuna.TrialPruned where a network is too large."
         )
 
+    until = given.get("until")
+    if until is not None and study.definition.get("metric_is_share") and not 0 <= until <= 1:
+        raise SearchError(
+            f"UNTIL={until:g} is no value of {study.shown_metric}, a share. Give one from 0 to 1, or UNTIL=none."
+        )
+
     def changed(before: Limits) -> Limits:
         after = dataclasses.replace(before, **given)
         begins = after.hours is not None and before.hours is None

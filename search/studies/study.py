@@ -110,6 +110,13 @@ class Study:
         """Whether this lease's trial is given, by ``first`` or as a refit, and not sampled."""
         return bool(self.refit) or lease < len(self.definition["first"])
 
+    @property
+    def first_in_words(self) -> str:
+        """What the first point is: of another study's winner whose."""
+        title = next(iter(self.definition.get("first_titles") or ()), None)
+        is_winner = title in (self.definition.get("first_winners") or {})
+        return f"the winner of {title}" if is_winner else "what one would train unsearched"
+
     def trial_seed(self, trial_number: int) -> int:
         """For data order and weights; the sampler has its own."""
         return seed_for(self.seed, "trial", trial_number)
