@@ -18,6 +18,7 @@ from search.commands.main import main
 from search.contract import Size
 from search.database.engine import open_readonly
 from search.database.leases import Progress
+from search.database.study_attributes import is_set, text_of
 from search.errors import SearchError
 from search.rules import durations
 from search.show.time_left import seconds_left
@@ -137,6 +138,20 @@ def test_a_study_whose_end_was_half_written_ends(sqlite_url: str, tmp_path: Path
     change_limits(storage, study, {"hours": 1.0}, trials=None)
     assert limits_of(storage.engine, study).endless
     assert [row["state"] for row in storage.leases.rows(study.key)] == ["open", "open"]
+
+
+def test_an_attribute_is_set_only_as_long_as_nobody_else_has(storage_url: str) -> None:
+    study = new_study(storage_url)
+
+    def tried(text: str | None, wanted: str) -> tuple[bool, str | None]:
+        with storage_at(storage_url).engine.begin() as connection:
+            done = is_set(connection, study.study_id, "mine", text, wanted)
+            return done, text_of(connection, study.study_id, "mine")
+
+    assert tried(None, "1") == (True, "1")
+    assert tried(None, "2") == (False, "1"), "also where there was none when it was read"
+    assert tried("2", "3") == (False, "1")
+    assert tried("1", "3") == (True, "3")
 
 
 def test_two_who_change_different_limits_at_once_both_have(storage_url: str) -> None:

@@ -28,10 +28,8 @@ def outcome(report: Mapping[str, Any], study: Study, status: Mapping[str, Any], 
             lines.append(f"from scratch at equal budget, trial {control['number']}: {readable(control['value'])}")
     if report["test"]:
         title, score = headline_title(report["test"], study.shown), headline(report["test"], study.shown)
-        whose = "the chosen trial"
-        if report["exported"] == "refit":
-            epochs = report["size"]["refit_epochs"] if study.epochs else 0
-            whose = f"the refit ({counted(epochs, 'epoch')})" if epochs else "the refit"
+        epochs = counted(report["size"]["refit_epochs"], "epoch")
+        whose = f"the refit ({epochs})" if report["exported"] == "refit" else "the chosen trial"
         lines.append(f"test {title} of {whose}: {score}, look no. {report['test_openings']}")
     elif study.epochs:
         lines.append("test: not opened (the chosen trial was not trained again yet)")

@@ -34,8 +34,7 @@ def study(found: Mapping[str, Any]) -> list[str]:
         f"best: {_best(found)}",
     ]
     if found["chosen_params"]:
-        is_tie = not found["best"] or found["best"]["number"] != found["chosen"]
-        lines += [f"trial {found['chosen']}:"] if is_tie else []
+        lines += [f"trial {found['chosen']}:"] if _is_tie(found) else []
         lines += [f"  {name} = {value}" for name, value in found["chosen_params"].items()]
     if found["unused"]:
         lines.append(f"nothing more is to be tried; left of the budget: {counted(found['unused'], 'trial')}")
@@ -90,12 +89,17 @@ def _counts(found: Mapping[str, Any]) -> str:
 
 
 def _best(found: Mapping[str, Any]) -> str:
-    best, chosen = found["best"], found["chosen"]
+    best = found["best"]
     if not best:
         return "none yet"
     value = "infinite" if best["value"] is None else readable(best["value"])
-    tie = "" if chosen == best["number"] else f"; chosen: trial {chosen}, as that may well be no better"
+    tie = f"; chosen: trial {found['chosen']}, as that may well be no better" if _is_tie(found) else ""
     return f"{found['metric']} {value} (trial {best['number']}{tie})"
+
+
+def _is_tie(found: Mapping[str, Any]) -> bool:
+    """Whether another than the best is chosen."""
+    return bool(found["best"]["number"] != found["chosen"])
 
 
 def _lease(lease: Mapping[str, Any]) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ import json
 import sqlalchemy as sa
 
 from search.database.fence import FencedStorage
-from search.database.optuna_tables import STUDY_ATTRIBUTES
+from search.database.study_attributes import is_set, text_of
 from search.errors import SearchError
 from search.rules.content import changed, short, stored_hash
 from search.studies.study import ATTRIBUTE, OLD_ATTRIBUTE, REFIT, Study, existing, find
@@ -26,18 +26,18 @@ def accept_file(storage: FencedStorage, study: Study, sha256: str | None) -> Stu
 
 def _store(engine: sa.Engine, study: Study, sha256: str) -> None:
     name = OLD_ATTRIBUTE if study.is_old else ATTRIBUTE
-    own = (STUDY_ATTRIBUTES.c.study_id == study.study_id, STUDY_ATTRIBUTES.c.key == name)
     with engine.begin() as connection:
-        text = connection.execute(sa.select(STUDY_ATTRIBUTES.c.value_json).where(*own)).scalar_one()
+        text = text_of(connection, study.study_id, name)
+        if text is None:
+            return  # deleted meanwhile
         record = json.loads(text)
         now = stored_hash(record["definition"])
         if now == sha256:
             return  # somebody has said so already
         wanted = {**record, "definition": changed(record["definition"], sha256)}
         # Compare and set: of two who say yes to different contents, one is told.
-        unchanged = (*own, STUDY_ATTRIBUTES.c.value_json == text)
-        update = sa.update(STUDY_ATTRIBUTES).where(*unchanged).values(value_json=json.dumps(wanted))
-        if now != stored_hash(study.definition) or connection.execute(update).rowcount != 1:
+        is_ours = now == stored_hash(study.definition)
+        if not is_ours or not is_set(connection, study.study_id, name, text, json.dumps(wanted)):
             raise SearchError(
                 f"the objective's file of {study.name!r} was changed by somebody else at the same time, here it is "
                 f"{short(sha256)}. Agree on one, then type the command again."

@@ -11,10 +11,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import optuna
-from sqlalchemy.dialects import postgresql, sqlite
 
 from search.database.fence import FencedStorage
-from search.database.optuna_tables import STUDY_ATTRIBUTES
+from search.database.study_attributes import is_set
 from search.database.url import without_secrets
 from search.errors import SearchError
 from search.rules.readable import counted
@@ -92,12 +91,8 @@ def _optuna_study(storage: FencedStorage, name: str, direction: Any) -> optuna.S
 
 
 def _insert_record(storage: FencedStorage, study_id: int, record: Mapping[str, Any], budget: int) -> bool:
-    dialect: Any = postgresql if storage.engine.name == "postgresql" else sqlite
-    insert = dialect.insert(STUDY_ATTRIBUTES).values(study_id=study_id, key=ATTRIBUTE, value_json=json.dumps(record))
     with storage.engine.begin() as connection:
-        # Not by rowcount, which an insert on PostgreSQL has not.
-        mine = insert.on_conflict_do_nothing().returning(STUDY_ATTRIBUTES.c.study_id)
-        won = connection.execute(mine).first() is not None
+        won = is_set(connection, study_id, ATTRIBUTE, None, json.dumps(record))
         if won:
             storage.leases.raise_budget(connection, record["key"], budget)
     return won

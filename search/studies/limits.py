@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from search.database.optuna_tables import STUDY_ATTRIBUTES
+from search.database.study_attributes import is_set, text_of
 from search.errors import SearchError
 from search.studies.attributes import named
 from search.studies.study import Study
@@ -56,7 +56,7 @@ def limits_of(engine: sa.Engine, study: Study) -> Limits:
 
 def limits_in(connection: sa.Connection, study: Study) -> Limits:
     """A field that is newer than this version is left out."""
-    return _parsed(_text(connection, study))
+    return _parsed(text_of(connection, study.study_id, LIMITS))
 
 
 def growing(engine: sa.Engine) -> set[int]:
@@ -78,7 +78,6 @@ def change_limits(storage: FencedStorage, study: Study, given: Mapping[str, Any]
             f"{study.objective} is a plain function, which says nothing of its network's size. "
             "Go on without MAX_PARAMS and MAX_FLOPS, and raise optuna.TrialPruned where a network is too large."
         )
-
     until = given.get("until")
     if until is not None and study.definition.get("metric_is_share") and not 0 <= until <= 1:
         raise SearchError(
@@ -110,29 +109,12 @@ def _change(engine: sa.Engine, study: Study, changed: Callable[[Limits], Limits]
     """Compare and set: of two who change different limits at once, neither undoes what the other did."""
     while True:
         with engine.begin() as connection:
-            text = _text(connection, study)
+            text = text_of(connection, study.study_id, LIMITS)
             before = _parsed(text)
             after = changed(before)
-            if after == before or _is_set(connection, study, text, json.dumps(dataclasses.asdict(after))):
+            wanted = json.dumps(dataclasses.asdict(after))
+            if after == before or is_set(connection, study.study_id, LIMITS, text, wanted):
                 return
-
-
-def _is_set(connection: sa.Connection, study: Study, text: str | None, wanted: str) -> bool:
-    """False: the text is no longer the one that was read."""
-    if text is None:
-        dialect: Any = postgresql if connection.dialect.name == "postgresql" else sqlite
-        row = {"study_id": study.study_id, "key": LIMITS, "value_json": wanted}
-        return bool(connection.execute(dialect.insert(STUDY_ATTRIBUTES).on_conflict_do_nothing(), row).rowcount)
-    unchanged = (*_own(study), STUDY_ATTRIBUTES.c.value_json == text)
-    return bool(connection.execute(sa.update(STUDY_ATTRIBUTES).where(*unchanged).values(value_json=wanted)).rowcount)
-
-
-def _text(connection: sa.Connection, study: Study) -> str | None:
-    return connection.execute(sa.select(STUDY_ATTRIBUTES.c.value_json).where(*_own(study))).scalar_one_or_none()
-
-
-def _own(study: Study) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:
-    return STUDY_ATTRIBUTES.c.study_id == study.study_id, STUDY_ATTRIBUTES.c.key == LIMITS
 
 
 def _parsed(text: str | None) -> Limits:
