@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from search.rules.failures import Cause
+from search.trial_run import StopReason
 
 Json = Any
 
@@ -88,6 +89,10 @@ class Go(Message):
     data_dir: str
     source: str | None
     resume: str | None
+    resumed_from: int
+    """The epoch of ``resume``; 0: it begins."""
+    trial_name: str
+    """The same for every claim of the trial, and no other's."""
     size: Mapping[str, Json]
     cores: int
     gpus: Sequence[str]
@@ -109,7 +114,7 @@ class Stop(Message):
     """End this run at the next batch."""
 
     run: str
-    reason: Literal["pruned", "hand over", "fenced"]
+    reason: StopReason
 
 
 @dataclass
@@ -221,8 +226,13 @@ class Network(OfTrial):
 
 
 @dataclass
+class Resumable(OfTrial):
+    """A plain function goes on from its checkpoints, and stops when it is told to."""
+
+
+@dataclass
 class Epoch(OfTrial):
-    """An objective's ``context.report``: epoch ``step`` is finished."""
+    """An objective's ``context.report``, or a plain function's ``run.report``: epoch ``step`` is finished."""
 
     step: int
     values: Mapping[str, float]

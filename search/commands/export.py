@@ -11,6 +11,7 @@ from typing import Any
 from search.commands import options as typed
 from search.commands.machine import Machine, opened
 from search.contract import Split
+from search.errors import SearchError
 from search.export.attach import attach
 from search.export.export import export
 from search.export.looks_at_test import Opened
@@ -29,14 +30,23 @@ def run(parsed: argparse.Namespace) -> int:
         winner = winner_of(machine.storage, existing(machine.storage.engine, parsed.study))
         if not parsed.no_model:
             winner = _with_declaration(machine, winner)
+        if parsed.test and winner.study.is_plain:
+            raise SearchError(
+                f"{winner.study.objective} is a plain function, of whose test data nobody here knows. Leave TEST out."
+            )
         target = Path(parsed.to) if parsed.to else EXPORTS / winner.study.name
         report = export_winner(machine, winner, options.files, target, test=parsed.test, model=not parsed.no_model)
         best = ""
         if report["trial"] is not None:
             best = f"trial {report['trial']}, {report['metric']} {readable(report['value'])}, "
         machine.screen.say(f"{best}exported to {target}/")
-        if report["model"] is None and not parsed.no_model and not winner.study.is_plain:
-            machine.screen.say("without a model: it is not among this study's files")
+        if report["model"] is None and not parsed.no_model:
+            why = (
+                "its function keeps none in search.run(trial).model"
+                if winner.study.is_plain
+                else "it is not among this study's files"
+            )
+            machine.screen.say(f"without a model: {why}")
     return 0
 
 
@@ -50,8 +60,8 @@ def export_winner(
     def evaluate(folder: Path, split: Split, opened: Opened) -> Mapping[str, Any]:
         return machine.asker.evaluate(study.objective, folder, split, opened)
 
-    evaluates = model and not study.is_plain
-    report = export(machine.storage, winner, files, target, evaluate if evaluates else None, test=test)
+    asked = None if study.is_plain else evaluate
+    report = export(machine.storage, winner, files, target, asked, test=test, model=model)
     if report["model"] is not None:
         cached = machine.worker.cached
         attach(as_optuna(study, cached, 0), cached, files.store, target, study.shown)

@@ -8,7 +8,7 @@ from search.commands import options as typed
 from search.commands.machine import opened
 from search.errors import SearchError
 from search.rules.readable import counted
-from search.studies.refit import ensure_refit, is_complete, why_failed
+from search.studies.refit import ensure_refit, is_complete, refuse_without_run, why_failed
 from search.studies.study import Study, existing
 from search.worker.loop import Worker
 from search.worker.signals import take_signals
@@ -20,6 +20,7 @@ def run(parsed: argparse.Namespace) -> int:
     with opened(options) as machine:
         study = existing(machine.storage.engine, parsed.study)
         _refuse(study)
+        refuse_without_run(machine.storage, study)
         study = machine.checked(study)
         take_signals(machine.worker)
         machine.worker.limit(options.timeout)
@@ -27,7 +28,7 @@ def run(parsed: argparse.Namespace) -> int:
         machine.screen.say(
             "handed over"
             if machine.worker.stopping
-            else f"{again.name} is done. Next: make export STUDY={study.name} TEST=1"
+            else f"{again.name} is done. Next: make export STUDY={study.name}{'' if study.is_plain else ' TEST=1'}"
         )
     return 0
 
@@ -39,7 +40,7 @@ def refit_winner(worker: Worker, study: Study, epochs: int | None = None) -> Stu
     """
     again = ensure_refit(worker.storage, study, epochs)
     usual = study.size.refit_epochs
-    if again.epochs != usual and not is_complete(worker.storage, again):
+    if not study.is_plain and again.epochs != usual and not is_complete(worker.storage, again):
         why = "the search left time for them" if again.epochs > usual else "there is no time for more"
         worker.screen.say(f"{again.name} has {counted(again.epochs, 'epoch')}, not {usual}: {why}")
     worker.join(again)
@@ -55,8 +56,3 @@ def refit_winner(worker: Worker, study: Study, epochs: int | None = None) -> Stu
 def _refuse(study: Study) -> None:
     if study.refit:
         raise SearchError(f"{study.name!r} is a refit already. Give its study: make refit STUDY={study.refit['study']}")
-    if study.is_plain:
-        raise SearchError(
-            f"{study.name!r} is of a plain function, which has no training images. "
-            f"Its best parameters: make export STUDY={study.name}"
-        )

@@ -59,7 +59,8 @@ def _others(found: Bought) -> list[str]:
 
 def _pruning(found: Bought) -> list[str]:
     epochs, spared, of_all = found["epochs"], found["spared"], found["spared_of_all"]
-    lines = [f"epochs: {epochs['run']} run, {epochs['saved_by_pruning']} saved by pruning"] if epochs["run"] else []
+    saved = f", {epochs['saved_by_pruning']} saved by pruning" if epochs["whole_trial"] else ""
+    lines = [f"epochs: {epochs['run']} run{saved}"] if epochs["run"] else []
     if spared["trials"]:
         lines.append(
             f"run to their end against the pruner, for {counted(spared['epochs'], 'epoch')}: {_among_the_best(spared)}"

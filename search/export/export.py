@@ -15,7 +15,7 @@ from search.errors import SearchError
 from search.export.looks_at_test import Looks
 from search.export.report_json import report
 from search.export.report_md import markdown
-from search.export.scores import Evaluate, Scores, score
+from search.export.scores import Evaluate, Scores, kept_by_a_function, score
 from search.files.paths import is_key
 from search.files.records import Files
 from search.rules.readable import finite
@@ -34,10 +34,12 @@ def export(
     evaluate: Evaluate | None,
     *,
     test: bool,
+    model: bool = True,
 ) -> dict[str, Any]:
-    """Writes the folder anew and returns its report. Without ``evaluate`` only what the database itself knows.
+    """Writes the folder anew and returns its report. Without ``model`` only what the database itself knows.
 
-    ``test``: looks at the test set, unless that was done for this model.
+    ``evaluate``: None for a plain function, which has said what it is worth. ``test``: looks at the test set, unless
+    that was done for this model.
     """
     shown, target = winner.study.shown, target.resolve()
     _earlier_export(winner.study, target)
@@ -46,7 +48,12 @@ def export(
         folder = Path(scratch) / "export"
         folder.mkdir()
         looks = Looks(storage.engine, files, winner.study, folder.parent / "look")
-        scores = score(winner, files, looks, folder, evaluate, test=test) if evaluate else Scores()
+        if not model:
+            scores = Scores()
+        elif evaluate is None:
+            scores = kept_by_a_function(winner, files, folder)
+        else:
+            scores = score(winner, files, looks, folder, evaluate, test=test)
         found = report(storage.engine, winner, scores, looks.by_study())
         _write(folder, found, shown)
         (folder / MARK).write_text(json.dumps({"study": winner.study.name, "key": winner.study.key}) + "\n")

@@ -17,15 +17,15 @@ from search.database.leases import Leases, Spent
 from search.export.bought import bought
 from search.export.scores import Scores
 from search.rules.readable import readable
-from search.studies.attributes import PRUNED_BY, own
+from search.studies.attributes import PRUNED_BY
 from search.studies.provenance import revision
 from search.studies.study import Study
 from search.studies.trials import (
     TrialRow,
     all_trials,
     attribute_by_trial,
-    attributes,
     best_trial,
+    history,
     of_another_file,
     parameters,
 )
@@ -41,6 +41,7 @@ def report(engine: sa.Engine, winner: Winner, scores: Scores, looks: Mapping[str
     return {
         "study": study.name,
         "objective": study.objective,
+        "kind": study.definition["kind"],
         "size": {"name": study.size_name, **size, "budget": Leases(engine).budget(study.key)},
         "trial": best.number if best else None,
         "metric": study.definition["metric"],
@@ -48,6 +49,7 @@ def report(engine: sa.Engine, winner: Winner, scores: Scores, looks: Mapping[str
         "value": best.value if best else None,
         "exported": scores.exported,
         "hyperparameters": _hyperparameters(engine, winner),
+        "reported": _last_of(engine, winner, scores),
         "validation": _without_model(scores.validation),
         "test": _without_model(scores.test),
         "model": dict(scores.model) if scores.model else None,
@@ -107,7 +109,8 @@ def _how(engine: sa.Engine, winner: Winner) -> str:
             f"{readable(best.value or 0.0)} of trial {best.number}, may well be no better, and such a tie goes to what "
             f"was {'there first' if is_first else 'trained again'}"
         )
-    return f"the best {metric} of a trial's best epoch, among complete trials"
+    of_what = "" if winner.study.is_plain else " of a trial's best epoch,"
+    return f"the best {metric}{of_what} among complete trials"
 
 
 def _control(first: Sequence[Mapping[str, Any] | None], without_source: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -128,8 +131,19 @@ def _brief(engine: sa.Engine, trial: TrialRow | None) -> dict[str, Any] | None:
     }
 
 
+def _last_of(engine: sa.Engine, winner: Winner, scores: Scores) -> dict[str, Any] | None:
+    """What a plain function reported with its last step, under its own names: nothing else is known of its model."""
+    study = winner.refit if scores.refit and winner.refit else winner.study
+    trial = winner.trial if study is winner.study else best_trial(engine, study)
+    if not study.is_plain or trial is None:
+        return None
+    found = history(engine, study, trial)
+    last = max((len(row) for row in found.values()), default=0)
+    return {name: row[-1] for name, row in found.items() if len(row) == last} or None
+
+
 def _curve(engine: sa.Engine, study: Study, trial: TrialRow) -> Any:
-    return own(attributes(engine, trial), "epochs", old=study.is_old)
+    return history(engine, study, trial) or None
 
 
 def _refit_curve(engine: sa.Engine, refit: Study | None) -> Any:

@@ -35,6 +35,7 @@ def markdown(report: Report, shown: Shown, files: Sequence[str]) -> str:
         f"# {report['study']}, {_trial(report)}: {report['exported']}",
         _verdict(report, shown),
         _scores(report, shown),
+        _reported(report),
         _chosen(report),
         _bought(report),
         _hyperparameters(report),
@@ -50,6 +51,8 @@ def markdown(report: Report, shown: Shown, files: Sequence[str]) -> str:
 
 def _verdict(report: Report, shown: Shown) -> str:
     test, looks = report["test"], report["test_openings"]
+    if report["kind"] == "function":
+        return f"**{report['metric']} {readable(report['value'])}**, as trial {report['trial']} has returned it."
     if not test:
         opened = f"The test set was opened {looks} time(s)" if looks else "The test set was never opened for this study"
         if report["trial"] is None:
@@ -87,6 +90,12 @@ def _scores(report: Report, shown: Shown) -> str:
         return ""
     note = f"\n\n{_spent(report, shown)}" if report["test"] and report["exported"] == "refit" else ""
     return "## Scores\n\n" + _table(["", *columns], rows) + note
+
+
+def _reported(report: Report) -> str:
+    """Of a plain function, which names its figures as it likes."""
+    rows = [[name, plain(value)] for name, value in (report["reported"] or {}).items() if value is not None]
+    return "## What its last step reported\n\n" + _table(["", "value"], rows) if rows else ""
 
 
 def _every_number(columns: Mapping[str, Metrics], shown: Shown) -> Sequence[Number]:
@@ -213,8 +222,7 @@ def _cell(value: Any) -> str:
 def _origin(report: Report) -> str:
     environment, cost, data, model = report["environment"], report["cost"], report["data"] or {}, report["model"]
     lines = [
-        f"- study `{report['study']}`, objective `{report['objective']}`, size {report['size']['name']}, "
-        f"trained in {report['size'].get('precision', 'float32')}",
+        f"- study `{report['study']}`, objective `{report['objective']}`{_size(report)}",
         f"- seeds: {', '.join(f'{name} {seed}' for name, seed in report['seeds'].items())}",
         f"- trained {cost['seconds']:.0f} s in {counted(cost['epochs'], 'epoch')}; {cost['epochs_repeated']} of them "
         f"({cost['seconds_lost']:.0f} s) were repeated after {counted(cost['interruptions'], 'interruption')}",
@@ -222,14 +230,21 @@ def _origin(report: Report) -> str:
         *[f"- data {name}: {value}" for name, value in data.items()],
     ]
     if model:
-        digest, parameters = model.get("sha256", "unknown"), model.get("parameters") or "unknown"
-        lines.append(f"- `{model['file']}`: SHA-256 `{digest}`, {parameters} parameters")
+        parameters = f", {model['parameters']} parameters" if model.get("parameters") else ""
+        lines.append(f"- `{model['file']}`: SHA-256 `{model.get('sha256', 'unknown')}`{parameters}")
     versions = ", ".join(f"{name} {version}" for name, version in environment["versions"].items())
     lines += [
         f"- Python {environment['python']}, {versions}",
         f"- {environment['platform']}, {environment['cores']} cores, revision {environment['revision'] or 'unknown'}",
     ]
     return "## Where it comes from\n\n" + "\n".join(lines)
+
+
+def _size(report: Report) -> str:
+    """A plain function has none."""
+    if report["kind"] == "function":
+        return ""
+    return f", size {report['size']['name']}, trained in {report['size'].get('precision', 'float32')}"
 
 
 def _shares(cost: Mapping[str, Any]) -> list[str]:

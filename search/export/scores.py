@@ -75,6 +75,18 @@ def score(winner: Winner, files: Files, looks: Looks, folder: Path, evaluate: Ev
     return scores
 
 
+def kept_by_a_function(winner: Winner, files: Files, folder: Path) -> Scores:
+    """What a plain function left in its run's ``model`` lies in ``folder`` afterwards: the refit's, where there is one.
+
+    What that is worth only the function can say, which has reported it.
+    """
+    scores = Scores(refit=winner.refitted is not None)
+    if winner.record is not None:
+        files.fetch(winner.record, folder)
+        scores.model = _unevaluated(folder, winner.study.shown, None) or {"file": "", "sha256": winner.record.sha256}
+    return scores
+
+
 def _unheard(_test: str | None) -> None:
     """Validation data are nobody's secret."""
 
@@ -86,8 +98,13 @@ def _training(folder: Path, shown: Shown) -> Mapping[str, Any] | None:
 
 def _unevaluated(folder: Path, shown: Shown, training: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """The identity of a model that no child has loaded for this report."""
-    model = next(folder.glob(shown.model or "model.*"), None)
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    model = next(folder.glob(shown.model or "model.*"), files[0] if len(files) == 1 else None)
     if model is None:
         return None
     digest = hashlib.sha256(model.read_bytes()).hexdigest()
-    return {"file": model.name, "sha256": digest, "parameters": (training or {}).get("parameters")}
+    return {
+        "file": model.relative_to(folder).as_posix(),
+        "sha256": digest,
+        "parameters": (training or {}).get("parameters"),
+    }

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import shutil
 from contextlib import closing
 from pathlib import Path
 from typing import Any, BinaryIO, Unpack
@@ -24,6 +25,7 @@ from search.files.packing import digest as digest_of
 from search.files.stores import Between, FileStore, nothing
 from search.rules import keeping
 from search.settings import KEPT_MODELS
+from search.trial_run import FOLDER_SUFFIX
 
 CHECKPOINT, CHECKPOINT_BEFORE = "checkpoint", "checkpoint before"
 """Kinds: of a running trial two are kept, as the newest may be gone or damaged."""
@@ -140,10 +142,14 @@ class Files:
                     "Restore the files' folder or the database from a backup."
                 )
             content.seek(0)
+            part = target.with_name(target.name + ".part")
             if record.kind not in {CHECKPOINT, CHECKPOINT_BEFORE, "log"}:
                 unpack(content, target)
+            elif record.name.endswith(FOLDER_SUFFIX):
+                shutil.rmtree(part, ignore_errors=True)  # of who was killed at this
+                unpack(content, part)
+                part.replace(target)
             else:
-                part = target.with_name(target.name + ".part")
                 with part.open("wb") as file:
                     for chunk in chunks(content):
                         file.write(chunk)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from search.contract import Size, seed_for
-from search.settings import SPARED_ONE_IN
+from search.settings import REDUCTION, SPARED_ONE_IN
 
 PrunedBy = Literal["pruner", "objective", "hyperparameters", "time", "size"]
 """Who ended a trial early: the pruner, a plain function itself, hyperparameters that led nowhere; or a limit on its
@@ -15,18 +15,21 @@ time, or on the size of its network."""
 
 
 def rungs_before_the_end(size: Size) -> tuple[int, ...]:
-    """A rung at the last epoch or later saves nothing and is never asked."""
+    """A rung at the last epoch or later saves nothing and is never asked. Where nobody knows which is the last, as of a
+    plain function, there are as many as anybody may need."""
+    if not size.epochs:
+        return size.rungs or tuple(REDUCTION**power for power in range(10))
     return tuple(rung for rung in size.rungs if rung < size.epochs)
 
 
 def is_asked(step: int, spec: Mapping[str, Any] | None, size: Size, *, refit: bool) -> bool:
     """Whether the pruner is asked after epoch ``step``: asha at rungs only, others after each but the last.
 
-    A plain function asks for itself; a refit is stopped by nothing.
+    A plain function that names no pruner has Optuna's default one; a refit is stopped by nothing.
     """
-    if refit or spec is None or not 0 < step < size.epochs:
+    if refit or not 0 < step < (size.epochs or math.inf):
         return False
-    return spec["name"] != "asha" or step in rungs_before_the_end(size)
+    return spec is None or spec["name"] != "asha" or step in rungs_before_the_end(size)
 
 
 def is_obeyed(*, is_first: bool, is_spared: bool) -> bool:

@@ -161,4 +161,5 @@ def _row(trial: LeasedTrial) -> tuple[str, ...]:
     value = "" if trial.value is None else readable(trial.value)
     rate = "" if trial.rate is None else f"{trial.rate:,.0f}"
     study = trial.joined.study
-    return study.name, number, f"{trial.epoch}/{study.epochs}" if study.epochs else "", value, rate
+    epoch = f"{trial.epoch}/{study.epochs}" if study.epochs else str(trial.epoch or "")
+    return study.name, number, epoch, value, rate

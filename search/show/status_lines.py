@@ -65,11 +65,10 @@ def trial(found: dict[str, Any]) -> list[str]:
 
 
 def _epochs(epochs: Mapping[str, int]) -> list[str]:
-    if not epochs["whole_trial"]:
-        return []  # of a plain function
-    return [
-        f"epochs: {epochs['run']} run, {epochs['saved_by_pruning']} saved by pruning, {epochs['repeated']} repeated"
-    ]
+    if not epochs["whole_trial"] and not epochs["run"]:
+        return []  # of a plain function that says nothing of its steps
+    saved = f"{epochs['saved_by_pruning']} saved by pruning, " if epochs["whole_trial"] else ""
+    return [f"epochs: {epochs['run']} run, {saved}{epochs['repeated']} repeated"]
 
 
 def _spent(found: Mapping[str, Any]) -> list[str]:

@@ -29,14 +29,15 @@ def estimate(size: Size, study: Study, cores: int) -> float:
 
 def seconds_left(joined: JoinedStudy, progress: Progress, running: Sequence[LeasedTrial]) -> float | None:
     """If nothing more were pruned, the budget grew as far as it can and nobody else trained, by the last epochs seen
-    here, no longer than HOURS allow; None before an epoch was."""
+    here, no longer than HOURS allow; None before an epoch was, and of a plain function without them."""
     mine = [one.times.last for one in running if one.joined is joined and one.times.last]
     if not mine:
         return None
     epochs = progress.epochs_left(joined.study.epochs)
     if (most := most_trials(joined.study.size, joined.limits)) and not joined.study.refit:
         epochs += max(0, most - progress.budget) * joined.study.epochs
-    left = [] if joined.limits.endless else [sum(mine) / len(mine) * epochs]
+    knows_epochs = joined.study.epochs and not joined.limits.endless
+    left = [sum(mine) / len(mine) * epochs] if knows_epochs else []
     if joined.limits.hours is not None:
         left.append(max(0.0, 3600 * joined.limits.hours - progress.seconds))
-    return float(min(left) / len(running))
+    return float(min(left) / len(running)) if left else None

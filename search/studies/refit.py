@@ -8,12 +8,13 @@ from __future__ import annotations
 import contextlib
 
 from search.database.fence import FencedStorage
+from search.errors import SearchError
 from search.studies.attributes import own
 from search.studies.create import create
 from search.studies.ended import nothing_is_complete
 from search.studies.stop import let_go_on
 from search.studies.study import REFIT, Study, find, still_there
-from search.studies.trials import TrialRow, all_trials, attributes, chosen_trial, parameters
+from search.studies.trials import TrialRow, all_trials, attributes, chosen_trial, history, parameters
 
 
 def ensure_refit(storage: FencedStorage, study: Study, epochs: int | None = None) -> Study:
@@ -41,6 +42,16 @@ def is_searched(storage: FencedStorage, study: Study) -> bool:
 def is_complete(storage: FencedStorage, refit: Study) -> bool:
     """Whether it has a model to show."""
     return any(lease["state"] == "complete" for lease in storage.leases.rows(refit.key))
+
+
+def refuse_without_run(storage: FencedStorage, study: Study) -> None:
+    """SearchError for a plain function that would train again what it has trained, and keep nothing of it."""
+    best = chosen_trial(storage.engine, study)
+    if study.is_plain and best is not None and not history(storage.engine, study, best):
+        raise SearchError(
+            f"{study.name!r} is of a plain function whose trials report nothing through search.run(trial), so that "
+            f"there is nothing to train again. Its best parameters: make export STUDY={study.name}"
+        )
 
 
 def why_failed(storage: FencedStorage, refit: Study) -> str | None:

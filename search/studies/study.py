@@ -57,8 +57,8 @@ class Study:
 
     @property
     def epochs(self) -> int:
-        """What one whole trial of this study takes; 0 for a plain function."""
-        return self.size.refit_epochs if self.refit else self.size.epochs
+        """What one whole trial of this study takes; 0 for a plain function, of which nobody knows."""
+        return self.size.refit_epochs if self.refit and not self.is_plain else self.size.epochs
 
     @property
     def maximize(self) -> bool:
@@ -72,8 +72,8 @@ class Study:
 
     @property
     def shown_metric(self) -> str:
-        """What the value of a trial is; a refit has no validation images left."""
-        return self.shown.training_value if self.refit else str(self.definition["metric"])
+        """What the value of a trial is; a refit has no validation images left. That of a plain function is its own."""
+        return self.shown.training_value if self.refit and not self.is_plain else str(self.definition["metric"])
 
     @property
     def shown(self) -> Shown:

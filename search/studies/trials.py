@@ -196,6 +196,11 @@ def attributes(engine: sa.Engine, trial: TrialRow) -> dict[str, Any]:
         return {row.key: json.loads(row.value_json) for row in connection.execute(query)}
 
 
+def history(engine: sa.Engine, study: Study, trial: TrialRow) -> dict[str, list[float | None]]:
+    """What it reported, by name: an entry an epoch from 1, None where nothing was. Empty: it reported no epochs."""
+    return own(attributes(engine, trial), "epochs", old=study.is_old) or {}
+
+
 def not_by_the_pruner(engine: sa.Engine, study: Study) -> set[int]:
     """The ids of those trials that were pruned by something else: out of memory, NaN, their own function."""
     return {trial_id for trial_id, by in attribute_by_trial(engine, study, PRUNED_BY).items() if by != "pruner"}

@@ -11,11 +11,10 @@ import sqlalchemy as sa
 
 from search.database.fence import FencedStorage
 from search.errors import SearchError
-from search.studies.attributes import own
 from search.studies.refit import is_searched, refit_of, why_failed
 from search.studies.study import Study, find
 from search.studies.study_files import reading_files_of
-from search.studies.trials import TrialRow, attributes, best_trial, chosen_trial, parameters
+from search.studies.trials import TrialRow, best_trial, chosen_trial, history, parameters
 
 FileRecord = sa.Row[Any]
 
@@ -83,7 +82,7 @@ def speed_of_the_winner(storage: FencedStorage, study: Study) -> Speed | None:
     chosen = chosen_trial(storage.engine, study)
     if chosen is None or chosen.lease is None:
         return None
-    epochs = own(attributes(storage.engine, chosen), "epochs", old=study.is_old) or {}
+    epochs = history(storage.engine, study, chosen)
     seconds = [one for one in epochs.get("training_seconds", ()) if one]
     return Speed(chosen.lease, study.images(study.size)[0] / median(seconds) if seconds else None)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from search.child.protocol import Epoch, Last, Message, OfTrial, Unreadable
+from search.worker.trial_folder import remove
 
 
 @dataclass
@@ -52,5 +53,5 @@ def drop_stale_checkpoints(inbox: deque[Message]) -> None:
     """While epochs queue for a database that is away, only the newest checkpoints are worth their space."""
     for message in [one for one in inbox if isinstance(one, Epoch)][:-2]:
         if message.checkpoint:
-            Path(message.checkpoint).unlink(missing_ok=True)
+            remove(Path(message.checkpoint))
             message.checkpoint = None

@@ -10,7 +10,8 @@ from search.worker.trial_folder import TrialFolder
 def keep_model(joined: JoinedStudy, lease: Lease, folder: TrialFolder, value: float, *, feasible: bool) -> None:
     """What training left in ``model``; what an earlier claim of this trial left goes. Raises LeaseLost, OSError."""
     model = folder.path / "model"
-    if model.is_dir() and feasible and joined.files.is_worth_keeping(joined.study.key, lease.number, value):
+    left = model.is_dir() and any(model.iterdir())
+    if left and feasible and joined.files.is_worth_keeping(joined.study.key, lease.number, value):
         joined.files.keep(lease, "model", model, value=value)
     else:
         joined.files.drop(lease, "model")

@@ -155,10 +155,10 @@ class Worker:
         for seat, trial in self.trials.items():
             if trial.over:
                 continue
-            if trial.joined.study.is_plain:
-                self._bury(seat, silent=0.0)  # it has no batches to stop between
-            else:
+            if trial.can_stop:
                 trial.ask_hand_over()
+            else:
+                self._bury(seat, silent=0.0)  # it has no batches to stop between
 
     def interrupt(self) -> None:
         """A signal: stops at the next turn, which a silent database may put off; time counts from here."""

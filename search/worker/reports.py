@@ -30,6 +30,7 @@ from search.rules.best import is_feasible
 from search.rules.pruning import PrunedBy
 from search.studies.attributes import NETWORK, OTHER_FILE, PRUNED_BY, SPARED_AT, named, own
 from search.studies.optuna_study import as_optuna
+from search.trial_run import add_to_history
 from search.worker.joined_study import JoinedStudy
 from search.worker.new_trial import trial_of
 
@@ -214,10 +215,7 @@ class Reports:
             trial.report(values[metric], step)
         before = own(trial.user_attrs, "epochs", old=self._joined.study.is_old) or {}
         history = {name: list(row) for name, row in before.items()}
-        for name, value in values.items():
-            row = history.setdefault(name, [])
-            row += [None] * (step - len(row))
-            row[step - 1] = value
+        add_to_history(history, step, values)
         entry: Entry = {**spent, "epoch": step}
         with self._joined.storage.entering(trial._trial_id, **entry):
             trial.set_user_attr(named("epochs"), history)

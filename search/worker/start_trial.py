@@ -32,6 +32,8 @@ def order(
         data_dir=str(joined.data_dir),
         source=str(joined.source) if joined.source else None,
         resume=str(checkpoint.path) if checkpoint else None,
+        resumed_from=checkpoint.step if checkpoint else 0,
+        trial_name=f"{study.name}-{study.key[:8]}-{trial.number}",
         size=dataclasses.asdict(study.size),
         cores=devices.cores,
         gpus=devices.gpus,

@@ -12,7 +12,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Literal
 
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.trial import TrialState
@@ -32,6 +31,7 @@ from search.studies.limits import stop_growing
 from search.studies.patience import search_on
 from search.studies.stop import stop
 from search.studies.study import still_there
+from search.trial_run import StopReason
 from search.worker.checkpoints import Checkpoints
 from search.worker.epoch_times import EpochTimes
 from search.worker.inbox import Begin, Broken, Died, TimeUp
@@ -72,6 +72,8 @@ class LeasedTrial:
         self.free = False
         """The child can take another trial, or is gone."""
         self.training = False
+        self.can_stop = not joined.study.is_plain
+        """Whether it ends well when it is told to; of a plain function it is known once that asks for its run."""
         self.handing_over = False
         self.reported = False
         """Whether an epoch, or a plain function's value, was reported here."""
@@ -118,7 +120,7 @@ class LeasedTrial:
         """The worker is to stop: end the epoch if little is left of it, else the batch."""
         self.handing_over = True
         if not waiting.ends_its_epoch(self.joined.settings, self.times.left_of_epoch()):
-            self._stop("hand over")
+            self._stop("handed over")
 
     def break_off(self, bug: str) -> None:
         """This process has a bug, and what it was doing for the trial is not done. Its child is gone."""
@@ -187,9 +189,9 @@ class LeasedTrial:
             if not gone and self.joined.storage.leases.current(self.lease) is not None:
                 raise
             self._end("lost", "the study was deleted" if gone else "the database is an older one by now")
-            self._stop("fenced")
+            self._stop("lost")
 
-    def _handle(self, message: said.Message) -> None:  # noqa: PLR0912 - a line a message
+    def _handle(self, message: said.Message) -> None:  # noqa: PLR0912, PLR0915 - a line a message
         match message:
             case Begin():
                 self._begin()
@@ -215,6 +217,8 @@ class LeasedTrial:
             case said.Network():
                 self._unsaid = self._unsaid - message.said().keys()
                 self.reports.network(message)
+            case said.Resumable():
+                self.can_stop = True
             case said.Epoch():
                 self._finish_epoch(message)
             case said.Done():
@@ -225,7 +229,7 @@ class LeasedTrial:
                 self._turn_down(message.why)
             case TimeUp():
                 if limit := self.joined.limits.trial_timeout:  # it may have been lifted meanwhile
-                    self._stop("pruned")
+                    self._stop("out of time")
                     self._tell(TrialState.PRUNED, pruning.took_too_long(limit), by="time")
             case said.Stopped():
                 self._hand_over()
@@ -295,13 +299,17 @@ class LeasedTrial:
         if self._unsaid and not self.joined.study.refit:
             self._stop_unlimited()
         elif self.handing_over:
-            self._stop("hand over")
+            self._stop("handed over")
         elif is_new and self.reports.is_pruned_at(message.step):
             self._stop("pruned")
             self._tell(TrialState.PRUNED, pruning.why_pruned(self.epoch), by="pruner")
-        elif message.step < self.joined.study.epochs and self._study_has_ended():
+        elif not self._was_its_last(message.step) and self._study_has_ended():
             self.handing_over = True
-            self._stop("hand over")
+            self._stop("handed over")
+
+    def _was_its_last(self, step: int) -> bool:
+        """Nobody knows how many steps a plain function takes."""
+        return not self.joined.study.is_plain and step >= self.joined.study.epochs
 
     def _study_has_ended(self) -> bool:
         """Asked where a limit may have been reached, and now and then where somebody may have set one."""
@@ -477,7 +485,7 @@ class LeasedTrial:
             self._end(state, "ended by somebody else")
         else:
             self._end("lost", "another worker goes on with it")
-        self._stop("fenced")
+        self._stop("lost")
 
     def _end(self, outcome: str, reason: str) -> None:
         self.over, self.outcome, self.reason, self._ended = True, outcome, reason, time.monotonic()
@@ -496,6 +504,6 @@ class LeasedTrial:
             "worker_memory": peak_memory(),
         }
 
-    def _stop(self, reason: Literal["pruned", "hand over", "fenced"]) -> None:
+    def _stop(self, reason: StopReason) -> None:
         if self.training:
             self.child.send(said.Stop(self.folder.path.name, reason))

@@ -39,20 +39,20 @@ class TrialFolder:
         if path.exists():
             self._move(path, self.path_for(step, path.suffix))
         for old in _complete(self._checkpoints)[:-2]:
-            old.path.unlink()
+            remove(old.path)
 
     @staticmethod
     def _move(path: Path, target: Path) -> None:
+        if target.is_dir():
+            remove(target)  # of this epoch, repeated: a folder replaces no folder
         try:
             path.replace(target)
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise
             # Written to another file system: copied under a name that is not complete, then renamed.
-            part = target.with_suffix(".part")
-            shutil.copyfile(path, part)
-            part.replace(target)
-            path.unlink()
+            _copy(path, target)
+            remove(path)
 
     def newest(self) -> LocalCheckpoint | None:
         """The newest of this claim."""
@@ -73,14 +73,12 @@ class TrialFolder:
         for folder in self._study.glob(f"{self._number}-*/checkpoints"):
             for checkpoint in _complete(folder):
                 if checkpoint.step == step:
-                    checkpoint.path.unlink(missing_ok=True)
+                    remove(checkpoint.path)
 
     def copy_in(self, checkpoint: LocalCheckpoint) -> LocalCheckpoint:
         """A copy of our own: its old holder may still be writing beside it."""
         target = self.path_for(checkpoint.step, checkpoint.path.suffix)
-        part = target.with_suffix(".part")
-        shutil.copyfile(checkpoint.path, part)
-        part.replace(target)
+        _copy(checkpoint.path, target)
         return LocalCheckpoint(checkpoint.step, target)
 
     def log_tail(self, size: int) -> Path | None:
@@ -132,6 +130,26 @@ def clear(study: Path, number: int) -> None:
                 shutil.rmtree(path, ignore_errors=True)
             elif path.name != "log.txt":
                 path.unlink(missing_ok=True)
+
+
+def remove(path: Path) -> None:
+    """A checkpoint, file or folder; one that is gone already is fine."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _copy(path: Path, target: Path) -> None:
+    """Under a name that is not complete, then renamed."""
+    part = target.with_suffix(".part")
+    remove(part)
+    if path.is_dir():
+        shutil.copytree(path, part)
+        remove(target)
+    else:
+        shutil.copyfile(path, part)
+    part.replace(target)
 
 
 def _complete(folder: Path) -> list[LocalCheckpoint]:

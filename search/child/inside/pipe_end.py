@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 from search.child.pipe import Pipe
 from search.child.protocol import Answer, Message, Stop
+from search.trial_run import StopReason
 
 
 def end_all() -> NoReturn:
@@ -25,20 +26,21 @@ class Line:
     def __init__(self, pipe: Pipe) -> None:
         self._pipe = pipe
         self._inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
-        self._stopped: str | None = None
+        self._stopped: Stop | None = None
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
         for message in self._pipe.messages():
             if isinstance(message, Stop):
-                self._stopped = message.run
+                self._stopped = message
             else:
                 self._inbox.put(message)
         end_all()
 
-    def stopped(self, run: str) -> bool:
-        """Whether this run was told to stop; a stop that comes late is for an earlier one."""
-        return self._stopped == run
+    def stopped(self, run: str) -> StopReason | None:
+        """Why this run was told to stop, if it was; a stop that comes late is for an earlier one."""
+        stop = self._stopped
+        return stop.reason if stop is not None and stop.run == run else None
 
     def send(self, message: Message) -> None:
         """Where the worker is gone, this process ends."""

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import math
 import operator
-import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from search.child.inside.beat import Heart
 from search.child.inside.pipe_end import Line
-from search.child.protocol import Beat, Epoch, Go, Network
+from search.child.protocol import Epoch, Go, Network
 from search.contract import Devices, Unusable, size_from_json
 from search.rules.pruning import too_large
-from search.settings import BEAT
 
 
 class TooLargeError(Unusable):
@@ -34,7 +33,7 @@ class RemoteContext:
         self.devices = Devices(int(go.cores), tuple(go.gpus))
         self.refit = bool(go.refit)
         self.told_to_stop = False
-        self._beat = time.monotonic()
+        self._heart = Heart(line)
         self._limits = go.limits
 
     def built(self, parameters: int, flops: float | None = None) -> None:
@@ -53,11 +52,8 @@ class RemoteContext:
         return not self.stopping()
 
     def stopping(self) -> bool:
-        now = time.monotonic()  # a first epoch may take longer than any limit on silence
-        if now - self._beat > BEAT:
-            self._beat = now
-            self._line.send(Beat())
-        self.told_to_stop = self.told_to_stop or self._line.stopped(self._run)
+        self._heart.beat()  # a first epoch may take longer than any limit on silence
+        self.told_to_stop = self.told_to_stop or self._line.stopped(self._run) is not None
         return self.told_to_stop
 
 

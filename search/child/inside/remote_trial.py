@@ -20,6 +20,7 @@ from optuna.trial import FrozenTrial, Trial
 
 from search.child.inside.own_attr import as_json
 from search.child.inside.pipe_end import Line
+from search.child.inside.remote_run import RemoteRun
 from search.child.inside.remote_study import RemoteStorage, RemoteStudy
 from search.child.protocol import Constraint, Go, Report, ShouldPrune, Suggest, UserAttr
 from search.errors import UnsupportedError
@@ -40,6 +41,19 @@ class RemoteTrial(Trial):
         self._user_attrs = dict(go.user_attrs)
         self._constraints: dict[str, float] = dict(go.constraints)
         self._reported = {int(step) for step in go.reported}
+        self._go = go
+        self._run: RemoteRun | None = None
+
+    @property
+    def search_run(self) -> RemoteRun:
+        """What ``search.run`` gives; from then on the worker knows that this function can go on."""
+        self._run = self._run or RemoteRun(self._line, self._go)
+        return self._run
+
+    @property
+    def was_stopped(self) -> bool:
+        """Whether the function was told to stop before it had ended by itself."""
+        return self._run is not None and self._run.ended is not None
 
     def _suggest(self, name: str, distribution: BaseDistribution) -> Any:
         value = self._line.ask(Suggest(name, distribution_to_json(distribution)))

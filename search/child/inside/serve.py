@@ -44,10 +44,7 @@ def run_trial(line: Line, objective: Objective | Function, go: Go) -> None:
     """One trial; its last message is done, pruned, stopped or failed."""
     trial = RemoteTrial(line, go)
     if not isinstance(objective, Objective):
-        try:
-            line.send(Done(_number(objective(trial))))
-        except optuna.TrialPruned as reason:
-            line.send(Pruned(first_line(reason)))
+        line.send(_end_of(objective, trial))
         return
     context = RemoteContext(line, go, objective.metric)
     context.workdir.mkdir(parents=True, exist_ok=True)
@@ -60,6 +57,15 @@ def run_trial(line: Line, objective: Objective | Function, go: Go) -> None:
         line.send(Stopped())
     else:
         line.send(Done(_number(value)))
+
+
+def _end_of(function: Function, trial: RemoteTrial) -> Done | Pruned | Stopped:
+    """How a plain function ended. Of one that was told to stop it does not matter what it returns."""
+    try:
+        value = function(trial)
+    except optuna.TrialPruned as reason:
+        return Stopped() if trial.was_stopped else Pruned(first_line(reason))
+    return Stopped() if trial.was_stopped else Done(_number(value))
 
 
 def _number(value: Any) -> float:
