@@ -28,8 +28,9 @@ class RunCallback(keras.callbacks.Callback):  # type: ignore[misc]
 
     Reports ``monitor`` and the rest of the logs after each epoch, with a checkpoint of all variables of model and
     optimizer and the best epoch's weights; restores them where the trial goes on. What other callbacks count, such as
-    the patience of EarlyStopping, begins anew there. ``model.fit`` shuffles arrays in an order that no checkpoint
-    holds: whoever wants the very same curve permutes by (``run.seed``, epoch).
+    the patience of EarlyStopping, begins anew there. With ``keras.utils.set_random_seed(run.seed)`` before the model is
+    built TensorFlow shuffles arrays alike in each epoch, so that on one thread the curve is bit for bit the same;
+    without it the order of the data is in no checkpoint.
 
     When training ends by itself the model has its best epoch's weights, and is kept as ``model.keras`` in
     ``run.model``. SearchError where ``fit`` begins at another epoch than ``run.step``, or its logs have no ``monitor``.
@@ -101,6 +102,8 @@ class RunCallback(keras.callbacks.Callback):  # type: ignore[misc]
             parts = {
                 name: [file[f"{name}/{number}"] for number in range(count)] for name, count in state["parts"].items()
             }
+        if not self.model.optimizer.built:
+            self.model.optimizer.build(self.model.trainable_variables)
         for name, variables in (("model", self.model.variables), ("optimizer", self.model.optimizer.variables)):
             there, found = [tuple(one.shape) for one in variables], [one.shape for one in parts[name]]
             if there != found:

@@ -52,8 +52,8 @@ MAKING_TABLES = 60.0
 """Seconds that a command waits for another that makes the database's tables."""
 LOGS_KEPT = 7 * 86400.0
 """Seconds. For so long the log of a question that failed is there to be read."""
-CHECK_EPOCHS, CHECK_IMAGES = 1, 500
-"""What ``check`` trains."""
+CHECK_EPOCHS, CHECK_IMAGES = 3, 500
+"""What ``check`` trains, and of a plain function so many steps again."""
 IMAGES_PER_SECOND = 500.0
 """Of a size that does not say, on two CPU cores: for the first estimate of the time."""
 FIRST_SEARCH = "make search STUDY=cnn_digits"

@@ -27,7 +27,7 @@ from search.studies.study import Study, existing
 from search.studies.trials import best_trial, parameters
 from search.worker.loop import Worker
 from tests import light
-from tests.commands import LIGHT, changed
+from tests.commands import LIGHT
 from tests.faults import declare, storage_at
 from tests.test_worker import Script, rows, trials, work
 
@@ -331,20 +331,6 @@ def test_first_is_picked_by_name(capsys: Said, sqlite_url: str) -> None:
     line = refused(capsys, "run", "mine", "--objective", "mine.py", "--first", "A", "--storage", sqlite_url)
     assert line == "a plain function knows no points by name. Leave FIRST out."
     assert "needs names such as NOTEBOOK" in refused(capsys, "run", "mine", "--first", ",")
-
-
-def test_check_looks_at_everything_and_leaves_no_study(capsys: Said, tmp_path: Path) -> None:
-    assert main(["check", LIGHT]) == 0
-    out = capsys.readouterr().out
-    assert "a trial of 1 epoch(s) ended with score 0." in out and "evaluates and exports: model.json" in out
-    assert f"Next: make search STUDY=light OBJECTIVE={LIGHT}" in out
-    assert not list(tmp_path.glob("*.db"))
-
-
-def test_check_is_one_trial_also_of_a_size_with_patience(capsys: Said, tmp_path: Path) -> None:
-    file = changed(tmp_path / "mine.py", {"Size(budget=6, ": "Size(budget=6, patience=3, "})
-    assert main(["check", file]) == 0
-    assert "all well" in capsys.readouterr().out
 
 
 def test_a_terminal_obeys_no_name_and_no_log(capsys: Said, sqlite_url: str, tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def _environment(devices: Devices) -> dict[str, str]:
     root = str(Path(search.__file__).resolve().parents[1])
     kept["PYTHONPATH"] = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
     kept["PYTHONUNBUFFERED"] = "1"
-    kept["OMP_NUM_THREADS"] = str(devices.cores)
+    kept["OMP_NUM_THREADS"] = kept["TF_NUM_INTRAOP_THREADS"] = kept["TF_NUM_INTEROP_THREADS"] = str(devices.cores)
     # Without a GPU, TensorFlow logs as an error that there is none.
     kept.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if devices.gpus else "3")
     if devices.gpus:

@@ -9,18 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from search.commands import options as typed
+from search.commands.check_resume import check_resume, ended_as, with_log
 from search.commands.export import export_winner
 from search.commands.machine import Machine, opened
 from search.commands.options import Options
 from search.commands.run import create_study, declare
 from search.errors import SearchError
-from search.rules.readable import readable
+from search.rules.readable import counted, readable
 from search.settings import CHECK_EPOCHS, CHECK_IMAGES
-from search.studies.attributes import named
 from search.studies.objective_file import objective_reference
 from search.studies.study import Study
 from search.studies.transfer import FROM_SCRATCH
-from search.studies.trials import all_trials, attributes
+from search.studies.trials import all_trials
 from search.studies.winner import winner_of
 
 
@@ -30,8 +30,9 @@ def run(parsed: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="search-check-") as folder:
         parsed.storage = f"sqlite:///{folder}/check.db"
         parsed.files = str(Path(folder) / "files")
-        options = typed.read(parsed)
-        with opened(options) as machine:
+        # On one thread two trainings are the same, where anything is; then one sees whether a resumed one is, too.
+        options = dataclasses.replace(typed.read(parsed), children=1)
+        with opened(options, cores=1) as machine:
             check(machine, reference, options, Path(folder))
             size = f" SIZE={options.size}" if options.size else ""
             direction = f" DIRECTION={options.direction}" if options.direction else ""
@@ -54,13 +55,19 @@ def check(machine: Machine, reference: str, options: Options, folder: Path) -> N
     row = machine.storage.leases.rows(study.key)[0]
     (trial,) = all_trials(machine.storage.engine, study)
     if trial.state != "complete" or trial.value is None:
-        reason = attributes(machine.storage.engine, trial).get(named("reason"))
-        raise SearchError(f"the short trial ended as {trial.state.upper()}: {reason}")
-    epochs = "" if is_plain else f" of {row['epoch']} epoch(s)"
+        raise with_log(machine, study, f"the short trial ended as {ended_as(machine, trial)}")
+    epochs = f" of {counted(row['epoch'], 'epoch')}" if row["epoch"] else ""
     metric = study.definition["metric"]
     say(f"a trial{epochs} ended with {metric} {readable(trial.value)} in {row['seconds']:.0f} s")
+    if not is_plain and row["epoch"] == 0:
+        raise SearchError("train called context.report for no epoch: nothing could be pruned, watched or resumed.")
+    if not machine.worker.joined[study.key].checkpoints_taken:
+        what = "search.run(trial).report" if is_plain else "context.report"
+        say(f"no checkpoint was given to {what}: a trial that is killed would begin again")
+    else:
+        check_resume(machine, study)
     if not is_plain:
-        _check_what_is_left(machine, study, row["epoch"], options, folder)
+        _check_what_is_left(machine, study, options, folder)
 
 
 def _small(declared: dict[str, Any], reference: str, options: Options) -> Options:
@@ -71,11 +78,7 @@ def _small(declared: dict[str, Any], reference: str, options: Options) -> Option
     return dataclasses.replace(options, objective=reference, trials=1, source=FROM_SCRATCH, **short)
 
 
-def _check_what_is_left(machine: Machine, study: Study, epochs: int, options: Options, folder: Path) -> None:
-    if epochs == 0:
-        raise SearchError("train called context.report for no epoch: nothing could be pruned, watched or resumed.")
-    if not machine.worker.joined[study.key].checkpoints_taken:
-        machine.screen.say("no checkpoint was given to context.report: a trial that is killed would begin again")
+def _check_what_is_left(machine: Machine, study: Study, options: Options, folder: Path) -> None:
     winner = winner_of(machine.storage, study)
     report = export_winner(machine, winner, options.files, folder / "export", test=False)
     if report["model"] is None:

@@ -112,12 +112,12 @@ class _Renewing:
 
 
 @contextmanager
-def opened(options: Options, *, readonly: bool = False) -> Iterator[Machine]:
-    """The database, checked, and this machine on it; children and screen end with it."""
+def opened(options: Options, *, readonly: bool = False, cores: int | None = None) -> Iterator[Machine]:
+    """The database, checked, and this machine on it, all its cores unless said; children and screen end with it."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     screen = Terminal(Console(file=cast(IO[str], Unfailing(sys.stdout))))
     storage = open_readonly_storage(options.storage) if readonly else open_storage(options.storage)
-    gpus, cores = hardware.visible_gpus(), hardware.cores()
+    gpus, cores = hardware.visible_gpus(), cores or hardware.cores()
     children = options.children or children_by_default(gpus, cores, hardware.memory())
     seats = [Seat(one, launch, options.settings.trials_per_child) for one in share(children, gpus, cores)]
     workroot, data_dir = WORK.resolve(), options.data_dir.resolve()

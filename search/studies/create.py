@@ -49,17 +49,18 @@ def create(
     size_name: str = SIZE,
     files_place: str | None = None,
     refit: Mapping[str, Any] | None = None,
+    seed: int | None = None,
 ) -> Study:
     """The study of this name, made if nobody made it meanwhile.
 
     ``definition`` is what its objective's file declares, and for a transfer the ``source``, whose model was copied to
-    the files of the study with this ``key``.
+    the files of the study with this ``key``. ``seed``: of its trials, 31 bits; None: any.
     """
     budget = 1 if refit else int(definition["size"]["budget"])
     record = {
         "key": key or new_key(),
         "objective": reference,
-        "seed": secrets.randbelow(2**31),
+        "seed": secrets.randbelow(2**31) if seed is None else seed,
         # A budget of none may be raised later: then as usual.
         "startup": startup_trials(budget or int(definition["sizes"][size_name]["budget"])),
         "files_place": files_place,

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
+import signal
 import time
 from collections import deque
 from collections.abc import Callable, Collection
@@ -82,6 +84,7 @@ class LeasedTrial:
         self.raised = False
         """Whether its objective's code did."""
         self.announced = False
+        self._killed_on_purpose = False
         self.epoch = lease.epoch
         self.value: float | None = None
         self.rate: float | None = None
@@ -102,7 +105,7 @@ class LeasedTrial:
         """Handles what has come. An unreachable database raises; the message stays and is handled again later."""
         while self.inbox:
             message = self.inbox[0]
-            if not self.over:
+            if not self.over and not self._was_killed_before(message):
                 self._handle_or_end(message)
             self.inbox.popleft()
             self._done.clear()
@@ -295,6 +298,10 @@ class LeasedTrial:
             self.times.account()
         if message.checkpoint:
             self.checkpoints.take(message.step, Path(message.checkpoint))
+            if self.joined.kills_at_checkpoint:
+                self.joined.kills_at_checkpoint, self._killed_on_purpose = False, True
+                os.kill(self.child.pid, signal.SIGKILL)
+                return
         self.joined.turned_down_in_a_row = 0
         if self._unsaid and not self.joined.study.refit:
             self._stop_unlimited()
@@ -306,6 +313,10 @@ class LeasedTrial:
         elif not self._was_its_last(message.step) and self._study_has_ended():
             self.handing_over = True
             self._stop("handed over")
+
+    def _was_killed_before(self, message: said.Message) -> bool:
+        """What a fast child said before it heard of its death is as if it had not."""
+        return self._killed_on_purpose and not isinstance(message, Died)
 
     def _was_its_last(self, step: int) -> bool:
         """Nobody knows how many steps a plain function takes."""
