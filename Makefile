@@ -6,6 +6,7 @@
 #:        [FIRST=NAME,…: points that the objective names, or winners of studies, tried first instead of its own]
 #:        [HOURS=8: of training, all machines together, instead of TRIALS] [UNTIL=.9: a value that is enough]
 #:        [TRIAL_TIMEOUT=1h: a longer trial is pruned] [MAX_PARAMS=1e6] [MAX_FLOPS=1e8: of the networks]
+#:        [SAMPLER='TPESampler(multivariate=True)'] [PRUNER=HyperbandPruner] [SAMPLER=mypackage.MySampler]
 #:        [DIRECTION=maximize|minimize] [CHANGED=1: your own objective's file was edited, go on with it]
 #:   make worker [STUDY=…]             join a study from this machine too; without a name, every open study
 #:        [TRUST=1]                      also those whose objective is a .py file that only the database names
@@ -62,7 +63,7 @@ $(call needs,export,STUDY,cnn_digits)
 $(call needs,check,OBJECTIVE,cnn_digits)
 
 # A variable that is none of these would not be missed: it was mistyped.
-variables = STUDY OBJECTIVE SIZE TRIALS EPOCHS TRAIN_SIZE CHILDREN TIMEOUT SOURCE FIRST HOURS UNTIL TRIAL_TIMEOUT \
+variables = STUDY OBJECTIVE SIZE TRIALS EPOCHS TRAIN_SIZE CHILDREN TIMEOUT SOURCE FIRST SAMPLER PRUNER HOURS UNTIL TRIAL_TIMEOUT \
     MAX_PARAMS MAX_FLOPS DIRECTION CHANGED TRUST TRIAL TO TEST PORT STORAGE FILES DATA_DIR
 unknown := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
 unknown := $(filter-out $(variables) SEARCH_% MAKE% -%,$(unknown))
@@ -84,7 +85,7 @@ studies = $(foreach name,$(value STUDY),$(call quoted,$(name)))
 trial = $(if $(value TRIAL), $(call quoted,$(value TRIAL)))
 files = $(call flag,files,FILES)
 machine = $(call flag,children,CHILDREN)$(call flag,data-dir,DATA_DIR)$(call flag,timeout,TIMEOUT)
-definition = $(call flag,objective,OBJECTIVE)$(call flag,size,SIZE)$(call flag,source,SOURCE)$(call flag,direction,DIRECTION)$(call flag,first,FIRST)
+definition = $(call flag,objective,OBJECTIVE)$(call flag,size,SIZE)$(call flag,source,SOURCE)$(call flag,direction,DIRECTION)$(call flag,first,FIRST)$(call flag,sampler,SAMPLER)$(call flag,pruner,PRUNER)
 changed = $(call yes,changed,CHANGED)
 limits = $(call flag,hours,HOURS)$(call flag,until,UNTIL)$(call flag,trial-timeout,TRIAL_TIMEOUT)$(call flag,max-params,MAX_PARAMS)$(call flag,max-flops,MAX_FLOPS)
 spending = $(call flag,trials,TRIALS)$(call flag,epochs,EPOCHS)$(call flag,train-size,TRAIN_SIZE)

@@ -67,11 +67,13 @@ class Asker:
         direction: str | None = None,
         first: Sequence[str] = (),
         winners: Mapping[str, Mapping[str, Any]] | None = None,
+        sampler: Mapping[str, Any] | None = None,
+        pruner: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """What the objective's file declares: the part of a study's definition that only it knows, as JSON.
 
         Give a study's own ``size``, or the name of one and changes to it; ``first``: points by name, of which
-        ``winners`` has those that are not the objective's own.
+        ``winners`` has those that are not the objective's own; ``sampler`` and ``pruner``: instead of the objective's.
         SearchError with the one line where it fails.
         """
         log = self._new_log("describe")
@@ -84,6 +86,8 @@ class Asker:
             direction=direction or DIRECTION,
             first=first,
             winners=winners or {},
+            sampler=sampler,
+            pruner=pruner,
         )
         return dict(self._ask(reference, order, log, Definition).definition)
 

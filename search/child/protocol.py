@@ -59,6 +59,9 @@ class Describe(Message):
     """Points to be tried first, by name; none: those that the objective says."""
     winners: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
     """Parameters of those among ``first`` that are other studies' winners."""
+    sampler: Mapping[str, Json] | None = None
+    pruner: Mapping[str, Json] | None = None
+    """As ``Spec``; None: what the file says."""
 
 
 @dataclass

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from search.errors import SearchError
+from search.rules.spec import spec_from_text
 from search.settings import (
     DATA,
     DEFAULTS,
@@ -48,6 +49,9 @@ class Options:
     direction: str | None = None
     first: tuple[str, ...] | None = None
     """Points of the objective, and studies whose winners are tried first, by name."""
+    sampler: Mapping[str, Any] | None = None
+    pruner: Mapping[str, Any] | None = None
+    """A class and its keywords."""
     limits: Mapping[str, Any] = field(default_factory=dict)
     """Fields of the study's Limits; None lifts one."""
     changed: bool = False
@@ -62,7 +66,7 @@ class Options:
 
     def for_source(self, objective: str, *, begun: bool) -> Options:
         """What the search for a missing source takes over from the one that needs it: size, machine and time."""
-        nothing = dict.fromkeys(("epochs", "train_size", "source", "direction", "first"))
+        nothing = dict.fromkeys(("epochs", "train_size", "source", "direction", "first", "sampler", "pruner"))
         # No search for the one is none for the other; what was begun as one goes on as one.
         trials = 0 if self.trials == 0 and not begun else None
         return dataclasses.replace(self, objective=objective, trials=trials, limits={}, **nothing)  # type: ignore[arg-type]
@@ -70,7 +74,19 @@ class Options:
 
 _NO_LIMIT = "none"
 _LIMITS = ("hours", "until", "trial_timeout", "max_params", "max_flops")
-_ASKED = ("objective", "size", "trials", "epochs", "train_size", "timeout", "source", "direction", "first")
+_ASKED = (
+    "objective",
+    "size",
+    "trials",
+    "epochs",
+    "train_size",
+    "timeout",
+    "source",
+    "direction",
+    "first",
+    "sampler",
+    "pruner",
+)
 
 
 def read(parsed: argparse.Namespace) -> Options:
@@ -172,6 +188,13 @@ def _names(text: str) -> tuple[str, ...]:
     return names
 
 
+def _spec(text: str) -> dict[str, Any]:
+    try:
+        return spec_from_text(text)
+    except SearchError as error:
+        raise argparse.ArgumentTypeError(f"is no such class: {error}") from None
+
+
 def _seconds(text: str) -> float:
     """``90``, ``90s``, ``30m``, ``2h`` or ``1d``."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd]?)", text.strip())
@@ -217,6 +240,13 @@ def parser() -> argparse.ArgumentParser:
         metavar="NAMES",
         help="points of the objective, or studies whose winners, to try first: A or A,B",
     )
+    run.add_argument(
+        "--sampler",
+        type=_spec,
+        metavar="CLASS",
+        help="Optuna's, TPESampler(multivariate=True), or yours, mine.MySampler",
+    )
+    run.add_argument("--pruner", type=_spec, metavar="CLASS", help="likewise, or asha: HyperbandPruner")
     run.add_argument("--source", metavar="STUDY", help="where transfer begins; none: from scratch")
     run.add_argument(
         "--trials", type=_trials, metavar="N", help="the budget of the whole study; 0: train the first point unsearched"

@@ -125,6 +125,8 @@ def go_on(machine: Machine, name: str, options: Options) -> Study | None:
         source=options.source,
         direction=options.direction,
         first=options.first,
+        sampler=options.sampler,
+        pruner=options.pruner,
     )
     more = max(0, (options.trials or 0) - machine.storage.leases.budget(study.key))
     machine.warm(study.objective, trials=more + machine.unfinished(study))
@@ -143,6 +145,8 @@ def declare(machine: Machine, objective: str, options: Options) -> dict[str, Any
         direction=options.direction,
         first=options.first or (),
         winners=winning_parameters(machine.storage, options.first or ()),
+        sampler=options.sampler,
+        pruner=options.pruner,
     )
     if options.direction and declared["direction"] != options.direction:
         raise SearchError(

@@ -93,6 +93,8 @@ def _chosen(engine: sa.Engine, winner: Winner) -> dict[str, Any]:
         "how": _how(engine, winner),
         "first": first,
         "first_is": study.first_in_words,
+        "sampler": study.sampler_in_words,
+        "pruner": study.pruner_in_words,
         "control": _control(first, study.definition.get("without_source") or {}),
         "of_another_file": of_another_file(engine, study),
     }

@@ -123,6 +123,7 @@ def _chosen(report: Report) -> str:
     chosen = report["chosen"]
     states = ", ".join(f"{count} {state}" for state, count in chosen["states"].items())
     lines = [f"- {counted(chosen['from'], 'trial')} ({states}); chosen: {chosen['how']}"]
+    lines.append(f"- sampler `{chosen['sampler']}`, pruner `{chosen['pruner']}`")
     if chosen["turned_down"]:
         lines.append(f"- turned down, as their networks were too large: {chosen['turned_down']} more")
     for number, first in enumerate(chosen["first"]):

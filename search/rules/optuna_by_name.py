@@ -1,7 +1,10 @@
-"""Samplers and pruners by the names that a study stores: ``asha`` and ``quadratic`` are ours, the others Optuna's."""
+"""Samplers and pruners by the names that a study stores: ``asha`` and ``quadratic`` are ours, names with a dot are
+classes of somebody's own package, the others Optuna's."""
 
 from __future__ import annotations
 
+import importlib
+import inspect
 from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
@@ -15,6 +18,7 @@ from search.errors import SearchError
 from search.rules.asha import Asha
 from search.rules.pruning import rungs_before_the_end
 from search.rules.quadratic import QuadraticSampler
+from search.rules.spec import is_somebodys_own
 
 
 def make_sampler(spec: Mapping[str, Any] | None, startup: int, seed: int) -> BaseSampler:
@@ -25,7 +29,7 @@ def make_sampler(spec: Mapping[str, Any] | None, startup: int, seed: int) -> Bas
         return QuadraticSampler(**{**extra, **spec["keywords"]})
     if spec["name"] == "TPESampler":
         extra["n_startup_trials"] = startup
-    return _named(optuna.samplers, spec, extra)  # type: ignore[no-any-return]
+    return _instance(optuna.samplers, spec, extra, BaseSampler)  # type: ignore[no-any-return]
 
 
 def goes_through_one_sequence(spec: Mapping[str, Any] | None) -> bool:
@@ -39,15 +43,37 @@ def make_pruner(spec: Mapping[str, Any] | None, size: Size) -> BasePruner:
         return optuna.pruners.MedianPruner()
     if spec["name"] == "asha":
         rungs = rungs_before_the_end(size)
-        return Asha(rungs) if rungs else NopPruner()
-    return _named(optuna.pruners, spec, {})  # type: ignore[no-any-return]
+        return Asha(rungs, **spec["keywords"]) if rungs else NopPruner()
+    return _instance(optuna.pruners, spec, {}, BasePruner)  # type: ignore[no-any-return]
 
 
-def _named(module: ModuleType, spec: Mapping[str, Any], extra: Mapping[str, Any]) -> Any:
-    """An instance of the class that ``spec`` names, its keywords over ``extra``. SearchError without such a class."""
-    kind = getattr(module, spec["name"], None)
-    if kind is None:
+def _instance(module: ModuleType, spec: Mapping[str, Any], extra: Mapping[str, Any], base: type) -> Any:
+    """Of the class that ``spec`` names, its keywords over ``extra``. SearchError without such a class.
+
+    A class of somebody's own gets of ``extra`` what it takes.
+    """
+    name = spec["name"]
+    if is_somebodys_own(spec):
+        kind = _imported(name)
+        taken = inspect.signature(kind).parameters
+        extra = {key: value for key, value in extra.items() if key in taken}
+    else:
+        kind = getattr(module, name, None)
+        if kind is None:
+            raise SearchError(
+                f"{module.__name__} has no {name!r}. Give one of its classes, or your own with its package: mine.{name}"
+            )
+    made = kind(**{**extra, **spec["keywords"]})
+    if not isinstance(made, base):
+        raise SearchError(f"{name} is no {base.__module__.rpartition('.')[0]}.{base.__name__}. Give another.")
+    return made
+
+
+def _imported(name: str) -> Any:
+    package, _, kind = name.rpartition(".")
+    try:
+        return getattr(importlib.import_module(package), kind)
+    except (ImportError, AttributeError) as error:
         raise SearchError(
-            f"{module.__name__} has no {spec['name']!r}. Name one of its classes in the objective's file."
-        )
-    return kind(**{**extra, **spec["keywords"]})
+            f"{name} cannot be imported here: {error}. Install its package, or go to the folder in which it lies."
+        ) from None

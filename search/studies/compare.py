@@ -10,6 +10,7 @@ from typing import Any
 
 from search.errors import SearchError
 from search.rules.content import short, stored_hash
+from search.rules.spec import spec_in_words
 from search.studies.study import Study
 
 _NOT_COMPARED = {
@@ -17,6 +18,7 @@ _NOT_COMPARED = {
     "first_named",
     "first_titles",
     "first_winners",
+    "given",
     "metric_is_share",
     "references",
     "sampler_named",
@@ -40,6 +42,8 @@ def refuse_difference(study: Study, fresh: Mapping[str, Any]) -> None:
         own["space"] = {name: one for name, one in own.get("space", {}).items() if name in stored["space"]}
     if not fresh.get("sampler_named") and not stored.get("sampler_named", stored.get("sampler") != _FORMER_SAMPLER):
         own["sampler"] = stored.get("sampler")  # it goes on with what the service's own was
+    for name in stored.get("given", ()):
+        own[name] = stored[name]
     differences = list(_differences(_plain(stored), _plain(own)))
     if differences:
         path, before, now = differences[0]
@@ -83,6 +87,8 @@ def refuse_other_flags(
     source: str | None = None,
     direction: str | None = None,
     first: Sequence[str] | None = None,
+    sampler: Mapping[str, Any] | None = None,
+    pruner: Mapping[str, Any] | None = None,
 ) -> None:
     """SearchError with both values where a flag that was given contradicts the study; None: it was not given."""
     for flag, asked, there in (
@@ -92,6 +98,8 @@ def refuse_other_flags(
         ("TRAIN_SIZE", train_size, study.size.train_images),
         ("SOURCE", source, (study.definition.get("source") or {}).get("study", "none")),
         ("DIRECTION", direction, study.definition["direction"]),
+        ("SAMPLER", sampler and spec_in_words(sampler, ""), study.sampler_in_words),
+        ("PRUNER", pruner and spec_in_words(pruner, ""), study.pruner_in_words),
         ("FIRST", first and ",".join(first), ",".join(study.definition.get("first_named") or ["the objective's own"])),
     ):
         if asked is not None and asked != there:

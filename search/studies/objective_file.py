@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from search.errors import SearchError
+from search.rules.spec import is_somebodys_own
 from search.studies.provenance import OBJECTIVES
 from search.studies.study import Study
 
@@ -25,10 +26,13 @@ def objective_reference(wanted: str) -> str:
 
 
 def refuse_untrusted(study: Study) -> None:
-    """SearchError where the objective is a file outside ``objectives/``: whoever wrote the database's row chose it."""
-    if not is_shipped(study.objective):
+    """SearchError where the objective is a file outside ``objectives/``, or sampler or pruner are somebody's own:
+    whoever wrote the database's row chose what is loaded here."""
+    specs = [spec for name in ("sampler", "pruner") if is_somebodys_own(spec := study.definition.get(name))]
+    strange = [study.objective] if not is_shipped(study.objective) else [spec["name"] for spec in specs if spec]
+    if strange:
         raise SearchError(
-            f"the database says to run {study.objective!r}, which nobody named here. "
+            f"the database says to run {strange[0]!r}, which nobody named here. "
             f"Name the study: make worker STUDY={study.name}, or trust every row: TRUST=1"
         )
 

@@ -17,6 +17,7 @@ from search.files.paths import is_key
 from search.report_declaration import shown_from_json
 from search.rules.noise import deviation
 from search.rules.sampling import first_parameters
+from search.rules.spec import spec_in_words
 from search.studies.attributes import named
 
 ATTRIBUTE = named("study")
@@ -69,6 +70,16 @@ class Study:
     def is_plain(self) -> bool:
         """Whether it is of somebody's ``objective(trial)``, and not of an ``Objective``."""
         return bool(self.definition["kind"] == "function")
+
+    @property
+    def sampler_in_words(self) -> str:
+        """As it would be typed; a plain function that names none has Optuna's."""
+        return spec_in_words(self.definition.get("sampler"), "TPESampler")
+
+    @property
+    def pruner_in_words(self) -> str:
+        """Likewise."""
+        return spec_in_words(self.definition.get("pruner"), "MedianPruner")
 
     @property
     def shown_metric(self) -> str:

@@ -21,8 +21,13 @@ from search.settings import PLAIN_TRIALS, SAMPLER
 _POINTS = 100
 
 
-def describe(objective: Objective | Function, order: Describe) -> dict[str, Any]:
-    """The part of a study's definition that only the objective's file knows, as JSON."""
+def describe(
+    objective: Objective | Function, order: Describe, *, sampler: Spec | None = None, pruner: Spec | None = None
+) -> dict[str, Any]:
+    """The part of a study's definition that only the objective's file knows, as JSON.
+
+    ``sampler``, ``pruner``: what the file of a plain function names beside it.
+    """
     if not isinstance(objective, Objective):
         if unknown := {"epochs", "train_images"} & set(order.changes):
             raise SearchError(
@@ -31,17 +36,23 @@ def describe(objective: Objective | Function, order: Describe) -> dict[str, Any]
         if order.first:
             raise SearchError("a plain function knows no points by name. Leave FIRST out.")
         size = size_from_json(order.size) if order.size else changed(Size(budget=PLAIN_TRIALS, epochs=0), order.changes)
+        asked = {"sampler": order.sampler or sampler, "pruner": order.pruner or pruner}
+        named = {name: as_json(spec) for name, spec in asked.items() if spec}
+        _can_be_made(named.get("sampler"), named.get("pruner"), size)
         return {
             "kind": "function",
             "metric": "value",
             "direction": order.direction,
             "size": as_json(size),
             "first": [],
+            **named,
+            **_given(order),
         }
     size = _size(objective, order)
     space = _space(objective)
-    sampler = as_json(objective.sampler or Spec(SAMPLER))
-    _can_be_made(sampler, objective, size)
+    chosen = as_json(order.sampler or objective.sampler or Spec(SAMPLER))
+    pruned_by = as_json(order.pruner or objective.pruner)
+    _can_be_made(chosen, pruned_by, size)
     return {
         "kind": "objective",
         "metric": objective.metric,
@@ -53,9 +64,10 @@ def describe(objective: Objective | Function, order: Describe) -> dict[str, Any]
         "first_named": list(order.first),
         "first_winners": {name: dict(one) for name, one in order.winners.items() if name not in objective.points},
         "first_titles": [one if isinstance(one, str) else "" for one in order.first or objective.first],
-        "sampler": sampler,
+        "sampler": chosen,
         "sampler_named": objective.sampler is not None,
-        "pruner": as_json(objective.pruner),
+        "pruner": pruned_by,
+        **_given(order),
         "data": _data(objective, order, size),
         "needs": objective.source,
         "without_source": dict(objective.without_source),
@@ -104,13 +116,19 @@ def changed(size: Size, changes: Mapping[str, Any]) -> Size:
     return dataclasses.replace(size, **changes, **extra)
 
 
-def _can_be_made(sampler: Mapping[str, Any], objective: Objective, size: Size) -> None:
+def _given(order: Describe) -> dict[str, list[str]]:
+    """What somebody asked for in place of the file's: that the file says another is no difference."""
+    given = [name for name in ("sampler", "pruner") if getattr(order, name)]
+    return {"given": given} if given else {}
+
+
+def _can_be_made(sampler: Mapping[str, Any] | None, pruner: Mapping[str, Any] | None, size: Size) -> None:
     """A wrong name or keyword shows now and not after the first claim."""
     if size.precision not in get_args(Precision):
         raise SearchError(f"a size has the precision {size.precision!r}. Give one of: {', '.join(get_args(Precision))}")
     try:
         make_sampler(sampler, startup=1, seed=0)
-        make_pruner(as_json(objective.pruner), size)
+        make_pruner(pruner, size)
     except (TypeError, ValueError) as error:
         raise SearchError(f"the sampler or the pruner cannot be made: {error}. Correct its keywords.") from None
 

@@ -11,11 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import CodeType
+from types import CodeType, ModuleType
 
 from optuna.trial import BaseTrial
 
-from search.contract import Objective, SearchError
+from search.contract import Objective, SearchError, Spec
+from search.rules.spec import spec_from_text
 
 Function = Callable[[BaseTrial], float]
 
@@ -37,6 +38,9 @@ class Loaded:
 
     objective: Objective | Function
     sha256: str | None
+    sampler: Spec | None = None
+    pruner: Spec | None = None
+    """What a plain function's file names beside it."""
 
 
 def load(reference: str) -> Loaded:
@@ -56,8 +60,25 @@ def load(reference: str) -> Loaded:
     else:
         module = importlib.import_module(f"objectives.{reference}")
     found = getattr(module, "OBJECTIVE", None) or getattr(module, "objective", None)
-    if isinstance(found, Objective) or inspect.isfunction(found):
+    if isinstance(found, Objective):
         return Loaded(found, digest)
+    if inspect.isfunction(found):
+        return Loaded(found, digest, *(_spec(module, name, reference) for name in ("sampler", "pruner")))
     raise SearchError(
         f"{reference} holds no objective. End it with OBJECTIVE = Objective(...), or define objective(trial)."
     )
+
+
+def _spec(module: ModuleType, name: str, reference: str) -> Spec | None:
+    found = getattr(module, name, None)
+    if isinstance(found, str):
+        return Spec(**spec_from_text(found))
+    if found is None or isinstance(found, Spec):
+        return found
+    raise SearchError(
+        f"{reference} has a {name} that is a {type(found).__name__}. Workers make it, who do not load this file: write "
+        f'it as text, such as {name} = "{_SHOWN[name]}"'
+    )
+
+
+_SHOWN = {"sampler": "TPESampler(multivariate=True)", "pruner": "HyperbandPruner(max_resource=30)"}

@@ -117,7 +117,7 @@ def serve(end: socket.socket, reference: str) -> None:
             objective = loaded.objective
             if isinstance(task, Describe):
                 own = {"file": {"sha256": loaded.sha256}} if loaded.sha256 else {}
-                line.send(Definition(describe(objective, task) | own))
+                line.send(Definition(describe(objective, task, sampler=loaded.sampler, pruner=loaded.pruner) | own))
             elif isinstance(task, Go):
                 _refuse_another_file(reference, loaded, task)
                 run_trial(line, objective, task)
