@@ -40,8 +40,10 @@
 .PHONY: help search worker status refit export check dashboard test integration soak lint example bench-service bench-train bench-notebooks bench-levers bench-recipes bench-proxies bench-search bench-pays .venv
 
 # The storage's URL may hold a password: it goes by the environment alone, in no argument list and once only.
+export SEARCH_BY_MAKE := make
 ifneq ($(value STORAGE),)
 export SEARCH_STORAGE := $(value STORAGE)
+export SEARCH_BY_MAKE := make STORAGE
 endif
 unexport STORAGE MAKEFLAGS MAKEOVERRIDES MFLAGS
 

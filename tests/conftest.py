@@ -17,6 +17,7 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """A storage or a data folder that the person at the keyboard has set is not for tests to touch."""
     for name in ("SEARCH_STORAGE", "SEARCH_DATA_DIR", "SEARCH_FILES", "SEARCH_DATA_URL"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SEARCH_BY_MAKE", "make")  # what is said is said as it is typed there
     monkeypatch.setenv("SEARCH_CHILDREN", "1")  # the tests' own processes share the cores already
 
 

@@ -247,7 +247,7 @@ def test_an_export_replaces_its_own_studys_alone(sqlite_url: str, tmp_path: Path
         assert report.read_text() == foreign
     report.unlink()
     exported(sqlite_url, one, target, Evaluation(), test=False)
-    other_names = rf"mine is an export of '{one.name}', not of '{other.name}'. Give another folder: --to DIR"
+    other_names = rf"mine is an export of '{one.name}', not of '{other.name}'. Give another folder: TO=DIR"
     for _ in range(2):
         with pytest.raises(SearchError, match=other_names):
             exported(sqlite_url, other, target, Evaluation(), test=False)

@@ -115,7 +115,7 @@ class _Renewing:
 def opened(options: Options, *, readonly: bool = False, cores: int | None = None) -> Iterator[Machine]:
     """The database, checked, and this machine on it, all its cores unless said; children and screen end with it."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    screen = Terminal(Console(file=cast(IO[str], Unfailing(sys.stdout))))
+    screen = Terminal(Console(file=cast(IO[str], Unfailing(sys.stdout))), options.typed)
     storage = open_readonly_storage(options.storage) if readonly else open_storage(options.storage)
     gpus, cores = hardware.visible_gpus(), cores or hardware.cores()
     children = options.children or children_by_default(gpus, cores, hardware.memory())

@@ -9,16 +9,20 @@ from collections.abc import Sequence
 from search.commands.options import parser
 from search.errors import SearchError
 from search.show.printable import printable
+from search.show.typed import as_called
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """``python -m search``; returns the exit status."""
+    """``search``, or ``python -m search``; returns the exit status."""
     parsed = parser().parse_args(arguments)
+    spoken = as_called(parsed).spoken
+    if "" not in sys.path:  # somebody's own sampler may lie where the command is typed
+        sys.path.insert(0, "")
     try:
         # Only the one that was typed: --help answers at once.
         return int(importlib.import_module(f"search.commands.{parsed.command}").run(parsed))
     except SearchError as error:
-        print(f"search: {printable(str(error))}", file=sys.stderr)
+        print(f"search: {printable(spoken(str(error)))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("search: stopped", file=sys.stderr)
@@ -31,5 +35,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         if (line := lost(error)) is None:
             raise  # a bug
-        print(f"search: {printable(line)}", file=sys.stderr)
+        print(f"search: {printable(spoken(line))}", file=sys.stderr)
         return 1

@@ -28,6 +28,7 @@ from search.settings import (
     STORAGE,
     Settings,
 )
+from search.show.typed import Typed, as_called
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +58,8 @@ class Options:
     changed: bool = False
     """Yes to another content of the objective's own file."""
     settings: Settings = DEFAULTS
+    typed: Typed = field(default_factory=Typed)
+    """How it was typed."""
 
     @property
     def changes(self) -> dict[str, int]:
@@ -103,6 +106,7 @@ def read(parsed: argparse.Namespace) -> Options:
             if (value := getattr(parsed, name, None)) is not None
         },
         changed=bool(getattr(parsed, "changed", False)),
+        typed=as_called(parsed),
         settings=dataclasses.replace(DEFAULTS, **{name: value for name, value in times.items() if value is not None}),
         children=getattr(parsed, "children", None) or _children_of_environment(),
         **{name: getattr(parsed, name, None) for name in _ASKED},
@@ -210,15 +214,20 @@ class _Parser(argparse.ArgumentParser):
 
         # Most who type a flag type a variable of the Makefile.
         flag = re.match(r"argument --([a-z-]+): ", message)
-        if flag and flag[1] not in {"lease", "silence"}:  # which no variable sets
+        by_make = as_called().program is None
+        if flag and by_make and flag[1] not in {"lease", "silence"}:  # which no variable sets
             variable = flag[1].replace("-", "_").upper()
             message = f"{variable} (--{flag[1]}) {message[flag.end() :]}"
-        self.exit(1, f"search: {without_secrets(message)}. See: make, or {self.prog} --help\n")
+        see = f"make, or {self.prog} --help" if by_make else f"{self.prog} --help"
+        self.exit(1, f"search: {without_secrets(message)}. See: {see}\n")
 
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line; the command's name is in ``parsed.command``."""
-    whole = _Parser(prog="python -m search", description="Hyperparameter search on Optuna that survives kill -9.")
+    whole = _Parser(
+        prog=as_called().program or "python -m search",
+        description="Hyperparameter search on Optuna that survives kill -9.",
+    )
     commands = whole.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
 
     def add(name: str, text: str) -> argparse.ArgumentParser:

@@ -7,6 +7,7 @@ import dataclasses
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from search.commands import options as typed
@@ -37,11 +38,14 @@ from search.worker.time_of_refit import TimeOfRefit
 
 def run(parsed: argparse.Namespace) -> int:
     """Exit status."""
-    options = typed.read(parsed)
+    options, name = typed.read(parsed), parsed.study
+    if name.endswith(".py"):  # the file alone was typed
+        name = Path(name).stem
+        options = dataclasses.replace(options, objective=options.objective or parsed.study)
     if options.objective:
         objective_reference(options.objective)
     with opened(options) as machine:
-        search(machine, parsed.study, options, TimeLeft(options.timeout), refit=not parsed.no_refit)
+        search(machine, name, options, TimeLeft(options.timeout), refit=not parsed.no_refit)
     return 0
 
 

@@ -12,6 +12,7 @@ from search.settings import WORK
 from search.show import status, status_lines
 from search.show.printable import printable
 from search.show.trial_log import log_end
+from search.show.typed import as_called
 from search.studies.study import existing
 
 
@@ -29,5 +30,6 @@ def run(parsed: argparse.Namespace) -> int:
     else:
         found = status.studies(engine)
         shown = status_lines.studies(found)
-    print(json.dumps(found, indent=2) if parsed.json else "\n".join(map(printable, shown)))
+    spoken = as_called(parsed).spoken
+    print(json.dumps(found, indent=2) if parsed.json else "\n".join(printable(spoken(line)) for line in shown))
     return 0

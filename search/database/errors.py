@@ -58,7 +58,7 @@ def unusable(url: sa.URL) -> Iterator[None]:
         for secret in filter(None, [url.password, url.query.get("password")]):
             said = said.replace(str(secret), "***")
         raise SearchError(
-            f"the database {masked(url)} cannot be used: {said}. Check --storage or SEARCH_STORAGE."
+            f"the database {masked(url)} cannot be used: {said}. Check STORAGE, or SEARCH_STORAGE."
         ) from None
 
 

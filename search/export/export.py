@@ -76,11 +76,11 @@ def _earlier_export(study: Study, target: Path) -> Path | None:
     marked = _marked(target)
     if marked is None:
         raise SearchError(
-            f"{target} holds something else than an export, which has a file {MARK}. Give another folder: --to DIR"
+            f"{target} holds something else than an export, which has a file {MARK}. Give another folder: TO=DIR"
         )
     name, key = marked
     if name != study.name:
-        raise SearchError(f"{target} is an export of {name!r}, not of {study.name!r}. Give another folder: --to DIR")
+        raise SearchError(f"{target} is an export of {name!r}, not of {study.name!r}. Give another folder: TO=DIR")
     return None if key == study.key else _free(target.with_name(f"{target.name}.{key[:8]}"))
 
 
@@ -100,7 +100,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 def _free(path: Path) -> Path:
     if path.exists():
-        raise SearchError(f"{path} is in the way of an earlier export. Move it, or give another folder: --to DIR")
+        raise SearchError(f"{path} is in the way of an earlier export. Move it, or give another folder: TO=DIR")
     return path
 
 

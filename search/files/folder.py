@@ -36,7 +36,7 @@ class Store:
             (self.folder / MARK).touch()
         except OSError as error:
             raise SearchError(
-                f"files cannot be kept in {self.folder}: {error.strerror}. Give another folder: --files"
+                f"files cannot be kept in {self.folder}: {error.strerror}. Give another folder: FILES=FOLDER"
             ) from None
 
     def is_there(self) -> bool:

@@ -129,7 +129,7 @@ class Files:
         except FileNotFoundError:
             where = f" from {self.store.folder}" if self.store.folder else ""
             raise SearchError(
-                f"the stored {record.kind} {record.name} is gone{where}. Restore it, or say where it is: --files"
+                f"the stored {record.kind} {record.name} is gone{where}. Restore it, or say where it is: FILES=FOLDER"
             ) from None
 
     def fetch(self, record: sa.Row[Any], target: Path) -> Path:

@@ -86,7 +86,7 @@ def not_there(store: FileStore) -> SearchError:
     mark = f"mkdir -p {store.folder} && touch {store.folder}/.search-files"
     return SearchError(
         f"the files are not at {store.folder} on this machine, or it is not the folder that they were stored in. "
-        f"Mount it, or say where it is: --files. If it is lost for good: {mark}"
+        f"Mount it, or say where it is: FILES=FOLDER. If it is lost for good: {mark}"
     )
 
 

@@ -15,6 +15,7 @@ from search.database.leases import Progress
 from search.rules.readable import readable
 from search.show.printable import printable
 from search.show.time_left import seconds_left
+from search.show.typed import Typed
 from search.show.words import duration
 from search.studies.trials import best_trial
 from search.worker.joined_study import JoinedStudy
@@ -35,8 +36,8 @@ _IDLE = 3.0
 class Terminal:
     """The screen of a worker. ``say`` lines stay; the table is drawn anew below them."""
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    def __init__(self, console: Console, typed: Typed | None = None) -> None:
+        self._console, self._typed = console, typed or Typed()
         self._live: Live | None = None
         self._looked = 0.0
         self._waiting = False
@@ -51,7 +52,7 @@ class Terminal:
             self._waiting = False
             self._console.file.write(_ERASED)
         (self._live.console if self._live else self._console).print(
-            printable(text), highlight=False, markup=False, soft_wrap=True
+            printable(self._typed.spoken(text)), highlight=False, markup=False, soft_wrap=True
         )
 
     def tick(self, worker: Worker) -> None:

@@ -22,7 +22,9 @@ def code_hash() -> str:
 
 @functools.cache
 def revision() -> str | None:
-    """The git revision of this checkout, for the record only."""
+    """The git revision of this checkout, for the record only; None where it was installed, perhaps inside another."""
+    if not (ROOT / ".git").exists():
+        return None
     command = ["git", "-C", str(ROOT), "rev-parse", "HEAD"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()

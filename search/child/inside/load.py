@@ -58,7 +58,7 @@ def load(reference: str) -> Loaded:
         sys.modules[path.stem] = module
         loader.exec_module(module)
     else:
-        module = importlib.import_module(f"objectives.{reference}")
+        module = _shipped(reference)
     found = getattr(module, "OBJECTIVE", None) or getattr(module, "objective", None)
     if isinstance(found, Objective):
         return Loaded(found, digest)
@@ -67,6 +67,17 @@ def load(reference: str) -> Loaded:
     raise SearchError(
         f"{reference} holds no objective. End it with OBJECTIVE = Objective(...), or define objective(trial)."
     )
+
+
+def _shipped(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(f"objectives.{name}")
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] in {"objectives", "search"}:
+            raise
+        raise SearchError(
+            f"the objective {name!r} needs {error.name}, which is not installed here. Type: pip install 'search[keras]'"
+        ) from None
 
 
 def _spec(module: ModuleType, name: str, reference: str) -> Spec | None:
