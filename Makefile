@@ -9,8 +9,10 @@
 #:        [SAMPLER='TPESampler(multivariate=True)'] [PRUNER=HyperbandPruner] [SAMPLER=mypackage.MySampler]
 #:        [DIRECTION=maximize|minimize] [CHANGED=1: your own objective's file was edited, go on with it]
 #:   make worker [STUDY=…]             join a study from this machine too; without a name, every open study
+#:        [WAIT=1]                       where there is nothing to do, until there is
 #:        [TRUST=1]                      also those whose objective is a .py file that only the database names
 #:   make status [STUDY=…] [TRIAL=…]   all studies, one study, or one trial with the end of its log
+#:   make delete STUDY=…               a study and its refit, with their trials and files; what was exported stays
 #:   make refit STUDY=…                train the best trial's hyperparameters on all data
 #:   make export STUDY=… [TO=DIR]      the model and its report into exports/STUDY, also during a search;
 #:        [TEST=1]                       scores the test set, which is counted
@@ -37,7 +39,7 @@
 #:   make .venv      make or renew the environment
 
 .DEFAULT_GOAL := help
-.PHONY: help search worker status refit export check dashboard test integration soak lint example bench-service bench-train bench-notebooks bench-levers bench-recipes bench-proxies bench-search bench-pays .venv
+.PHONY: help search worker status delete refit export check dashboard test integration soak lint example bench-service bench-train bench-notebooks bench-levers bench-recipes bench-proxies bench-search bench-pays .venv
 
 # The storage's URL may hold a password: it goes by the environment alone, in no argument list and once only.
 export SEARCH_BY_MAKE := make
@@ -61,16 +63,19 @@ needs = $(if $(filter $(1),$(MAKECMDGOALS)),$(if $(value $(2)),,$(error $(2) is 
 
 $(call needs,search,STUDY,cnn_digits)
 $(call needs,refit,STUDY,cnn_digits)
+$(call needs,delete,STUDY,cnn_digits)
 $(call needs,export,STUDY,cnn_digits)
 $(call needs,check,OBJECTIVE,cnn_digits)
 
 # A variable that is none of these would not be missed: it was mistyped.
 variables = STUDY OBJECTIVE SIZE TRIALS EPOCHS TRAIN_SIZE CHILDREN TIMEOUT SOURCE FIRST SAMPLER PRUNER HOURS UNTIL TRIAL_TIMEOUT \
-    MAX_PARAMS MAX_FLOPS DIRECTION CHANGED TRUST TRIAL TO TEST PORT STORAGE FILES DATA_DIR
+    MAX_PARAMS MAX_FLOPS DIRECTION CHANGED TRUST WAIT TRIAL TO TEST PORT STORAGE FILES DATA_DIR
 unknown := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
 unknown := $(filter-out $(variables) SEARCH_% MAKE% -%,$(unknown))
+nearest = $(shell python3 -S -c 'import difflib, sys; print(*difflib.get_close_matches(sys.argv[1].upper(), sys.argv[2:], 1))' $(call quoted,$(1)) $(variables) 2>/dev/null)
 ifneq ($(unknown),)
-$(error There is no variable $(unknown). There are: $(variables))
+meant := $(call nearest,$(firstword $(unknown)))
+$(error There is no variable $(unknown).$(if $(meant), Did you mean $(meant)?) There are: $(variables))
 endif
 
 # One letter apart: what is meant is said, as neither would be missed.
@@ -99,10 +104,13 @@ search: .venv
 	$(service) run$(study)$(definition)$(spending)$(limits)$(changed)$(machine)$(files)
 
 worker: .venv
-	$(service) worker $(studies)$(call yes,trust,TRUST)$(changed)$(machine)$(files)
+	$(service) worker $(studies)$(call yes,wait,WAIT)$(call yes,trust,TRUST)$(changed)$(machine)$(files)
 
 status: .venv
 	$(service) status$(study)$(trial)$(files)
+
+delete: .venv
+	$(service) delete$(study)$(files)
 
 refit: .venv
 	$(service) refit$(study)$(machine)$(files)

@@ -73,6 +73,8 @@ class Shown:
     model's, if they are there."""
     trained_on: str = ""
     """The key in ``training`` of the number of examples that the model was trained on."""
+    units: Mapping[str, str] = field(default_factory=dict)
+    """What parameters are counted in whose names do not say it, by their names: shown behind the value."""
     examples: str = "examples"
     """What the data are counted in, in the plural."""
     training_value: str = "value on the training data"

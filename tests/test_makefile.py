@@ -17,7 +17,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 SECRET = "p4ss$word"  # noqa: S105 - with a character that make would swallow
 URL = f"postgresql://u:{SECRET}@127.0.0.1:1/x"
-USERS = ("search", "worker", "status", "refit", "export", "check", "dashboard")
+USERS = ("search", "worker", "status", "delete", "refit", "export", "check", "dashboard")
 DEVELOPERS = (
     "test",
     "integration",
@@ -189,7 +189,10 @@ def test_ci_runs_everything_and_pytest_has_the_last_word() -> None:
 def test_what_is_mistyped_is_refused_and_every_variable_in_the_help_is_known(checkout: Path) -> None:
     refused = make(checkout, "search", "STUDY=x", "TRAILS=3")
     assert refused.returncode == 2 and refused.stdout == ""
-    assert re.search(r" There is no variable TRAILS\. There are: STUDY OBJECTIVE .* DATA_DIR\. ", refused.stderr)
+    assert re.search(r" There is no variable TRAILS\. Did .* There are: STUDY OBJECTIVE .* DATA_DIR\. ", refused.stderr)
+    for typed, meant in (("TRAILS", "TRIALS"), ("EPOCH", "EPOCHS"), ("DIRECTON", "DIRECTION"), ("study", "STUDY")):
+        assert f"no variable {typed}. Did you mean {meant}? There are" in make(checkout, "status", f"{typed}=1").stderr
+    assert "no variable XYZ. There are" in make(checkout, "status", "XYZ=1").stderr
     shown = set(re.findall(r"\b([A-Z][A-Z_]+)(?==)", make(checkout).stdout)) - {"SEARCH_STORAGE"}
     assert len(shown) > 15
     assert make(checkout, "-n", "status", *(f"{name}=1" for name in shown - {"TRIALS"})).returncode == 0

@@ -12,7 +12,7 @@ from pathlib import Path
 import optuna
 import pytest
 
-from search.commands.options import parser
+from search.commands.parser import parser
 from search.settings import DEFAULTS, DIRECTION, HOST, KEPT_MODELS, PLAIN_TRIALS, PORT, SIZE, STORAGE, TIMEOUTS
 
 ROOT = Path(__file__).parent.parent

@@ -17,7 +17,7 @@ DEFINITION = ("STUDY", "OBJECTIVE", "SIZE", "SOURCE", "DIRECTION", "FIRST", "SAM
 SPENDING = ("TRIALS", "EPOCHS", "TRAIN_SIZE")
 MACHINE = ("STORAGE", "DATA_DIR", "FILES", "CHILDREN", "TIMEOUT", "TRIAL", "TO", "PORT")
 LIMITS = ("HOURS", "UNTIL", "TRIAL_TIMEOUT", "MAX_PARAMS", "MAX_FLOPS")
-SWITCHES = ("CHANGED", "TEST", "TRUST")
+SWITCHES = ("CHANGED", "TEST", "TRUST", "WAIT")
 MAKE_VARIABLES = (*DEFINITION, *SPENDING, *MACHINE, *LIMITS, *SWITCHES)
 POSITIONAL = {"STUDY", "TRIAL"}
 
@@ -272,7 +272,7 @@ def test_each_make_variable_is_a_flag_of_the_command_it_goes_to() -> None:
     assert [variable for variable in MAKE_VARIABLES if f"{variable}=" not in listed] == []
 
     variables = [f"{variable}=1" for variable in MAKE_VARIABLES]
-    for target in ("search", "worker", "status", "refit", "export", "check", "dashboard"):
+    for target in ("search", "worker", "status", "delete", "refit", "export", "check", "dashboard"):
         # A trial's number is status's alone: beside the others it would be taken for TRIALS, and is refused.
         given = [one for one in variables if target == "status" or one != "TRIAL=1"]
         shown = subprocess.run(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from search.commands.options import parser
+from search.commands.parser import parser
 from search.show.typed import Typed
 from tests.commands import LIGHT, ROOT, search
 from tests.test_structure import MAKE_VARIABLES

@@ -14,6 +14,12 @@ from objectives.training.schedule import Group, LearningRate, Plateau, Schedule
 REFERENCE_BATCH = 128
 REFERENCE_RATES = {"sgd": 0.1, "adamw": 1e-3}
 """What ``learning_rate`` is a multiple of, at a batch of 128 images: one range serves both optimizers."""
+_OF_REFERENCE = " or ".join(f"{rate:g} ({name})" for name, rate in REFERENCE_RATES.items())
+UNITS = dict.fromkeys(
+    ("learning_rate", "head_learning_rate"),
+    f"times {_OF_REFERENCE}, at a batch of {REFERENCE_BATCH}",
+)
+"""Of the parameters that are multiples."""
 LARGEST_SCALED_BATCH = 512
 """The best rate grows with the batch up to here and not beyond."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from objectives.training import metrics, metrics_by_class, model_folder, pictures
+from objectives.training import metrics, metrics_by_class, model_folder, pictures, recipe
 from search.contract import Shown
 
 
@@ -20,6 +20,7 @@ def shown(*, references: Mapping[str, float] | None = None, then: str | None = N
         usage=model_folder.USAGE,
         training=model_folder.TRAINING,
         trained_on="train_images",
+        units=recipe.UNITS,
         examples="images",
         training_value="accuracy on the training images",
         references=references or {},

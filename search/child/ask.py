@@ -69,17 +69,19 @@ class Asker:
         winners: Mapping[str, Mapping[str, Any]] | None = None,
         sampler: Mapping[str, Any] | None = None,
         pruner: Mapping[str, Any] | None = None,
+        data_dir: Path | None = None,
     ) -> dict[str, Any]:
         """What the objective's file declares: the part of a study's definition that only it knows, as JSON.
 
         Give a study's own ``size``, or the name of one and changes to it; ``first``: points by name, of which
         ``winners`` has those that are not the objective's own; ``sampler`` and ``pruner``: instead of the objective's.
+        ``data_dir``: where this study's data lie.
         SearchError with the one line where it fails.
         """
         log = self._new_log("describe")
         order = Describe(
             log=str(log),
-            data_dir=str(self._data_dir),
+            data_dir=str(data_dir or self._data_dir),
             size=size,
             size_name=size_name,
             changes=changes or {},
@@ -92,14 +94,19 @@ class Asker:
         return dict(self._ask(reference, order, log, Definition).definition)
 
     def evaluate(
-        self, reference: str, folder: Path, split: Split, opened: Callable[[str | None], None]
+        self,
+        reference: str,
+        folder: Path,
+        split: Split,
+        opened: Callable[[str | None], None],
+        data_dir: Path | None = None,
     ) -> dict[str, Any]:
         """The metrics of the model in this folder, to which files may be added. SearchError where it fails.
 
         ``opened`` is told the SHA-256 of the test data before they are scored; a SearchError of its own refuses.
         """
         log = self._new_log("evaluate")
-        order = Evaluate(str(log), str(folder.resolve()), str(self._data_dir), split)
+        order = Evaluate(str(log), str(folder.resolve()), str(data_dir or self._data_dir), split)
         return dict(self._ask(reference, order, log, Metrics, opened).metrics)
 
     def _new_log(self, name: str) -> Path:

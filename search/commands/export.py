@@ -26,7 +26,7 @@ from search.studies.winner import Winner, winner_of
 def run(parsed: argparse.Namespace) -> int:
     """Exit status."""
     options = typed.read(parsed)
-    with opened(options, readonly=parsed.no_model) as machine:
+    with opened(options, readonly=parsed.no_model, makes_file=False) as machine:
         winner = winner_of(machine.storage, existing(machine.storage.engine, parsed.study))
         if not parsed.no_model:
             winner = _with_declaration(machine, winner)
@@ -58,7 +58,7 @@ def export_winner(
     files = (files_of if model else reading_files_of)(machine.storage, study, files_place)
 
     def evaluate(folder: Path, split: Split, opened: Opened) -> Mapping[str, Any]:
-        return machine.asker.evaluate(study.objective, folder, split, opened)
+        return machine.asker.evaluate(study.objective, folder, split, opened, machine.worker.data_dir(study))
 
     asked = None if study.is_plain else evaluate
     report = export(machine.storage, winner, files, target, asked, test=test, model=model)

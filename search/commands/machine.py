@@ -55,6 +55,7 @@ class Machine:
             direction=study.definition["direction"],
             first=study.definition.get("first_named") or (),
             winners=study.definition.get("first_winners") or {},
+            data_dir=self.worker.data_dir(study),
         )
         refuse_difference(study, declared)
         if changed:
@@ -112,11 +113,17 @@ class _Renewing:
 
 
 @contextmanager
-def opened(options: Options, *, readonly: bool = False, cores: int | None = None) -> Iterator[Machine]:
-    """The database, checked, and this machine on it, all its cores unless said; children and screen end with it."""
+def opened(
+    options: Options, *, readonly: bool = False, makes_file: bool = True, cores: int | None = None
+) -> Iterator[Machine]:
+    """The database, checked, and this machine on it, all its cores unless said; children and screen end with it.
+
+    ``makes_file``: of SQLite, where there is none.
+    """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     screen = Terminal(Console(file=cast(IO[str], Unfailing(sys.stdout))), options.typed)
-    storage = open_readonly_storage(options.storage) if readonly else open_storage(options.storage)
+    url = options.storage
+    storage = open_readonly_storage(url) if readonly else open_storage(url, makes_file=makes_file)
     gpus, cores = hardware.visible_gpus(), cores or hardware.cores()
     children = options.children or children_by_default(gpus, cores, hardware.memory())
     seats = [Seat(one, launch, options.settings.trials_per_child) for one in share(children, gpus, cores)]
@@ -126,6 +133,7 @@ def opened(options: Options, *, readonly: bool = False, cores: int | None = None
         seats,
         workroot=workroot,
         data_dir=data_dir,
+        data_dir_is_typed="DATA_DIR" in options.typed.places,
         files_place=options.files,
         settings=options.settings,
         screen=screen,

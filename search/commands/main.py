@@ -6,7 +6,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from search.commands.options import parser
+from search.commands.parser import parser
 from search.errors import SearchError
 from search.show.printable import printable
 from search.show.typed import as_called

@@ -17,7 +17,7 @@ from search.worker.signals import take_signals
 def run(parsed: argparse.Namespace) -> int:
     """Exit status."""
     options = typed.read(parsed)
-    with opened(options) as machine:
+    with opened(options, makes_file=False) as machine:
         study = existing(machine.storage.engine, parsed.study)
         _refuse(study)
         refuse_without_run(machine.storage, study)

@@ -16,6 +16,7 @@ from search.commands.machine import Machine, opened
 from search.commands.options import Options
 from search.commands.refit import refit_winner
 from search.errors import SearchError
+from search.export.export import earlier_report
 from search.files.stores import shared_place, store_at
 from search.settings import EXPORTS, SIZE
 from search.show import status
@@ -24,7 +25,7 @@ from search.show.outcome import outcome
 from search.studies.compare import refuse_other_flags
 from search.studies.create import create, new_key, raise_budget, refuse_name
 from search.studies.ended import nothing_is_complete, what_ended
-from search.studies.limits import change_limits, limits_of
+from search.studies.limits import change_limits, changed_limits, limits_of
 from search.studies.objective_file import objective_reference
 from search.studies.stop import last_stop, let_go_on
 from search.studies.study import Study, existing, find
@@ -63,8 +64,15 @@ class TimeLeft:
 
 def search(machine: Machine, name: str, options: Options, left: TimeLeft, *, refit: bool = True) -> bool:
     """From the study to the export. False where it was interrupted or its time was up."""
-    study = go_on(machine, name, options)
-    if study is None:
+    worker, screen = machine.worker, machine.screen
+    study = as_asked(machine, name, options)
+    if study is not None:
+        if refit and (report := as_it_was(machine, study, options)):
+            _say_outcome(machine, study, report)
+            return True
+        _say_plan(machine, study, options)
+        study = _checked(machine, study, options)
+    else:
         reference = objective_reference(options.objective or name)
         trials = len(machine.seats) if options.trials is None else options.trials
         machine.warm(reference, trials)
@@ -76,17 +84,13 @@ def search(machine: Machine, name: str, options: Options, left: TimeLeft, *, ref
             return False
         machine.warm(reference, trials)
         study = create_study(machine, name, options, declared, winner)
-    worker, screen = machine.worker, machine.screen
+        _say_plan(machine, study, options)
     worker.join(study)
     if options.trials is not None:
         raise_budget(machine.storage, study, options.trials)
     change_limits(machine.storage, study, options.limits, trials=options.trials)
-    limits = limits_of(machine.storage.engine, study)
     let_go_on(machine.storage, study)
     take_signals(worker)
-    budget = machine.storage.leases.budget(study.key)
-    for line in introduction(study, budget, limits, machine.cores, gpus=machine.has_gpus):
-        screen.say(line)
     again = refit and not study.is_plain
     kept = TimeOfRefit(worker, study, left.seconds)
     worker.limit(left.seconds, reserve=kept if again else None)
@@ -114,8 +118,38 @@ def _is_kept_for(kept: TimeOfRefit, worker: Worker, study: Study) -> bool:
     return kept() > 0
 
 
+def _say_plan(machine: Machine, study: Study, options: Options) -> None:
+    """Of what is stored and asked for: nothing is loaded for it."""
+    limits = changed_limits(limits_of(machine.storage.engine, study), options.limits, trials=options.trials)
+    budget = max(options.trials or 0, machine.storage.leases.budget(study.key))
+    for line in introduction(study, budget, limits, machine.cores, gpus=machine.has_gpus):
+        machine.screen.say(line)
+
+
+def as_it_was(machine: Machine, study: Study, options: Options) -> dict[str, Any] | None:
+    """The report of a search of which nothing is left to do; None: something is, or was asked for."""
+    engine, storage = machine.storage.engine, machine.storage
+    budget = storage.leases.budget(study.key)
+    if options.limits or options.changed or options.trials not in {None, budget} or last_stop(engine, study).get("why"):
+        return None
+    found = storage.leases.openings([study.key], machine.worker.holder).get(study.key)
+    if found is not None and (found.held or not what_ended(engine, study)):
+        return None
+    winner, report = find_winner(storage, study), earlier_report(study, EXPORTS / study.name)
+    if winner is None or report is None or (winner.refitted is None and not study.is_plain):
+        return None
+    now = (winner.trial.number if winner.trial else None, budget, winner.refitted is not None)
+    return report if now == (report["trial"], report["size"]["budget"], report["exported"] == "refit") else None
+
+
 def go_on(machine: Machine, name: str, options: Options) -> Study | None:
     """The study of this name, if there is one: compared with what was asked for and with its objective's file."""
+    study = as_asked(machine, name, options)
+    return None if study is None else _checked(machine, study, options)
+
+
+def as_asked(machine: Machine, name: str, options: Options) -> Study | None:
+    """The study of this name, if there is one. SearchError where a flag contradicts it. Nothing is loaded."""
     refuse_name(name)
     study = find(machine.storage.engine, name)
     if study is None:
@@ -132,6 +166,10 @@ def go_on(machine: Machine, name: str, options: Options) -> Study | None:
         sampler=options.sampler,
         pruner=options.pruner,
     )
+    return study
+
+
+def _checked(machine: Machine, study: Study, options: Options) -> Study:
     more = max(0, (options.trials or 0) - machine.storage.leases.budget(study.key))
     machine.warm(study.objective, trials=more + machine.unfinished(study))
     # What stopped it is meant to be mended.
@@ -226,6 +264,11 @@ def _finish(machine: Machine, study: Study, options: Options, *, export: bool) -
     else:
         target = EXPORTS / study.name
         winner = dataclasses.replace(winner, study=study)
-        report = export_winner(machine, winner, options.files, target, test=winner.refitted is not None)
-        for line in outcome(report, study, status.study(machine.storage.engine, study.name), target):
-            say(line)
+        test = winner.refitted is not None and not study.is_plain
+        _say_outcome(machine, study, export_winner(machine, winner, options.files, target, test=test))
+
+
+def _say_outcome(machine: Machine, study: Study, report: Mapping[str, Any]) -> None:
+    found = status.study(machine.storage.engine, study.name)
+    for line in outcome(report, study, found, EXPORTS / study.name):
+        machine.screen.say(line)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import math
 from collections.abc import Sequence
 
 from search.commands import options as typed
 from search.commands.machine import Machine, opened
+from search.database.url import masked
 from search.errors import SearchError
 from search.settings import FIRST_SEARCH
 from search.studies.ended import what_ended
@@ -19,32 +22,39 @@ from search.worker.signals import take_signals
 def run(parsed: argparse.Namespace) -> int:
     """Exit status."""
     options = typed.read(parsed)
-    with opened(options) as machine:
+    if parsed.wait:
+        options = dataclasses.replace(options, settings=dataclasses.replace(options.settings, linger=math.inf))
+    with opened(options, makes_file=parsed.wait) as machine:
         if options.changed and not parsed.studies:
             raise SearchError("CHANGED says yes for one study. Name it: make worker STUDY=… CHANGED=1")
         worker, say = machine.worker, machine.screen.say
-        wanted = _wanted(machine, parsed.studies)
-        if not _open(machine, wanted):
+        wanted = _wanted(machine, parsed.studies, wait=parsed.wait)
+        if not parsed.wait and not all_studies(machine.storage.engine):
+            raise SearchError(
+                f"there is no study in {masked(options.storage)} yet. Create one: {FIRST_SEARCH}, or wait until "
+                "somebody does: make worker WAIT=1"
+            )
+        if not _open(machine, wanted) and not parsed.wait:
             say(f"nothing is left to do. Create a study: {FIRST_SEARCH}, or give one more TRIALS or HOURS")
             return 0
         trust = bool(parsed.studies) or parsed.trust
         joined = _join(machine, wanted, strict=bool(parsed.studies), trust=trust, changed=options.changed)
-        if not joined:
+        if not joined and not parsed.wait:
             raise SearchError("no open study can be joined from this machine, see above.")
         take_signals(worker)
         worker.limit(options.timeout)
-        say(f"working on {', '.join(study.name for study in joined)}")
+        say(f"working on {', '.join(study.name for study in joined)}" if joined else "waiting for something to do")
         worker.work([study.key for study in joined], more=lambda: _more(machine, parsed.studies, trust=trust))
         say("handed over" if worker.stopping else "nothing is left to do")
     return 0
 
 
-def _wanted(machine: Machine, names: Sequence[str]) -> list[Study]:
-    """The studies named, each with its refit; without names all that are open."""
+def _wanted(machine: Machine, names: Sequence[str], *, wait: bool) -> list[Study]:
+    """The studies named, each with its refit; without names all that are open. Who waits may name what is to come."""
     engine = machine.storage.engine
     if not names:
         return _open(machine, all_studies(engine))
-    studies = [existing(engine, name) for name in names]
+    studies = [found for name in names if (found := find(engine, name) if wait else existing(engine, name))]
     return studies + [refit for name in names if (refit := find(engine, name + REFIT))]
 
 

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import sqlalchemy as sa
 
 from search.database.create_tables import refuse_newer
-from search.database.errors import unusable
+from search.database.errors import DELETED, unusable
 from search.database.url import masked, parse
 from search.errors import SearchError
 from search.settings import FIRST_SEARCH, TIMEOUTS, Timeouts
@@ -65,6 +65,28 @@ def wait_for_locks(engine: sa.Engine) -> None:
         engine.dispose()
 
 
+def notice_deletion(engine: sa.Engine) -> None:
+    """A SQLite file that is deleted or replaced meanwhile is an error at the next use: what has it open would write on
+    into nowhere."""
+    if engine.name != "sqlite":
+        return
+    path = Path(str(engine.url.database)).absolute()
+    file = path.stat()
+
+    def check(*_: Any) -> None:
+        try:
+            now = path.stat()
+        except FileNotFoundError:
+            now = None
+        if now is None or (now.st_dev, now.st_ino) != (file.st_dev, file.st_ino):
+            was = "deleted" if now is None else "replaced"
+            error = sqlite3.OperationalError(f"{path} {DELETED}: it was {was} while it was in use")
+            raise sa.exc.OperationalError("", {}, error)
+
+    sa.event.listen(engine, "do_connect", check)  # before a new one would make the file again
+    sa.event.listen(engine, "checkout", check)
+
+
 def _pragmas(connection: Any, _record: Any) -> None:
     connection.execute(f"PRAGMA busy_timeout={_BUSY_SECONDS * 1000}")
     connection.execute("PRAGMA journal_mode=WAL")
@@ -98,7 +120,7 @@ def open_readonly(url: str, connections: int = 2) -> sa.Engine:
     if parsed.get_backend_name() == "sqlite":
         path = Path(str(parsed.database))
         if not path.is_file():
-            raise SearchError(f"there is no database at {path}. Start a search first: {FIRST_SEARCH}")
+            raise no_database(path)
         engine = sa.create_engine(
             parsed,
             # The pool hands a connection to one thread at a time, but to any: the dashboard's server has several.
@@ -121,6 +143,11 @@ def open_readonly(url: str, connections: int = 2) -> sa.Engine:
             raise SearchError(f"there are no studies in {masked(parsed)} yet. Start a search first: {FIRST_SEARCH}")
         refuse_newer(connection)
     return engine
+
+
+def no_database(path: Path) -> SearchError:
+    """For who would not make one."""
+    return SearchError(f"there is no database at {path}. Start a search first: {FIRST_SEARCH}")
 
 
 def _readonly_uri(path: Path) -> str:

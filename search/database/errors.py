@@ -18,7 +18,8 @@ _AWAY = (
     sa.exc.TimeoutError,
     sa.exc.ResourceClosedError,
 )
-_BROKEN = ("disk I/O error", "disk is full", "readonly database", "malformed", "no such table")
+DELETED = "is not the file that it was"
+_BROKEN = (DELETED, "disk I/O error", "disk is full", "readonly database", "malformed", "no such table")
 """SQLite's words, under the same class as a lock that is held, for what no waiting mends."""
 
 

@@ -16,7 +16,14 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from search.database.create_tables import ensure
-from search.database.engine import driver_url, engine_arguments, open_readonly, wait_for_locks
+from search.database.engine import (
+    driver_url,
+    engine_arguments,
+    no_database,
+    notice_deletion,
+    open_readonly,
+    wait_for_locks,
+)
 from search.database.errors import unusable
 from search.database.fence import FencedStorage
 from search.database.url import parse
@@ -24,16 +31,19 @@ from search.errors import SearchError
 from search.settings import TIMEOUTS, Timeouts
 
 
-def open_storage(url: str, timeouts: Timeouts = TIMEOUTS) -> FencedStorage:
+def open_storage(url: str, timeouts: Timeouts = TIMEOUTS, *, makes_file: bool = True) -> FencedStorage:
     """The storage for a worker: tables made where missing, eight workers at once or one.
 
-    Raises SearchError within about ten seconds where the database cannot be reached.
+    Raises SearchError within about ten seconds where the database cannot be reached, and where not ``makes_file`` and
+    there is none.
     """
     parsed = parse(url)
     if parsed.get_backend_name() == "sqlite":
         folder = Path(str(parsed.database)).absolute().parent
         if not folder.is_dir():
             raise SearchError(f"there is no folder {folder} for the database. Make it: mkdir -p {folder}")
+        if not makes_file and not Path(str(parsed.database)).is_file():
+            raise no_database(Path(str(parsed.database)))
         if sqlite3.sqlite_version_info < (3, 35):
             raise SearchError(f"SQLite 3.35 or newer is needed, this Python carries {sqlite3.sqlite_version}.")
     driven, arguments = driver_url(parsed), engine_arguments(parsed, timeouts)
@@ -42,6 +52,7 @@ def open_storage(url: str, timeouts: Timeouts = TIMEOUTS) -> FencedStorage:
         ensure(engine, lambda: FencedStorage(text, engine_kwargs=engine_arguments(parsed, timeouts)))
         engine.dispose()
         storage = FencedStorage(text, engine_kwargs=arguments, skip_table_creation=True)
+        notice_deletion(storage.engine)
         wait_for_locks(storage.engine)
         return storage
 

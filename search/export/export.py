@@ -43,8 +43,7 @@ def export(
     """
     shown, target = winner.study.shown, target.resolve()
     _earlier_export(winner.study, target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as scratch:
+    with _scratch_beside(target) as scratch:
         folder = Path(scratch) / "export"
         folder.mkdir()
         looks = Looks(storage.engine, files, winner.study, folder.parent / "look")
@@ -66,6 +65,15 @@ def export(
     return found
 
 
+def _scratch_beside(target: Path) -> tempfile.TemporaryDirectory[str]:
+    """On the same file system, and before anything is computed: SearchError where nothing can be written."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-")
+    except OSError as error:
+        raise SearchError(f"{target} cannot be written: {error.strerror}. Give another folder: TO=DIR") from None
+
+
 def _earlier_export(study: Study, target: Path) -> Path | None:
     """Where an export goes that lies at ``target`` and is of a study that had the same name; None: it is replaced.
 
@@ -82,6 +90,13 @@ def _earlier_export(study: Study, target: Path) -> Path | None:
     if name != study.name:
         raise SearchError(f"{target} is an export of {name!r}, not of {study.name!r}. Give another folder: TO=DIR")
     return None if key == study.key else _free(target.with_name(f"{target.name}.{key[:8]}"))
+
+
+def earlier_report(study: Study, target: Path) -> dict[str, Any] | None:
+    """The report of this study's export that lies at ``target``; None where there is none."""
+    marked = _marked(target)
+    report = _read_json(target / "report.json") if marked and marked[1] == study.key else {}
+    return report or None
 
 
 def _marked(folder: Path) -> tuple[str, str] | None:

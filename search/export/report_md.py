@@ -23,7 +23,7 @@ from search.export.numbers import (
     numbers_of,
     plain,
 )
-from search.rules.readable import counted, readable
+from search.rules.readable import counted, in_its_unit, readable
 
 Report = Mapping[str, Any]
 
@@ -38,7 +38,7 @@ def markdown(report: Report, shown: Shown, files: Sequence[str]) -> str:
         _reported(report),
         _chosen(report),
         _bought(report),
-        _hyperparameters(report),
+        _hyperparameters(report, shown),
         *[_section(metrics, table) for table in shown.tables],
         *[f"![{picture.title}]({picture.file})" for picture in shown.pictures if picture.file in files],
         _origin(report),
@@ -173,9 +173,9 @@ def _value(trial: Mapping[str, Any]) -> str:
     return f"{readable(trial['value'])} ({trial['state']})" if trial["value"] is not None else str(trial["state"])
 
 
-def _hyperparameters(report: Report) -> str:
+def _hyperparameters(report: Report, shown: Shown) -> str:
     found = report["hyperparameters"].items()
-    rows = [[f"`{name}`", f"{value:.6g}" if isinstance(value, float) else f"{value}"] for name, value in found]
+    rows = [[f"`{name}`", in_its_unit(value, shown.units.get(name))] for name, value in found]
     return "## Hyperparameters\n\n" + _table(["name", "value"], rows) if rows else ""
 
 

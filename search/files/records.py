@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import secrets
 import shutil
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Unpack
 
@@ -22,6 +22,7 @@ from search.database.tables import FILES, clock
 from search.errors import SearchError
 from search.files.packing import chunks, packed, unpack
 from search.files.packing import digest as digest_of
+from search.files.paths import below
 from search.files.stores import Between, FileStore, nothing
 from search.rules import keeping
 from search.settings import KEPT_MODELS
@@ -229,9 +230,20 @@ class Files:
         for name in self.store.names(f"{study_key}/"):
             if _OURS.fullmatch(name):
                 self.store.remove(name)
+        if self.store.folder is not None:
+            _remove_empty(below(self.store.folder, study_key))
         here = sa.or_(FILES.c.place == self.store.place, FILES.c.place.is_(None))
         with self._engine.begin() as connection:
             connection.execute(sa.delete(FILES).where(FILES.c.study_key == study_key, here))
+
+
+def _remove_empty(folder: Path) -> None:
+    """The folder and those in it, as far as nothing is left there."""
+    for one in sorted((path for path in folder.rglob("*") if path.is_dir()), reverse=True):
+        with suppress(OSError):
+            one.rmdir()
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def study_keys(engine: sa.Engine, *, recorded_before: float) -> set[str]:

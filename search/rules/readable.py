@@ -13,6 +13,12 @@ def readable(value: float) -> str:
     return f"{value:.4f}" if is_usual else f"{value:.4g}"
 
 
+def in_its_unit(value: Any, unit: str | None) -> str:
+    """A hyperparameter: ``0.0123``, ``adamw``, ``2.5 times 0.1``."""
+    shown = f"{value:.6g}" if isinstance(value, float) else f"{value}"
+    return f"{shown} {unit}" if unit else shown
+
+
 def counted(number: int, noun: str) -> str:
     """``1 epoch``, ``2,000 epochs``."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -51,4 +51,7 @@ def _next(study: Study, status: Mapping[str, Any]) -> list[str]:
         source = "" if study.name == study.objective else f" SOURCE={study.name}"
         size = "" if study.size_name == SIZE else f" SIZE={study.size_name}"
         commands.insert(0, f"make search STUDY={then}{source}{size} (starts from this model)")
-    return [f"{'or' if number else 'next'}: {command}" for number, command in enumerate(commands)]
+    lines = [f"{'or' if number else 'next'}: {command}" for number, command in enumerate(commands)]
+    ended = sum(status["trials"][state] for state in ("complete", "pruned", "fail"))
+    left = status["budget"] - ended - status["unused"]
+    return [f"{counted(left, 'trial')} left: make search STUDY={study.name}"] if left and not status["ended"] else lines

@@ -40,7 +40,7 @@ class Terminal:
         self._console, self._typed = console, typed or Typed()
         self._live: Live | None = None
         self._looked = 0.0
-        self._waiting = False
+        self._waiting = self._legend_is_said = False
         self._idle_since: float | None = None
         self._measured: set[str] = set()
         self._progress: dict[str, Progress] = {}
@@ -137,8 +137,10 @@ class Terminal:
         for trial in worker.trials.values():
             table.add_row(*[Text(printable(cell)) for cell in _row(trial)])
         lines = [Text(printable(line)) for joined in worker.joined.values() if (line := self._summary(worker, joined))]
-        pruned = any(progress.leases.get("pruned") for progress in self._progress.values())
-        return Group(table, *lines, *([Text(_PRUNED_MEANS, style="dim")] if pruned else []))
+        if not self._legend_is_said and any(one.leases.get("pruned") for one in self._progress.values()):
+            self._legend_is_said = True
+            self.say(_PRUNED_MEANS)
+        return Group(table, *lines)
 
     def _summary(self, worker: Worker, joined: JoinedStudy) -> str:
         study = joined.study

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from search.export.numbers import memory_at_most
-from search.rules.readable import counted, readable
+from search.rules.readable import counted, in_its_unit, readable
 from search.settings import FIRST_SEARCH
 from search.show.words import limits_in_words
 from search.studies.limits import Limits
@@ -35,7 +35,7 @@ def study(found: Mapping[str, Any]) -> list[str]:
     ]
     if found["chosen_params"]:
         lines += [f"trial {found['chosen']}:"] if _is_tie(found) else []
-        lines += [f"  {name} = {value}" for name, value in found["chosen_params"].items()]
+        lines += _parameters(found["chosen_params"], found["units"])
     if found["unused"]:
         lines.append(f"nothing more is to be tried; left of the budget: {counted(found['unused'], 'trial')}")
     if found["ended"]:
@@ -58,10 +58,14 @@ def trial(found: dict[str, Any]) -> list[str]:
     lines = [f"{found['study']} trial {found['trial']}: {found['state']}, epoch {found['epoch']}{host}"]
     if found["reason"]:
         lines.append(f"reason: {found['reason']}")
-    lines += [f"  {name} = {value}" for name, value in found["params"].items()]
+    lines += _parameters(found["params"], found["units"])
     lines += [f"  epoch {step}: {readable(value)}" for step, value in found["reports"].items() if value is not None]
     log: list[str] = found["log"] or ["no log on this machine, and none is stored"]
     return [*lines, "", "end of the log:", *log]
+
+
+def _parameters(params: Mapping[str, Any], units: Mapping[str, str]) -> list[str]:
+    return [f"  {name} = {in_its_unit(value, units.get(name))}" for name, value in params.items()]
 
 
 def _epochs(epochs: Mapping[str, int]) -> list[str]:

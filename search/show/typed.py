@@ -26,6 +26,7 @@ _COMMANDS = {
     "export": "export",
     "check": "check",
     "dashboard": "dashboard",
+    "delete": "delete",
 }
 _PLACES = {
     "STORAGE": set(_COMMANDS) - {"check"},
@@ -33,13 +34,13 @@ _PLACES = {
     "DATA_DIR": {"search", "worker", "refit", "export", "check"},
 }
 """Where things lie, and the targets that take it."""
-_YES = {"CHANGED", "TEST", "TRUST"}
+_YES = {"CHANGED", "TEST", "TRUST", "WAIT"}
 _WHERE = {"STUDY", "TRIAL"}
 """Without a flag: by their place."""
 _VARIABLES = (
     *("OBJECTIVE", "SIZE", "TRIALS", "EPOCHS", "TRAIN_SIZE", "CHILDREN", "TIMEOUT", "SOURCE", "FIRST", "SAMPLER"),
     *("PRUNER", "HOURS", "UNTIL", "TRIAL_TIMEOUT", "MAX_PARAMS", "MAX_FLOPS", "DIRECTION", "CHANGED", "TRUST", "TO"),
-    *("TEST", "PORT", *_PLACES),
+    *("TEST", "PORT", "WAIT", *_PLACES),
 )
 _VALUE = r"(?:'[^']*'|[^\s,;()]*[^\s,;().:])"
 _COMMAND = re.compile(rf"\bmake ({'|'.join(_COMMANDS)})\b((?: [A-Z_]+={_VALUE})*)")

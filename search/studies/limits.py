@@ -84,20 +84,22 @@ def change_limits(storage: FencedStorage, study: Study, given: Mapping[str, Any]
             f"UNTIL={until:g} is no value of {study.shown_metric}, a share. Give one from 0 to 1, or UNTIL=none."
         )
 
-    def changed(before: Limits) -> Limits:
-        after = dataclasses.replace(before, **given)
-        begins = after.hours is not None and before.hours is None
-        return dataclasses.replace(
-            after,
-            endless=trials is None and after.hours is not None and (before.endless or begins),
-            budget_is_given=before.budget_is_given or trials is not None or begins,
-        )
-
     before = limits_of(storage.engine, study)
-    if changed(before).endless and not before.endless:
+    if changed_limits(before, given, trials=trials).endless and not before.endless:
         # Before the limits: a budget that grows with units that nobody is to begin would stop growing.
         storage.leases.reopen_unused(study.key)
-    _change(storage.engine, study, changed)
+    _change(storage.engine, study, lambda now: changed_limits(now, given, trials=trials))
+
+
+def changed_limits(before: Limits, given: Mapping[str, Any], *, trials: int | None) -> Limits:
+    """What they are once somebody has asked for these, and for so many trials."""
+    after = dataclasses.replace(before, **given)
+    begins = after.hours is not None and before.hours is None
+    return dataclasses.replace(
+        after,
+        endless=trials is None and after.hours is not None and (before.endless or begins),
+        budget_is_given=before.budget_is_given or trials is not None or begins,
+    )
 
 
 def stop_growing(engine: sa.Engine, study: Study) -> None:

@@ -17,6 +17,7 @@ from search.files.paths import below
 from search.files.records import Files
 from search.files.stores import Between
 from search.settings import Settings
+from search.studies.data_folder import remember
 from search.studies.ended import End, what_ended
 from search.studies.forget import forget_deleted
 from search.studies.limits import Limits, limits_of
@@ -100,6 +101,7 @@ def join(
         say=say,
     )
     _tidy(joined, workroot, files_place)
+    remember(workroot, study, data_dir)
     storage.workers.join(study.key, holder, socket.gethostname())
     return joined
 

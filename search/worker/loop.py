@@ -30,6 +30,7 @@ from search.rules.devices import is_better_alone
 from search.rules.failures import gives_up
 from search.rules.waiting import is_late
 from search.settings import DEFAULTS, Settings
+from search.studies.data_folder import data_folder
 from search.studies.stop import give_up
 from search.studies.study import Study
 from search.worker.claims import Claims
@@ -62,6 +63,7 @@ class Worker:
         *,
         workroot: Path,
         data_dir: Path,
+        data_dir_is_typed: bool = False,
         files_place: str | None = None,
         settings: Settings = DEFAULTS,
         screen: Screen,
@@ -87,6 +89,7 @@ class Worker:
         self.deadline: float | None = None
         self._reserve: Callable[[], float] | None = None
         self._workroot, self._data_dir, self._files_place = workroot, data_dir, files_place
+        self._data_dir_is_typed = data_dir_is_typed
         self._kernel_kills = kernel_kills
         self._stop_asked = 0.0
         self._renewed = self._looked_for_more = 0.0
@@ -104,12 +107,16 @@ class Worker:
                 self.cached,
                 holder=self.holder,
                 workroot=self._workroot,
-                data_dir=self._data_dir,
+                data_dir=self.data_dir(study),
                 files_place=self._files_place,
                 settings=self.settings,
                 say=self.screen.say,
                 between=self.renew_due,
             )
+
+    def data_dir(self, study: Study) -> Path:
+        """Where its data lie here: as it was typed now, else last."""
+        return data_folder(self._workroot, study, self._data_dir, is_typed=self._data_dir_is_typed)
 
     def work(self, keys: Sequence[str], more: Callable[[], Sequence[str]] | None = None) -> None:
         """Until the budgets of these joined studies are used up, or this worker is told to stop.

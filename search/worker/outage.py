@@ -17,7 +17,7 @@ class DatabaseBrokenError(SearchError):
 
     def __init__(self, why: str) -> None:
         super().__init__(
-            f"the database cannot be used any more: {why}. Make room or mend it, then type the command again; "
+            f"the database cannot be used any more: {why}. Make room, or put it back, then type the command again; "
             "trials go on from their last checkpoints."
         )
 

@@ -1,0 +1,49 @@
+"""``delete STUDY``: the study and its refit, with their trials and files; what was exported stays."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+
+from search.commands import options as typed
+from search.commands.machine import opened
+from search.database.fence import FencedStorage
+from search.errors import SearchError
+from search.files.paths import below
+from search.rules.readable import counted
+from search.settings import EXPORTS, WORK
+from search.studies.forget import forget_deleted
+from search.studies.study import REFIT, Study, existing, find
+from search.studies.trials import all_trials
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Exit status."""
+    options = typed.read(parsed)
+    with opened(options, makes_file=False) as machine:
+        storage, engine = machine.storage, machine.storage.engine
+        study = existing(engine, parsed.study)
+        refit = find(engine, study.name + REFIT)
+        gone = [study, *([refit] if refit and refit.refit and refit.refit["key"] == study.key else [])]
+        for one in gone:
+            _refuse_held(storage, one)
+        trials = sum(len(all_trials(engine, one)) for one in gone)
+        for one in gone:
+            storage.delete_study(one.study_id)
+        for key in forget_deleted(storage, options.files):
+            shutil.rmtree(below(WORK.resolve(), key), ignore_errors=True)
+        stays = f"; {EXPORTS / study.name}/ stays" if (EXPORTS / study.name).is_dir() else ""
+        machine.screen.say(f"deleted: {', '.join(one.name for one in gone)}, {counted(trials, 'trial')}{stays}")
+    return 0
+
+
+def _refuse_held(storage: FencedStorage, study: Study) -> None:
+    """SearchError where somebody trains."""
+    held = [row for row in storage.leases.rows(study.key) if row["state"] == "open" and row["expires"] > row["now"]]
+    if held:
+        hosts = ", ".join(sorted({row["host"] or "" for row in held}))
+        last = max(row["expires"] - row["now"] for row in held)
+        raise SearchError(
+            f"{study.name!r} is trained on {hosts}. End that with Ctrl-C there, or if nobody is there any more wait "
+            f"{last:.0f} s, then type it again."
+        )
