@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +24,8 @@ class Number:
     """``%`` multiplies by 100; anything else follows the number."""
     interval: str | None = None
     """The key of its 95 % interval, [low, high]."""
+    better: Literal["up", "down", ""] = ""
+    """Whether a higher one is better, or a lower."""
 
 
 @dataclass(frozen=True, kw_only=True)

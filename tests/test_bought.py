@@ -122,7 +122,7 @@ def test_what_is_no_tie_is_trained_again(
     assert f"epochs: {bought['epochs']['run']} run, " in out and "may well be as good as the best" in out
 
     monkeypatch.setattr(noise, "SEEDS_AS_EXAMPLES", 1)
-    assert main(["run", "clear"]) == 0
+    assert main(["export", "clear"]) == 0
     again = json.loads(Path("exports/clear/report.json").read_text())
     assert again["bought"]["verdict"] == "level", "as it is the more often, the more trials there are"
     assert (again["trial"], again["model"]) == (report["trial"], report["model"]), "what was trained again stays"
@@ -210,7 +210,9 @@ def test_what_to_type_next_goes_on_with_networks_of_the_same_width(size: str, mo
     study: Any = SimpleNamespace(name="night", objective="resnet_cifar10", size_name=size, shown=shown, epochs=2)
     study.first_in_words = "what one would train unsearched"
     report = {"trial": None, "test": None, "validation": None, "references": {}, "model": None}
-    lines = outcome(report, study, {"budget": 4, "goes_on_with": "TRIALS=8"}, Path("exports/night"))
+    lines = outcome(
+        report, study, {"budget": 4, "left": 0, "ended": None, "goes_on_with": "TRIALS=8"}, Path("exports/night")
+    )
     assert lines[-2:] == [
         f"next: make search STUDY=resnet_cifar100 SOURCE=night{more} (starts from this model)",
         "or: make search STUDY=night TRIALS=8 (goes on searching)",

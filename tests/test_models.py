@@ -284,7 +284,8 @@ def test_a_kept_model_is_evaluated_and_described(kept: Path) -> None:
     assert rows[11] == ["accuracy", "", "", f"{found['accuracy']:.4f}", "360"]
     for picture in ("confusion_matrix.png", "learning_curve.png"):
         assert (kept / picture).read_bytes().startswith(b"\x89PNG")
-    assert "block2_conv2" in (kept / "model_summary.txt").read_text()
+    summary = (kept / "model_summary.txt").read_text()
+    assert "block2_conv2" in summary and "Param #" in summary and "Trainable" in summary, "it is whole"
     some = np.array([5, 7, 200])
     assert evaluate_model(kept, digits, some)["accuracy"] == pytest.approx(right[some].mean())
     assert 0 < found["milliseconds_an_image"] < 10_000

@@ -29,6 +29,8 @@ SCORES: dict[str, Any] = {
 REPORT: dict[str, Any] = {
     "study": "mine",
     "objective": "cnn_cifar10",
+    "kind": "objective",
+    "reported": None,
     "size": {"name": "quick", "epochs": 5, "refit_epochs": 8},
     "trial": 4,
     "metric": "val_accuracy",
@@ -53,6 +55,8 @@ REPORT: dict[str, Any] = {
         "control": {"number": 1, "state": "complete", "value": 0.5},
         "of_another_file": {},
         "turned_down": 3,
+        "sampler": "quadratic",
+        "pruner": "asha",
     },
     "data": {"name": "cifar10", "train": 6000},
     "source": None,
@@ -97,9 +101,13 @@ def test_a_page_with_a_test() -> None:
     assert "- first[0] (what one would train unsearched), trial 0: 0.6000 (complete)" in page
     assert "- first[1] (tried before the sampler), trial 1: fail" in page and "first[2]" not in page
     assert "(the control), trial 1: 0.5000 (complete)" in page
-    assert "| `learning_rate` | 0.123457 |" in page and "| `units` | 5 |" in page
+    assert (
+        "| `learning_rate` | 0.123457 times 0.1 (sgd) or 0.001 (adamw), at a batch of 128 |" in page
+        and "| `units` | 5 |" in page
+    )
     assert "![Confusion matrix](confusion_matrix.png)" in page and "learning_curve.png" not in page
     assert f"- `model.keras`: SHA-256 `{'ab' * 32}`, 362026 parameters" in page
+    assert "- sampler `quadratic`, pruner `asha`\n" in page
     assert "revision unknown" in page and "ran another version" not in page
     assert page.endswith("\n") and "None" not in page and "\n\n\n" not in page
 

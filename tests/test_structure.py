@@ -45,7 +45,7 @@ OUTSIDE = {
     "search.keras": ("keras", "numpy"),
     "search.commands": (OPTUNA, "rich"),
     "search.show": (OPTUNA, SQL, "rich", "waitress", "optuna_dashboard"),
-    "search.export": (OPTUNA, SQL),
+    "search.export": (OPTUNA, SQL, "jinja2"),
     "search.worker": (OPTUNA, SQL),
     "search.studies": (OPTUNA, SQL),
     "search.child": (OPTUNA,),
@@ -60,7 +60,7 @@ OUTSIDE = {
     "objectives": (OPTUNA,),
     "objectives.data": ("numpy", "keras", "pooch", "sklearn"),
     "objectives.models": ("keras", "tensorflow"),
-    "objectives.training": ("keras", "numpy", "sklearn", "matplotlib"),
+    "objectives.training": ("keras", "numpy", "scipy", "sklearn", "matplotlib"),
 }
 # The same within the other half: rooms of ours, and the one file of the service.
 INSIDE = {

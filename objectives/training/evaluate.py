@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import os
 import statistics
 import time
 from collections.abc import Mapping
@@ -59,9 +60,7 @@ def evaluate_model(folder: Path, dataset: Dataset, indices: Indices | None = Non
     if (plain := without_flip_averaging(model)) is not None:
         scores = metrics(y_true, _probabilities(plain, dataset, chosen), dataset.class_names)
         result[WITHOUT_FLIP_AVERAGING] = {name: scores[name] for name in COMPARED if name in scores}
-    _write_report(
-        folder / model_folder.CLASSIFICATION_REPORT, y_true, probabilities.argmax(axis=1), dataset.class_names
-    )
+    _write_report(folder / model_folder.CLASSIFICATION_REPORT, result)
     pictures.confusion_matrix(result["confusion_matrix"], dataset.class_names, folder)
     history = folder / model_folder.HISTORY
     if history.is_file():
@@ -92,30 +91,31 @@ def _model(path: Path, model: keras.Model) -> dict[str, Any]:
     return {"file": path.name, "sha256": digest, "parameters": int(model.count_params())}
 
 
-def _write_report(path: Path, y_true: Indices, predicted: Indices, class_names: tuple[str, ...]) -> None:
-    """scikit-learn's classification report, a class a line, then accuracy and means."""
-    from sklearn.metrics import classification_report  # noqa: PLC0415 - a second that training has no use for
-
-    report = classification_report(
-        y_true,
-        predicted,
-        labels=range(len(class_names)),
-        target_names=class_names,
-        output_dict=True,
-        zero_division=0,
-    )
-    columns = ("precision", "recall", "f1-score", "support")
+def _write_report(path: Path, found: Mapping[str, Any]) -> None:
+    """As scikit-learn's classification report: a class a line, then accuracy and means."""
+    scores = ("precision", "recall", "f1")
+    rows = [(row["name"], *(row[score] for score in scores), row["support"]) for row in found["per_class"]]
+    means = [(f"{mean} avg", *(found[f"{mean}_{score}"] for score in scores), found["n"]) for mean in _MEANS]
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(("class", *columns))
-        for name, scores in report.items():
-            if name == "accuracy":
-                writer.writerow((name, "", "", f"{scores:.4f}", len(y_true)))
-            else:
-                writer.writerow((name, *(f"{scores[c]:.4f}" for c in columns[:-1]), int(scores["support"])))
+        writer.writerow(("class", "precision", "recall", "f1-score", "support"))
+        for name, *values, support in [*rows, ("accuracy", None, None, found["accuracy"], found["n"]), *means]:
+            writer.writerow((name, *("" if value is None else f"{value:.4f}" for value in values), support))
+
+
+_MEANS = ("macro", "weighted")
+
+
+_WIDTH = 160
 
 
 def _write_summary(path: Path, model: keras.Model) -> None:
     lines: list[str] = []
-    model.summary(line_length=110, expand_nested=True, print_fn=lines.append)
+    before = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = str(_WIDTH)  # else Keras cuts its table off behind 80 columns
+    try:
+        model.summary(line_length=_WIDTH, expand_nested=True, show_trainable=True, print_fn=lines.append)
+    finally:
+        del os.environ["COLUMNS"]
+        os.environ.update({} if before is None else {"COLUMNS": before})
     path.write_text("\n".join(lines) + "\n")

@@ -5,7 +5,6 @@ What is said class by class is computed in ``metrics_by_class.py``.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,8 +30,12 @@ NUMBERS = (
     Number(key="weighted_precision", title="weighted precision"),
     Number(key="weighted_recall", title="weighted recall"),
     Number(key="weighted_f1", title="weighted F1"),
-    Number(key="nll", title="negative log-likelihood"),
-    Number(key="ece", title="calibration error"),
+    Number(key="balanced_accuracy", title="balanced accuracy"),
+    Number(key="nll", title="negative log-likelihood", better="down"),
+    Number(key="brier", title="Brier score", better="down"),
+    Number(key="ece", title="calibration error", better="down"),
+    Number(key="mean_confidence", title="mean confidence"),
+    Number(key="never_predicted", title="classes that are never predicted", better="down"),
     Number(key="n", title="images"),
     Number(key=LATENCY, title="latency of one image, where it was scored", unit="ms"),
 )
@@ -62,19 +65,20 @@ def metrics(
         raise ValueError("metrics need at least one image and finite probabilities")
     probabilities = np.asarray(probabilities, dtype=np.float64)
     predicted = probabilities.argmax(axis=1)
-    matrix = metrics_by_class.confusion(y_true, predicted, len(class_names))
-    correct = int(np.trace(matrix))
-    rows = metrics_by_class.per_class(matrix, class_names)
+    correct = int((predicted == y_true).sum())
+    by_class = metrics_by_class.scores(y_true, predicted, class_names)
+    rows = by_class.pop("classes")
     result: dict[str, Any] = {
         "n": len(y_true),
         "accuracy": correct / len(y_true),
         "accuracy_ci95": wilson(correct, len(y_true)),
-        "top5_accuracy": top_k_accuracy(y_true, probabilities, 5),
-        **metrics_by_class.averages(rows),
-        **_probabilistic(y_true, probabilities),
+        **by_class,
+        **_by_scikit_learn(y_true, probabilities, predicted),
+        "ece": calibration_error(y_true, probabilities),
+        "mean_confidence": float(probabilities.max(axis=1).mean()),
         "never_predicted": sum(row["predicted"] == 0 for row in rows),
         "per_class": rows,
-        "confusion_matrix": matrix.tolist(),
+        "confusion_matrix": metrics_by_class.confusion(y_true, predicted, len(class_names)).tolist(),
     }
     if len(class_names) > metrics_by_class.TOP:
         result["top_classes"] = metrics_by_class.top_classes(y_true, predicted, class_names)
@@ -83,18 +87,12 @@ def metrics(
     return result
 
 
-def wilson(successes: int, n: int, z: float = 1.959963984540054) -> list[float]:
+def wilson(successes: int, n: int) -> list[float]:
     """[low, high] of Wilson's 95 % interval of a proportion."""
-    p, spread = successes / n, z * z / n
-    middle = (p + spread / 2) / (1 + spread)
-    half = z * math.sqrt(p * (1 - p) / n + spread / (4 * n)) / (1 + spread)
-    return [max(0.0, middle - half), min(1.0, middle + half)]
+    from scipy.stats import binomtest  # noqa: PLC0415 - a second that training has no use for
 
-
-def top_k_accuracy(y_true: Labels, probabilities: Probabilities, k: int) -> float:
-    """The share of images whose class is among the ``k`` most probable; ties by class index."""
-    ranked = np.argsort(-probabilities, axis=1, kind="stable")[:, :k]
-    return float((ranked == y_true[:, None]).any(axis=1).mean())
+    found = binomtest(successes, n).proportion_ci(0.95, method="wilson")
+    return [float(found.low), float(found.high)]
 
 
 def calibration_error(y_true: Labels, probabilities: Probabilities, bins: int = BINS) -> float:
@@ -105,12 +103,13 @@ def calibration_error(y_true: Labels, probabilities: Probabilities, bins: int = 
     return float(np.abs(gaps).sum() / len(y_true))
 
 
-def _probabilistic(y_true: Labels, probabilities: Probabilities) -> dict[str, float]:
-    of_truth = probabilities[np.arange(len(y_true)), y_true]
-    brier = (probabilities**2).sum(axis=1) - 2 * of_truth + 1
+def _by_scikit_learn(y_true: Labels, probabilities: Probabilities, predicted: Labels) -> dict[str, float]:
+    from sklearn import metrics as of  # noqa: PLC0415
+
+    labels = range(probabilities.shape[1])
     return {
-        "nll": float(-np.log(np.maximum(of_truth, np.finfo(np.float32).tiny)).mean()),
-        "brier": float(brier.mean()),
-        "ece": calibration_error(y_true, probabilities),
-        "mean_confidence": float(probabilities.max(axis=1).mean()),
+        "balanced_accuracy": float(of.recall_score(y_true, predicted, labels=np.unique(y_true), average="macro")),
+        "top5_accuracy": float(of.top_k_accuracy_score(y_true, probabilities, k=5, labels=labels)),
+        "nll": float(of.log_loss(y_true, probabilities, labels=labels)),
+        "brier": float(of.brier_score_loss(y_true, probabilities, labels=labels, scale_by_half=False)),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ Labels = npt.NDArray[np.int64]
 Probabilities = npt.NDArray[np.floating[Any]]
 
 TOP = 20
+_SCORES = ("precision", "recall", "f1")
 
 COLUMNS = {"name": "class"} | {name: name for name in ("precision", "recall", "f1", "support", "predicted")}
 
@@ -70,36 +71,37 @@ TABLES = (
 
 def confusion(y_true: Labels, predicted: Labels, classes: int) -> Labels:
     """Counts (true, predicted)."""
-    return np.bincount(y_true * classes + predicted, minlength=classes**2).reshape(classes, classes)
+    from sklearn.metrics import confusion_matrix  # noqa: PLC0415 - a second that training has no use for
+
+    return confusion_matrix(y_true, predicted, labels=range(classes))  # type: ignore[no-any-return]
 
 
-def per_class(matrix: Labels, class_names: Sequence[str]) -> list[dict[str, Any]]:
-    rows = []
-    for i, name in enumerate(class_names):
-        hits, support, predicted = int(matrix[i, i]), int(matrix[i].sum()), int(matrix[:, i].sum())
-        rows.append(
-            {
-                "name": name,
-                "precision": hits / predicted if predicted else 0.0,
-                "recall": hits / support if support else 0.0,
-                "f1": 2 * hits / (support + predicted) if support + predicted else 0.0,
-                "support": support,
-                "predicted": predicted,
-            }
-        )
-    return rows
+def scores(
+    y_true: Labels, predicted: Labels, class_names: Sequence[str], among: Sequence[int] | None = None
+) -> dict[str, Any]:
+    """``classes``, a row a class, and their macro and weighted means; of all, or ``among`` these, in this order.
 
+    A class that is never predicted counts as precision 0.
+    """
+    from sklearn.metrics import precision_recall_fscore_support  # noqa: PLC0415
 
-def averages(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Macro and weighted means. Balanced accuracy leaves out classes that do not occur, as scikit-learn's does."""
-    support = np.array([row["support"] for row in rows], dtype=float)
-    result = {}
-    for score in ("precision", "recall", "f1"):
-        values = np.array([row[score] for row in rows])
-        result[f"macro_{score}"] = float(values.mean())
-        result[f"weighted_{score}"] = float((values * support).sum() / max(support.sum(), 1.0))
-    recalls = [row["recall"] for row in rows if row["support"]]
-    return {**result, "balanced_accuracy": sum(recalls) / max(len(recalls), 1)}
+    labels = list(range(len(class_names)) if among is None else among)
+    columns = precision_recall_fscore_support(y_true, predicted, labels=labels, zero_division=0.0)
+    guesses = np.bincount(predicted, minlength=len(class_names))
+    rows = [
+        {
+            "name": class_names[label],
+            **{name: float(column[i]) for name, column in zip(_SCORES, columns, strict=False)},
+            "support": int(columns[3][i]),
+            "predicted": int(guesses[label]),
+        }
+        for i, label in enumerate(labels)
+    ]
+    means: dict[str, float] = {}
+    for mean in ("macro", "weighted"):
+        found = precision_recall_fscore_support(y_true, predicted, labels=labels, average=mean, zero_division=0.0)
+        means |= {f"{mean}_{name}": float(value) for name, value in zip(_SCORES, found, strict=False)}
+    return {"classes": rows, **means}
 
 
 def superclass(
@@ -130,22 +132,17 @@ def top_classes(y_true: Labels, predicted: Labels, class_names: Sequence[str]) -
     ``conditional_on_true_class`` keeps only the images of the 20 classes whose first image comes first among the most
     common, before it scores: the others' false positives vanish, so its precision and F1 are too high.
     """
-    matrix = confusion(y_true, predicted, len(class_names))
-    support, guesses = matrix.sum(axis=1), matrix.sum(axis=0)
-    first_seen = np.full(len(class_names), len(y_true))
+    classes = len(class_names)
+    support, guesses = np.bincount(y_true, minlength=classes), np.bincount(predicted, minlength=classes)
+    first_seen = np.full(classes, len(y_true))
     np.minimum.at(first_seen, y_true, np.arange(len(y_true)))
     met = np.lexsort((first_seen, -support))[:TOP]
     kept = np.isin(y_true, met)
-    rows = per_class(matrix, class_names)
-    filtered = per_class(confusion(y_true[kept], predicted[kept], len(class_names)), class_names)
+    by_support, by_guesses = (np.argsort(-counts, kind="stable")[:TOP].tolist() for counts in (support, guesses))
     return {
         "balanced": bool((support == support[0]).all()),
         "ties_broken_by": "class_index",
-        "support": _table([rows[i] for i in np.argsort(-support, kind="stable")[:TOP]]),
-        "predicted": _table([rows[i] for i in np.argsort(-guesses, kind="stable")[:TOP]]),
-        "conditional_on_true_class": _table([filtered[i] for i in met]),
+        "support": scores(y_true, predicted, class_names, by_support),
+        "predicted": scores(y_true, predicted, class_names, by_guesses),
+        "conditional_on_true_class": scores(y_true[kept], predicted[kept], class_names, met.tolist()),
     }
-
-
-def _table(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"classes": rows, **averages(rows)}

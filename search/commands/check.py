@@ -15,6 +15,7 @@ from search.commands.machine import Machine, opened
 from search.commands.options import Options
 from search.commands.run import create_study, declare
 from search.errors import SearchError
+from search.export.numbers import at, not_shown, numbers_of
 from search.rules.readable import counted, readable
 from search.settings import CHECK_EPOCHS, CHECK_IMAGES
 from search.studies.objective_file import objective_reference
@@ -84,3 +85,11 @@ def _check_what_is_left(machine: Machine, study: Study, options: Options, folder
     if report["model"] is None:
         raise SearchError("train left nothing in context.workdir / 'model', so that there is nothing to export.")
     machine.screen.say(f"evaluates and exports: {report['model']['file']}")
+    metrics, shown = report["validation"] or {}, study.shown
+    names = [number.title for number in numbers_of(metrics, shown) if at(metrics, number.key) is not None]
+    machine.screen.say(f"a report shows of it: {', '.join(names) or 'no figure, as evaluate returns no number'}")
+    missing = [number.key for number in shown.numbers if at(metrics, number.key) is None]
+    if missing:
+        machine.screen.say(f"declared, and not among what evaluate returned: {', '.join(missing)}")
+    if unknown := not_shown(metrics, shown):
+        machine.screen.say(f"returned, and neither a number nor declared, so not shown: {', '.join(unknown)}")

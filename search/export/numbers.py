@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from search.contract import Number, Shown
+from search.contract import Number, Shown, Table
 
 Metrics = Mapping[str, Any]
 
@@ -72,8 +72,32 @@ def interval_of(metrics: Metrics, number: Number) -> Sequence[float] | None:
 
 
 def numbers_of(metrics: Metrics, shown: Shown) -> Sequence[Number]:
-    """Those declared, else all that are there, under their own names."""
-    return shown.numbers or [Number(key=key, title=key) for key in _numeric(metrics)]
+    """Those declared, and what else is there under its own name: of a mapping in it only where nothing is declared."""
+    if not shown.numbers:
+        return [Number(key=key, title=key) for key in _numeric(metrics)]
+    known = set(_declared(shown))
+    others = (key for key in _numeric(metrics) if "." not in key and key not in known)
+    return [*shown.numbers, *(Number(key=key, title=key) for key in others)]
+
+
+def not_shown(metrics: Metrics, shown: Shown) -> list[str]:
+    """The names of what ``evaluate`` returned and no report shows: neither a number nor declared."""
+    known = {key.partition(".")[0] for key in _declared(shown)}
+    numbers = {key.partition(".")[0] for key in _numeric(metrics)}
+    return [key for key in metrics if key not in known | numbers]
+
+
+def _declared(shown: Shown) -> Iterator[str]:
+    """Every key that a declaration names."""
+
+    def of(tables: Sequence[Table]) -> Iterator[str]:
+        for table in tables:
+            yield from (number.key for number in table.numbers)
+            yield from filter(None, (table.rows, table.when))
+            yield from of(table.tables)
+
+    yield from (key for number in shown.numbers for key in (number.key, number.interval) if key)
+    yield from of(shown.tables)
 
 
 def _numeric(metrics: Metrics, prefix: str = "") -> Iterator[str]:

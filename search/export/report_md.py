@@ -1,12 +1,16 @@
-"""``report.json`` as a page for people, shown as its objective declares.
+"""``report.json`` as a page for people, shown as its objective declares: the sentences stand in ``report.md.j2``.
 
 Every figure comes from the report; what was not measured is said to be so, or not said at all.
 """
 
 from __future__ import annotations
 
+import functools
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+import jinja2
 
 from search.contract import Number, Shown, Table
 from search.export.bought_in_words import sentences
@@ -26,81 +30,69 @@ from search.export.numbers import (
 from search.rules.readable import counted, in_its_unit, readable
 
 Report = Mapping[str, Any]
+_ARROWS = {"": "", "up": " ↑", "down": " ↓"}
 
 
 def markdown(report: Report, shown: Shown, files: Sequence[str]) -> str:
     """The whole page. ``files`` are the names beside it, so that only pictures that are there are shown."""
-    metrics = report["test"] or report["validation"] or {}
-    parts = [
-        f"# {report['study']}, {_trial(report)}: {report['exported']}",
-        _verdict(report, shown),
-        _scores(report, shown),
-        _reported(report),
-        _chosen(report),
-        _bought(report),
-        _hyperparameters(report, shown),
-        *[_section(metrics, table) for table in shown.tables],
-        *[f"![{picture.title}]({picture.file})" for picture in shown.pictures if picture.file in files],
-        _origin(report),
-    ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    page = _template().render({**report, **_prepared(report, shown, files)})
+    return re.sub(r"\n{3,}", "\n\n", page).strip() + "\n"
 
 
-# -- what the test says ------------------------------------------------------------------------------------------------
+@functools.cache
+def _template() -> jinja2.Template:
+    loader = jinja2.PackageLoader("search", "export")
+    made = jinja2.Environment(  # noqa: S701 - Markdown, which has no entities
+        loader=loader, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    made.globals |= {"at": at, "counted": counted, "readable": readable}
+    return made.get_template("report.md.j2")
 
 
-def _verdict(report: Report, shown: Shown) -> str:
-    test, looks = report["test"], report["test_openings"]
-    if report["kind"] == "function":
-        return f"**{report['metric']} {readable(report['value'])}**, as trial {report['trial']} has returned it."
-    if not test:
-        opened = f"The test set was opened {looks} time(s)" if looks else "The test set was never opened for this study"
-        if report["trial"] is None:
-            return f"{opened}; no figure is part of this export, as nothing was searched on validation data."
-        value = f"{report['metric']} {readable(report['value'])} of trial {report['trial']}"
-        bought = report.get("bought")
-        too_good = not bought or (bought["best"] == report["trial"] and bought["complete"] > 1)
-        best = f" It is the best of several trials on the same {shown.examples} and so a little too good."
-        return f"{opened}; no test figure is part of this export. What is known: {value}.{best if too_good else ''}"
-    interval = ", 95 % interval" if interval_of(test, headline_number(test, shown)) else ""
-    lines = [
-        f"**Test {headline_title(test, shown)} {headline(test, shown)}**{interval}, look no. {looks} at the test set."
-    ]
-    others = {name: count for name, count in report["test_openings_by_study"].items() if name != report["study"]}
-    if others:
-        lines.append(f"- looks by other studies: {', '.join(f'{name} {count}' for name, count in others.items())}")
-    lines += [f"- {name}: {as_headline(score, test, shown)}" for name, score in report["references"].items()]
-    return "\n".join(lines)
-
-
-def _trial(report: Report) -> str:
-    return "unsearched" if report["trial"] is None else f"trial {report['trial']}"
-
-
-def _scores(report: Report, shown: Shown) -> str:
+def _prepared(report: Report, shown: Shown, files: Sequence[str]) -> dict[str, Any]:
+    """What the template says of the report, in words and rows."""
     columns = {name: report[name] for name in ("validation", "test") if report[name]}
+    metrics, chosen, found = report["test"] or {}, report["chosen"], report.get("bought")
+    others = {name: count for name, count in report["test_openings_by_study"].items() if name != report["study"]}
+    return {
+        "shown": shown,
+        "headline": headline(metrics, shown),
+        "headline_title": headline_title(metrics, shown),
+        "has_interval": bool(interval_of(metrics, headline_number(metrics, shown))),
+        "as_headline": lambda score: as_headline(score, metrics, shown),
+        "too_good": not found or (found["best"] == report["trial"] and found["complete"] > 1),
+        "other_looks": ", ".join(f"{name} {count}" for name, count in others.items()),
+        "score_columns": list(columns),
+        "scores": _scores(columns, shown),
+        "spent": _spent(report, shown) if report["test"] and report["exported"] == "refit" else "",
+        "reported": [[name, plain(one)] for name, one in (report.get("reported") or {}).items() if one is not None],
+        "states": ", ".join(f"{count} {state}" for state, count in chosen["states"].items()),
+        "chosen": chosen | {"first": _first(chosen)},
+        "outcome_of": _outcome,
+        "source_in_words": _source(report["source"]),
+        "bought": _bought(found) if found else [],
+        "hyperparameters": [
+            [f"`{name}`", in_its_unit(value, shown.units.get(name))]
+            for name, value in report["hyperparameters"].items()
+        ],
+        "figures_of": _figures,
+        "rows_of": _rows,
+        "pictures": [picture for picture in shown.pictures if picture.file in files],
+        "memory": memory_at_most(report["cost"]),
+    }
+
+
+def _scores(columns: Mapping[str, Metrics], shown: Shown) -> list[list[str]]:
     rows = []
-    for number in _every_number(columns, shown):
+    every = {number.key: number for metrics in columns.values() for number in numbers_of(metrics, shown)}
+    for number in every.values():
         values = [at(metrics, number.key) for metrics in columns.values()]
         # A share stays one here: percent signs in every cell say nothing.
         unit = "" if number.unit == "%" else number.unit
         if any(value is not None for value in values):
-            rows.append([number.title, *("" if value is None else formatted(value, unit) for value in values)])
-    if not rows:
-        return ""
-    note = f"\n\n{_spent(report, shown)}" if report["test"] and report["exported"] == "refit" else ""
-    return "## Scores\n\n" + _table(["", *columns], rows) + note
-
-
-def _reported(report: Report) -> str:
-    """Of a plain function, which names its figures as it likes."""
-    rows = [[name, plain(value)] for name, value in (report["reported"] or {}).items() if value is not None]
-    return "## What its last step reported\n\n" + _table(["", "value"], rows) if rows else ""
-
-
-def _every_number(columns: Mapping[str, Metrics], shown: Shown) -> Sequence[Number]:
-    found = {number.key: number for metrics in columns.values() for number in numbers_of(metrics, shown)}
-    return list(found.values())
+            title = f"{number.title}{_ARROWS[number.better]}"
+            rows.append([title, *("" if value is None else formatted(value, unit) for value in values)])
+    return rows
 
 
 def _spent(report: Report, shown: Shown) -> str:
@@ -116,98 +108,40 @@ def _spent(report: Report, shown: Shown) -> str:
     )
 
 
-# -- how it was chosen -------------------------------------------------------------------------------------------------
+def _first(chosen: Mapping[str, Any]) -> list[dict[str, Any] | None]:
+    return [
+        one and {**one, "place": place, "what": chosen["first_is"] if place == 0 else "tried before the sampler"}
+        for place, one in enumerate(chosen["first"])
+    ]
 
 
-def _chosen(report: Report) -> str:
-    chosen = report["chosen"]
-    states = ", ".join(f"{count} {state}" for state, count in chosen["states"].items())
-    lines = [f"- {counted(chosen['from'], 'trial')} ({states}); chosen: {chosen['how']}"]
-    lines.append(f"- sampler `{chosen['sampler']}`, pruner `{chosen['pruner']}`")
-    if chosen["turned_down"]:
-        lines.append(f"- turned down, as their networks were too large: {chosen['turned_down']} more")
-    for number, first in enumerate(chosen["first"]):
-        if first:
-            what = chosen["first_is"] if number == 0 else "tried before the sampler"
-            title = first.get("title") or f"first[{number}]"
-            lines.append(f"- {title} ({what}), trial {first['number']}: {_value(first)}")
-    if chosen["control"]:
-        lines.append(
-            f"- from scratch at equal budget (the control), "
-            f"trial {chosen['control']['number']}: {_value(chosen['control'])}"
-        )
-    if others := chosen["of_another_file"]:
-        lines.append(
-            f"- the objective's file was changed during the search: trials {', '.join(map(str, others))} ran another "
-            "version than the study was created with, and their values may be of something else"
-        )
-    source = report["source"]
-    if source:
-        lines.append(
-            f"- source of the weights: {_source(source)} of {source['study']} (SHA-256 {source['sha256'][:16]}…)"
-        )
-    return "## How it was chosen\n\n" + "\n".join(lines)
+def _bought(found: Mapping[str, Any]) -> list[str]:
+    return sentences(found) + [
+        f"rank correlation of epoch {rung} with the end: {one['correlation']:.2f}, over the {one['trials']} trials "
+        "that were not pruned"
+        for rung, one in found["rungs"].items()
+        if one["correlation"] is not None
+    ]
 
 
-def _bought(report: Report) -> str:
-    found = report.get("bought")
-    if not found:
-        return ""
-    lines = [f"- {sentence}" for sentence in sentences(found)]
-    for rung, one in found["rungs"].items():
-        if one["correlation"] is not None:
-            lines.append(
-                f"- rank correlation of epoch {rung} with the end: {one['correlation']:.2f}, over the {one['trials']} "
-                "trials that were not pruned"
-            )
-    return "## What the search bought\n\n" + "\n".join(lines) if lines else ""
-
-
-def _source(source: Mapping[str, Any]) -> str:
-    if source["trial"] is None:
+def _source(source: Mapping[str, Any] | None) -> str:
+    if source is None or source["trial"] is None:
         return "the unsearched training"
     return f"{'the refit of ' if source['refit'] else ''}trial {source['trial']}"
 
 
-def _value(trial: Mapping[str, Any]) -> str:
+def _outcome(trial: Mapping[str, Any]) -> str:
     return f"{readable(trial['value'])} ({trial['state']})" if trial["value"] is not None else str(trial["state"])
 
 
-def _hyperparameters(report: Report, shown: Shown) -> str:
-    found = report["hyperparameters"].items()
-    rows = [[f"`{name}`", in_its_unit(value, shown.units.get(name))] for name, value in found]
-    return "## Hyperparameters\n\n" + _table(["name", "value"], rows) if rows else ""
-
-
-# -- what the objective declares ---------------------------------------------------------------------------------------
-
-
-def _section(metrics: Metrics, table: Table, level: int = 2) -> str:
-    """A table's section, or nothing where the metrics hold nothing of it."""
-    rows = (at(metrics, table.rows) if table.rows else None) or []
-    content = [
-        _figures(metrics, table.numbers, in_a_line=bool(rows)),
-        _rows(rows, table.columns),
-        *[_section(metrics, one, level + 1) for one in table.tables],
-    ]
-    if not any(content):
-        return ""
-    text = table.text if not table.when or at(metrics, table.when) else ""
-    return "\n\n".join(part for part in (f"{'#' * level} {table.title}", text, *content) if part)
-
-
-def _figures(metrics: Metrics, numbers: Sequence[Number], *, in_a_line: bool) -> str:
+def _figures(metrics: Metrics, numbers: Sequence[Number]) -> list[tuple[str, str]]:
     values = [(number, at(metrics, number.key)) for number in numbers]
-    found = [(number, value) for number, value in values if value is not None]
-    if in_a_line and found:
-        return ", ".join(f"{number.title} {formatted(value, number.unit)}" for number, value in found) + "."
-    return "\n".join(f"- {number.title}: {formatted(value, number.unit)}" for number, value in found)
+    return [(number.title, formatted(value, number.unit)) for number, value in values if value is not None]
 
 
-def _rows(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> str:
-    if not rows:
-        return ""
-    return _table(list(columns.values()), [[_cell(row.get(key)) for key in columns] for row in rows])
+def _rows(metrics: Metrics, table: Table) -> list[list[str]]:
+    rows = (at(metrics, table.rows) if table.rows else None) or []
+    return [[_cell(row.get(key)) for key in table.columns] for row in rows]
 
 
 def _cell(value: Any) -> str:
@@ -215,49 +149,3 @@ def _cell(value: Any) -> str:
     if value is None:
         return ""
     return plain(value, 3) if isinstance(value, int | float) else f"{value}"
-
-
-# -- where it comes from -----------------------------------------------------------------------------------------------
-
-
-def _origin(report: Report) -> str:
-    environment, cost, data, model = report["environment"], report["cost"], report["data"] or {}, report["model"]
-    lines = [
-        f"- study `{report['study']}`, objective `{report['objective']}`{_size(report)}",
-        f"- seeds: {', '.join(f'{name} {seed}' for name, seed in report['seeds'].items())}",
-        f"- trained {cost['seconds']:.0f} s in {counted(cost['epochs'], 'epoch')}; {cost['epochs_repeated']} of them "
-        f"({cost['seconds_lost']:.0f} s) were repeated after {counted(cost['interruptions'], 'interruption')}",
-        *_shares(cost),
-        *[f"- data {name}: {value}" for name, value in data.items()],
-    ]
-    if model:
-        parameters = f", {model['parameters']} parameters" if model.get("parameters") else ""
-        lines.append(f"- `{model['file']}`: SHA-256 `{model.get('sha256', 'unknown')}`{parameters}")
-    versions = ", ".join(f"{name} {version}" for name, version in environment["versions"].items())
-    lines += [
-        f"- Python {environment['python']}, {versions}",
-        f"- {environment['platform']}, {environment['cores']} cores, revision {environment['revision'] or 'unknown'}",
-    ]
-    return "## Where it comes from\n\n" + "\n".join(lines)
-
-
-def _size(report: Report) -> str:
-    """A plain function has none."""
-    if report["kind"] == "function":
-        return ""
-    return f", size {report['size']['name']}, trained in {report['size'].get('precision', 'float32')}"
-
-
-def _shares(cost: Mapping[str, Any]) -> list[str]:
-    """What nobody measured is not said."""
-    lines = []
-    if cost["training_share"] is not None:
-        lines.append(f"- training steps took {cost['training_share']:.0%} of the time of search and refit")
-    if memory := memory_at_most(cost):
-        lines.append(f"- {memory}")
-    return lines
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])

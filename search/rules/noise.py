@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from statistics import NormalDist, correlation
+from statistics import NormalDist
 
 LIKELY = 0.8
 """A lead that chance alone would not have given the best, with this probability, is none by chance; less is a tie."""
@@ -45,10 +44,6 @@ def rank_correlation(one: Sequence[float], other: Sequence[float]) -> float | No
     """Spearman's; None where there are fewer than three, or one side is all the same."""
     if len(one) < 3 or len(set(one)) == 1 or len(set(other)) == 1:
         return None
-    return correlation(_ranks(one), _ranks(other))
+    from scipy.stats import spearmanr  # noqa: PLC0415 - half a second that only a report needs
 
-
-def _ranks(values: Sequence[float]) -> list[int]:
-    """Twice each value's rank; equal ones share the middle of theirs."""
-    ordered = sorted(values)
-    return [bisect_left(ordered, value) + bisect_right(ordered, value) for value in values]
+    return float(spearmanr(one, other).statistic)

@@ -21,7 +21,9 @@ def introduction(study: Study, budget: int, limits: Limits, cores: int, gpus: bo
         return [f"{study.name}: {trials}{study.objective}", *limits_in_words(limits)]
     sizes = {name: size_from_json(data) for name, data in study.definition["sizes"].items()}
     sizes[study.size_name] = dataclasses.replace(study.size, budget=budget)
-    lines = [f"study {study.name}, objective {study.objective}, size {study.size_name}", "", _SIZE_HEAD]
+    examples = study.shown.examples
+    head = f"{'size':8}{'trials':>9}{'epochs':>8}{examples:>9}{'refit epochs':>14}{f'refit {examples}':>15}  here"
+    lines = [f"study {study.name}, objective {study.objective}, size {study.size_name}", "", head]
     for name, size in sizes.items():
         guess = size.images_per_second and not gpus
         here = f"about {duration(estimate(size, study, cores))}" if guess else "measured once it runs"
@@ -51,11 +53,8 @@ def _precision(study: Study) -> list[str]:
     return ["", f"It computes in float32: there was no {wanted} where it was created."] if wanted != "float32" else []
 
 
-_SIZE_HEAD = f"{'size':8}{'trials':>9}{'epochs':>8}{'images':>9}{'refit epochs':>14}{'refit images':>14}  here"
-
-
 def _size_line(name: str, size: Size, study: Study, trials: str, here: str) -> str:
     train, refit = study.images(size)
     stretched = f" to {REFIT_AT_MOST * size.refit_epochs}" if size.minutes and size.budget and trials else ""
     again = f"{size.refit_epochs}{stretched}"
-    return f"{name:8}{trials:>9}{size.epochs:>8}{train:>9,}{again:>14}{refit:>14,}  {here}".rstrip()
+    return f"{name:8}{trials:>9}{size.epochs:>8}{train:>9,}{again:>14}{refit:>15,}  {here}".rstrip()

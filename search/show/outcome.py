@@ -52,6 +52,5 @@ def _next(study: Study, status: Mapping[str, Any]) -> list[str]:
         size = "" if study.size_name == SIZE else f" SIZE={study.size_name}"
         commands.insert(0, f"make search STUDY={then}{source}{size} (starts from this model)")
     lines = [f"{'or' if number else 'next'}: {command}" for number, command in enumerate(commands)]
-    ended = sum(status["trials"][state] for state in ("complete", "pruned", "fail"))
-    left = status["budget"] - ended - status["unused"]
-    return [f"{counted(left, 'trial')} left: make search STUDY={study.name}"] if left and not status["ended"] else lines
+    left = 0 if status["ended"] else status["left"]
+    return [f"{counted(left, 'trial')} left: make search STUDY={study.name}"] if left else lines

@@ -132,7 +132,9 @@ class Terminal:
 
     def _drawn(self, worker: Worker) -> Group:
         table = Table(box=None, padding=(0, 2, 0, 0))
-        for title in ("study", "trial", "epoch", "value", "images/s"):
+        counted = {joined.study.shown.examples for joined in worker.joined.values()}
+        rate = f"{counted.pop()}/s" if len(counted) == 1 else "examples/s"
+        for title in ("study", "trial", "epoch", "value", rate):
             table.add_column(title, justify="left" if title == "study" else "right")
         for trial in worker.trials.values():
             table.add_row(*[Text(printable(cell)) for cell in _row(trial)])

@@ -80,6 +80,7 @@ def _study(engine: sa.Engine, wanted: Study) -> Status:
         "metric": wanted.shown_metric,
         "direction": wanted.definition["direction"],
         "trials": {state: counts[state] for state in ("complete", "pruned", "fail", "running", "waiting")},
+        "left": sum(counts[state] for state in ("running", "waiting", "unbegun")),
         "unused": counts[UNUSED],
         "best": winner
         and {"number": winner.number, "value": finite(winner.value), "params": parameters(engine, winner)},
