@@ -16,12 +16,13 @@ from tests.commands import changed, ended, search, started, until
 from tests.faults import SETTINGS, new_study, storage_at
 from tests.test_worker import Script, work
 
-BROKEN = "raise RuntimeError('this file is not to be loaded')\n"
+CLOSED = "if os.environ.get('CLOSED'):\n    raise RuntimeError('this file is not to be loaded')\n\n\n"
 RAN = ("run", "light", "--objective", "mine.py", "--trials", "3")
 
 
 def a_search(folder: Path, url: str) -> None:
-    changed(folder / "mine.py", {})
+    """Of a file that cannot be loaded any more where CLOSED is set."""
+    changed(folder / "mine.py", {"@dataclass(frozen=True)\n": f"{CLOSED}@dataclass(frozen=True)\n"})
     ran = search(folder, *RAN, "--storage", url)
     assert (ran.status, ran.err) == (0, "")
 
@@ -31,27 +32,31 @@ def a_search(folder: Path, url: str) -> None:
 
 def test_what_is_finished_is_said_again_at_once_and_loads_nothing(tmp_path: Path, sqlite_url: str) -> None:
     a_search(tmp_path, sqlite_url)
-    (tmp_path / "mine.py").write_text(BROKEN)
-    again = search(tmp_path, *RAN, "--storage", sqlite_url)
+    place = ("--storage", sqlite_url)
+    again = search(tmp_path, *RAN, *place, CLOSED="1")
     assert (again.status, again.err) == (0, "") and "best: trial" in again.out and "look no. 1" in again.out
-    for more in (("--trials", "4"), ("--hours", "1"), ("--changed",)):
-        loads = search(tmp_path, "run", "light", *more, "--storage", sqlite_url)
-        assert loads.status == 1 and "this file is not to be loaded" in loads.err, more
+
+    def is_loaded(*more: str) -> bool:
+        loads = search(tmp_path, "run", "light", *more, *place, CLOSED="1")
+        return loads.status == 1 and "this file is not to be loaded" in loads.err
+
+    assert is_loaded("--trials", "4") and is_loaded("--hours", "1") and is_loaded("--changed")
+    with (tmp_path / "mine.py").open("a") as file:
+        file.write("# edited\n")
+    assert is_loaded(), "an edited file is looked at"
+    assert search(tmp_path, "run", "light", "--changed", *place).status == 0
     (tmp_path / "exports" / "light" / "report.json").unlink()
-    loads = search(tmp_path, *RAN, "--storage", sqlite_url)
-    assert loads.status == 1 and "this file is not to be loaded" in loads.err
+    assert is_loaded()
 
 
 def test_the_plan_of_what_goes_on_is_said_before_anything_is_loaded(tmp_path: Path, sqlite_url: str) -> None:
     a_search(tmp_path, sqlite_url)
-    (tmp_path / "mine.py").write_text(BROKEN)
-    stopped = search(tmp_path, "run", "light", "--trials", "7", "--until", "9", "--storage", sqlite_url)
+    more = ("run", "light", "--trials", "7", "--until", "9", "--storage", sqlite_url)
+    stopped = search(tmp_path, *more, CLOSED="1")
     assert stopped.status == 1 and "this file is not to be loaded" in stopped.err
     assert "study light, objective mine.py, size quick" in stopped.out
     assert "quick           7" in stopped.out and "It ends when a trial is complete with 9 or better." in stopped.out
-    assert storage_at(sqlite_url).leases.budget(find(open_readonly(sqlite_url), "light").key) == 3, (
-        "nothing was changed"
-    )  # type: ignore[union-attr]
+    assert status.study(open_readonly(sqlite_url), "light")["budget"] == 3, "nothing was changed"
 
 
 def test_what_is_left_when_the_time_is_up_is_what_to_type_next(

@@ -121,6 +121,7 @@ def test_the_test_set_is_scored_once_per_model(storage_url: str, tmp_path: Path)
         target,
         None,
         test=False,
+        model=False,
     )
     assert (without["exported"], without["test_openings"], without["model"]) == ("without a model", 1, None)
     with pytest.raises(SearchError, match=r"is a refit. Export its study: make export STUDY="):

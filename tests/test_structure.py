@@ -49,7 +49,7 @@ OUTSIDE = {
     "search.worker": (OPTUNA, SQL),
     "search.studies": (OPTUNA, SQL),
     "search.child": (OPTUNA,),
-    "search.files": (SQL,),
+    "search.files": (SQL, OPTUNA, "boto3", "botocore", "google"),
     "search.rules": (OPTUNA, "numpy", "scipy"),
     "search.database": (OPTUNA, SQL, "psycopg"),
     "search.trial_run": (OPTUNA,),

@@ -18,6 +18,7 @@ from search.commands.refit import refit_winner
 from search.errors import SearchError
 from search.export.export import earlier_report
 from search.files.stores import shared_place, store_at
+from search.rules.content import stored_hash
 from search.settings import EXPORTS, SIZE
 from search.show import status
 from search.show.before_start import introduction
@@ -26,7 +27,7 @@ from search.studies.compare import refuse_other_flags
 from search.studies.create import create, new_key, raise_budget, refuse_name
 from search.studies.ended import nothing_is_complete, what_ended
 from search.studies.limits import change_limits, changed_limits, limits_of
-from search.studies.objective_file import objective_reference
+from search.studies.objective_file import hash_of_file, objective_reference
 from search.studies.stop import last_stop, let_go_on
 from search.studies.study import Study, existing, find
 from search.studies.transfer import copy_source, find_source, refuse_other_width, wanted_source
@@ -132,6 +133,8 @@ def as_it_was(machine: Machine, study: Study, options: Options) -> dict[str, Any
     budget = storage.leases.budget(study.key)
     if options.limits or options.changed or options.trials not in {None, budget} or last_stop(engine, study).get("why"):
         return None
+    if stored_hash(study.definition) not in {None, hash_of_file(study.objective)}:
+        return None  # which is to be said
     found = storage.leases.openings([study.key], machine.worker.holder).get(study.key)
     if found is not None and (found.held or not what_ended(engine, study)):
         return None

@@ -14,10 +14,7 @@ import sqlalchemy as sa
 from search.errors import SearchError
 from search.files.packing import chunks
 from search.files.paths import below
-from search.files.stores import Between, nothing
-
-MARK = ".search-files"
-"""A file that tells this folder from an empty place where a share is to be mounted."""
+from search.files.stores import MARK, Between, nothing
 
 
 class Store:

@@ -1,6 +1,6 @@
 """Where a study's files lie, and what a store is: a module of this folder with a class ``Store``, found by its scheme.
 
-``FILES=/a/folder`` is ``folder.py``, ``FILES=database`` is ``database.py``, ``FILES=s3://…`` would be ``s3.py``.
+``FILES=/a/folder`` is ``folder.py``, ``FILES=database`` is ``database.py``, ``FILES=s3://…`` is ``s3.py``.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from search.database.url import without_secrets
 from search.errors import SearchError
 
 IN_DATABASE = "database"
+MARK = ".search-files"
+"""The file by which a folder or a bucket is known."""
 
 Between = Callable[[], None]
 """Called between pieces of a transfer, so that a long one lets no lease run out."""
@@ -83,7 +85,12 @@ def store_again(place: str | None, engine: sa.Engine, names: Collection[str], *,
 
 def not_there(store: FileStore) -> SearchError:
     """For a share that is not mounted, say: what it holds is needed, so that nobody begins anew without it."""
-    mark = f"mkdir -p {store.folder} && touch {store.folder}/.search-files"
+    if store.folder is None:
+        return SearchError(
+            f"the files are not at {store.place}: nothing there bears the mark {MARK}. Restore it, or say where they "
+            "are: FILES=PLACE"
+        )
+    mark = f"mkdir -p {store.folder} && touch {store.folder}/{MARK}"
     return SearchError(
         f"the files are not at {store.folder} on this machine, or it is not the folder that they were stored in. "
         f"Mount it, or say where it is: FILES=FOLDER. If it is lost for good: {mark}"
@@ -107,6 +114,9 @@ def reading_store(place: str | None, engine: sa.Engine) -> FileStore:
     found = scheme.isidentifier() and importlib.util.find_spec(name) is not None
     kind = getattr(importlib.import_module(name), "Store", None) if found else None
     if kind is None:
-        raise SearchError(f"files cannot be kept at {without_secrets(place)!r}. Give a folder, or {IN_DATABASE!r}.")
+        raise SearchError(
+            f"files cannot be kept at {without_secrets(place)!r}. Give a folder, s3://BUCKET/PREFIX, "
+            f"gs://BUCKET/PREFIX, or {IN_DATABASE!r}."
+        )
     store: FileStore = kind(place, engine)
     return store

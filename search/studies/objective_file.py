@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -23,6 +24,12 @@ def objective_reference(wanted: str) -> str:
     raise SearchError(
         f"there is no objective {wanted!r} (there: {names}). Give one: OBJECTIVE=cnn_digits, or a .py file"
     )
+
+
+def hash_of_file(reference: str) -> str | None:
+    """The SHA-256 of somebody's own file as it is here; None of one in ``objectives/``, or where it is gone."""
+    path = Path(reference)
+    return hashlib.sha256(path.read_bytes()).hexdigest() if reference.endswith(".py") and path.is_file() else None
 
 
 def refuse_untrusted(study: Study) -> None:

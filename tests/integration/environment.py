@@ -1,0 +1,44 @@
+"""An environment that has the project's packages and more: what its users bring, which it does without itself.
+
+``make integration`` makes it first. Where a package cannot be had that fails: nothing is skipped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / ".search" / "integration"
+PYTHON = FOLDER / "bin" / "python"
+PINNED = Path(__file__).with_name("requirements.txt")
+
+
+def make() -> int:
+    """Exit status 0 when all are there."""
+    mark = FOLDER / "made"
+    wanted = hashlib.sha256(PINNED.read_bytes() + (ROOT / "requirements.txt").read_bytes()).hexdigest()
+    if mark.is_file() and mark.read_text() == wanted:
+        return 0
+    subprocess.run([sys.executable, "-m", "venv", "--clear", str(FOLDER)], check=True)
+    packages = Path(sysconfig.get_path("purelib", vars={"base": str(FOLDER)}))
+    (packages / "project.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
+    install = [str(PYTHON), "-m", "pip", "install", "-q", "--disable-pip-version-check", "-r", str(PINNED)]
+    done = subprocess.run(install, stdout=sys.stderr, stderr=subprocess.PIPE, text=True, check=False)
+    if done.returncode:  # where no wheel of PyTorch for CPUs alone lies at hand: uv knows where there are some
+        uv = [sys.executable, "-m", "uv", "pip", "install", "-q", "--torch-backend", "cpu", "--python", str(PYTHON)]
+        done = subprocess.run(
+            [*uv, "-r", str(PINNED)], stdout=sys.stderr, stderr=subprocess.PIPE, text=True, check=False
+        )
+    if done.returncode == 0:
+        mark.write_text(wanted)
+    else:
+        print(f"{done.stderr}error: the packages of {PINNED} cannot be installed here, see above", file=sys.stderr)
+    return done.returncode
+
+
+if __name__ == "__main__":
+    sys.exit(make())
