@@ -90,6 +90,7 @@ def test_delete_leaves_nothing_of_a_study_but_its_export(
     assert left == [other.name] and (tmp_path / "exports" / "light" / "report.md").is_file()
     assert not (tmp_path / ".search" / key).exists() and storage_at(sqlite_url).leases.rows(key) == []
     assert [path for path in tmp_path.rglob("*") if key in path.name] == []
+    assert list((tmp_path / "studies.db.files" / "artifacts").iterdir()) == []
     assert main(["delete", "light", "--storage", sqlite_url]) == 1
     assert "there is no study 'light' in this database" in capsys.readouterr().err
 

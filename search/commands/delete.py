@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import shutil
 
+from optuna.artifacts import get_all_artifact_meta
+
 from search.commands import options as typed
-from search.commands.machine import opened
+from search.commands.machine import Machine, opened
 from search.database.fence import FencedStorage
 from search.errors import SearchError
+from search.files.artifacts import ArtifactStore
 from search.files.paths import below
 from search.rules.readable import counted
 from search.settings import EXPORTS, WORK
 from search.studies.forget import forget_deleted
+from search.studies.optuna_study import as_optuna
 from search.studies.study import REFIT, Study, existing, find
+from search.studies.study_files import reading_files_of
 from search.studies.trials import all_trials
 
 
@@ -29,12 +35,22 @@ def run(parsed: argparse.Namespace) -> int:
             _refuse_held(storage, one)
         trials = sum(len(all_trials(engine, one)) for one in gone)
         for one in gone:
+            _remove_artifacts(machine, one, options.files)
             storage.delete_study(one.study_id)
         for key in forget_deleted(storage, options.files):
             shutil.rmtree(below(WORK.resolve(), key), ignore_errors=True)
         stays = f"; {EXPORTS / study.name}/ stays" if (EXPORTS / study.name).is_dir() else ""
         machine.screen.say(f"deleted: {', '.join(one.name for one in gone)}, {counted(trials, 'trial')}{stays}")
     return 0
+
+
+def _remove_artifacts(machine: Machine, study: Study, files_place: str | None) -> None:
+    """What exports attached: once the study is gone, nothing names them."""
+    store = reading_files_of(machine.storage, study, files_place).store
+    found = get_all_artifact_meta(as_optuna(study, machine.worker.cached, 0), storage=machine.worker.cached)
+    for artifact in found:
+        with contextlib.suppress(OSError):  # a share that is not there
+            ArtifactStore(store).remove(artifact.artifact_id)
 
 
 def _refuse_held(storage: FencedStorage, study: Study) -> None:

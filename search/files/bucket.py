@@ -9,6 +9,7 @@ import contextlib
 import errno
 import io
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, BinaryIO, TypeVar
@@ -34,7 +35,9 @@ class BucketStore:
         self._prefix = f"{prefix}/" if prefix else ""
         if not self._bucket:
             raise SearchError(f"{place!r} names no bucket. Give one: {place.partition('://')[0]}://BUCKET/PREFIX")
-        self._artifacts, self._failures = self.connected(self._bucket)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Optuna's, that some of them are new
+            self._artifacts, self._failures = self.connected(self._bucket)
 
     def connected(self, bucket: str) -> tuple[Any, tuple[type[Exception], ...]]:
         """Optuna's artifact store of this bucket, and what its library raises. SearchError where that is missing."""
