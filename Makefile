@@ -24,7 +24,7 @@
 #:
 #: For developers
 #:   make test       the tests: under twenty minutes on two slow cores
-#:   make integration  what needs programs of the system, such as PgBouncer, which it installs (apt-get)
+#:   make integration  what needs more, which it installs: PgBouncer (apt-get), buckets, PyTorch, Hydra (pip)
 #:   make soak       the long fault runs
 #:   make lint       format, lint, types
 #:   make example    write studies.db.example from a real search
@@ -129,6 +129,7 @@ test: .venv
 
 integration: .venv
 	.venv/bin/python -m tests.integration.system
+	.venv/bin/python -m tests.integration.environment
 	.venv/bin/python -m pytest -m integration
 
 soak: .venv

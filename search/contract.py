@@ -129,7 +129,10 @@ class TrialContext(Protocol):
         ``values`` holds the objective's metric under its name, except in a refit; beside it whatever belongs to the
         history, of which ``images_per_second`` is shown while it runs, and ``training_seconds``, those of this epoch's
         training steps, are added up for the share of a study's time that they are. ``checkpoint`` is a complete file
-        whose name is its own (one a step): it is the service's from here on, which removes it in time.
+        whose name is its own (one a step): it is the service's from here on, which removes it in time. It must hold all
+        that the rest of the training depends on: the epoch, weights, optimizer, states of random generators, and what
+        counts towards early stopping; the order of the data too, unless that follows from seed and epoch. ``check``
+        says whether it does.
         """
         ...
 
@@ -157,8 +160,9 @@ class Objective:
     train: Callable[[Hyperparameters, TrialContext], float]
     """One trial. Returns the metric of the best epoch (a refit: of the last). No Optuna, no SQL."""
     evaluate: Callable[[Path, Path, Split], Mapping[str, Any]]
-    """(what train left in ``model``, the data folder, split) -> metrics as JSON. May add files to the folder: they are
-    exported with it. Under ``model`` the metrics may say what the model is: ``file``, ``sha256``, ``parameters``."""
+    """(what train left in ``model``, the data folder, split) -> metrics as JSON: numbers, shown under their own names
+    or as ``shown`` declares them, and whatever its tables name. May add files to the folder: they are exported with it.
+    Under ``model`` the metrics may say what the model is: ``file``, ``sha256``, ``parameters``."""
     metric: str
     direction: Direction = "maximize"
     metric_is_share: bool = False

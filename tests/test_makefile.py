@@ -166,8 +166,9 @@ def test_no_python_is_one_line(checkout: Path) -> None:
 
 def test_integration_installs_first_and_fails_where_that_cannot_be(tmp_path: Path) -> None:
     planned = make(ROOT, "-n", "integration").stdout.splitlines()
-    assert planned[-2:] == [
+    assert planned[-3:] == [
         ".venv/bin/python -m tests.integration.system",
+        ".venv/bin/python -m tests.integration.environment",
         ".venv/bin/python -m pytest -m integration",
     ]
     code = "from tests.integration.system import install; exit(install({'no-such-program': 'no-such-package'}))"

@@ -62,7 +62,7 @@ def load(reference: str) -> Loaded:
     found = getattr(module, "OBJECTIVE", None) or getattr(module, "objective", None)
     if isinstance(found, Objective):
         return Loaded(found, digest)
-    if inspect.isfunction(found):
+    if callable(found) and not inspect.isclass(found):
         return Loaded(found, digest, *(_spec(module, name, reference) for name in ("sampler", "pruner")))
     raise SearchError(
         f"{reference} holds no objective. End it with OBJECTIVE = Objective(...), or define objective(trial)."
