@@ -25,6 +25,7 @@
 #: For developers
 #:   make test       the tests: under twenty minutes on two slow cores
 #:   make integration  what needs more, which it installs: PgBouncer (apt-get), buckets, PyTorch, Hydra (pip)
+#:   make contract OPTUNA=5.0.0   what is taken for granted of Optuna, with another version of it
 #:   make soak       the long fault runs
 #:   make lint       format, lint, types
 #:   make example    write studies.db.example from a real search
@@ -39,7 +40,7 @@
 #:   make .venv      make or renew the environment
 
 .DEFAULT_GOAL := help
-.PHONY: help search worker status delete refit export check dashboard test integration soak lint example bench-service bench-train bench-notebooks bench-levers bench-recipes bench-proxies bench-search bench-pays .venv
+.PHONY: help search worker status delete refit export check dashboard test integration contract soak lint example bench-service bench-train bench-notebooks bench-levers bench-recipes bench-proxies bench-search bench-pays .venv
 
 # The storage's URL may hold a password: it goes by the environment alone, in no argument list and once only.
 export SEARCH_BY_MAKE := make
@@ -66,10 +67,11 @@ $(call needs,refit,STUDY,cnn_digits)
 $(call needs,delete,STUDY,cnn_digits)
 $(call needs,export,STUDY,cnn_digits)
 $(call needs,check,OBJECTIVE,cnn_digits)
+$(call needs,contract,OPTUNA,5.0.0)
 
 # A variable that is none of these would not be missed: it was mistyped.
 variables = STUDY OBJECTIVE SIZE TRIALS EPOCHS TRAIN_SIZE CHILDREN TIMEOUT SOURCE FIRST SAMPLER PRUNER HOURS UNTIL TRIAL_TIMEOUT \
-    MAX_PARAMS MAX_FLOPS DIRECTION CHANGED TRUST WAIT TRIAL TO TEST PORT STORAGE FILES DATA_DIR
+    MAX_PARAMS MAX_FLOPS DIRECTION CHANGED TRUST WAIT TRIAL TO TEST PORT STORAGE FILES DATA_DIR OPTUNA
 unknown := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
 unknown := $(filter-out $(variables) SEARCH_% MAKE% -%,$(unknown))
 nearest = $(shell python3 -S -c 'import difflib, sys; print(*difflib.get_close_matches(sys.argv[1].upper(), sys.argv[2:], 1))' $(call quoted,$(1)) $(variables) 2>/dev/null)
@@ -131,6 +133,9 @@ integration: .venv
 	.venv/bin/python -m tests.integration.system
 	.venv/bin/python -m tests.integration.environment
 	.venv/bin/python -m pytest -m integration
+
+contract: .venv
+	.venv/bin/python -m tests.against_optuna $(call quoted,$(value OPTUNA))
 
 soak: .venv
 	.venv/bin/python -m pytest -m soak

@@ -117,7 +117,7 @@ def _install(files: list[Path]) -> bool:
     if _install_uv():
         # Compiled once: where nothing may be written later, each process would compile TensorFlow anew.
         compiled = ("--compile-bytecode", "--require-hashes")
-        if _runs("-m", "uv", "pip", "install", "--python", str(PYTHON), *compiled, *chosen):
+        if _runs_shown("-m", "uv", "pip", "install", "--python", str(PYTHON), *compiled, *chosen):
             return True
         _say("uv could not install them; trying pip, which takes a few minutes.")
     return _runs("-m", "pip", "install", "--require-hashes", *chosen)
@@ -135,6 +135,33 @@ def _install_uv() -> bool:
 def _runs(*arguments: str, shown: bool = True) -> bool:
     output = sys.stderr if shown else subprocess.DEVNULL
     return subprocess.run([PYTHON, *arguments], stdout=output, check=False).returncode == 0
+
+
+def _runs_shown(*arguments: str) -> bool:
+    """With uv: one line in a terminal that grows with what is downloaded; its own lines where it fails."""
+    sizes: dict[str, float] = {}
+    done: set[str] = set()
+    said: list[str] = []
+    with subprocess.Popen([PYTHON, *arguments], stderr=subprocess.PIPE, text=True) as process:
+        for line in process.stderr or ():
+            said.append(line)
+            if match := re.match(r"Downloading (\S+) \(([\d.]+)(KiB|MiB|GiB)\)", line):
+                sizes[match[1]] = float(match[2]) * {"KiB": 1 / 1024, "MiB": 1, "GiB": 1024}[match[3]]
+            elif match := re.match(r"\s*Downloaded (\S+)", line):
+                done.add(match[1])
+            _draw(sum(sizes.get(name, 0) for name in done), sum(sizes.values()))
+    if process.returncode:
+        _say("".join(said).rstrip())
+    elif sizes and sys.stderr.isatty():
+        _say("")
+    return process.returncode == 0
+
+
+def _draw(there: float, of: float) -> None:
+    if of and sys.stderr.isatty():
+        filled = round(30 * there / of)
+        bar = f"[{'#' * filled}{'.' * (30 - filled)}] {there:.0f} of {of:.0f} MiB"
+        print(f"\r{bar}", end="", file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager

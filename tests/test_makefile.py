@@ -21,6 +21,7 @@ USERS = ("search", "worker", "status", "delete", "refit", "export", "check", "da
 DEVELOPERS = (
     "test",
     "integration",
+    "contract",
     "soak",
     "lint",
     "example",
@@ -190,7 +191,7 @@ def test_ci_runs_everything_and_pytest_has_the_last_word() -> None:
 def test_what_is_mistyped_is_refused_and_every_variable_in_the_help_is_known(checkout: Path) -> None:
     refused = make(checkout, "search", "STUDY=x", "TRAILS=3")
     assert refused.returncode == 2 and refused.stdout == ""
-    assert re.search(r" There is no variable TRAILS\. Did .* There are: STUDY OBJECTIVE .* DATA_DIR\. ", refused.stderr)
+    assert re.search(r" There is no variable TRAILS\. Did .* There are: STUDY OBJECTIVE .* OPTUNA\. ", refused.stderr)
     for typed, meant in (("TRAILS", "TRIALS"), ("EPOCH", "EPOCHS"), ("DIRECTON", "DIRECTION"), ("study", "STUDY")):
         assert f"no variable {typed}. Did you mean {meant}? There are" in make(checkout, "status", f"{typed}=1").stderr
     assert "no variable XYZ. There are" in make(checkout, "status", "XYZ=1").stderr

@@ -10,7 +10,6 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import closing
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +73,6 @@ def contents(url: str) -> dict[str, list[Any]]:
 
 def test_optunas_private_names_are_as_we_know_them(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The fence's hooks exist, take what we pass on, and are passed by every way of writing a trial."""
-    assert version("optuna").startswith("5.0.")
     for name, first in HOOKS.items():
         assert list(inspect.signature(getattr(RDBStorage, name)).parameters)[: len(first)] == first, name
 

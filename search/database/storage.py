@@ -1,7 +1,10 @@
 """Optuna's storage at a URL, its writes fenced by leases: for a worker, or for who only reads.
 
-The fence lives in Optuna's own transactions. It relies on these private names of Optuna 5.0 (pinned; held by
-``tests/test_storage.py``): ``RDBStorage._get_prepared_new_trial``, ``._set_trial_param_without_commit``,
+The fence lives in Optuna's own transactions, as their first statement. SQLAlchemy's ``before_flush`` would need fewer
+names and cannot carry it: attributes are written by statements that no flush sees, and a proof behind what Optuna reads
+first would fail on SQLite wherever somebody wrote in between. It relies on these private names of Optuna 5.0 (pinned;
+held by ``tests/test_storage.py``, which ``make contract`` runs with another version):
+``RDBStorage._get_prepared_new_trial``, ``._set_trial_param_without_commit``,
 ``._set_trial_attr_without_commit``, ``._set_trial_intermediate_value_without_commit``, ``.scoped_session``,
 ``.engine``, ``._version_manager``, ``Study._study_id``, ``Study._storage``, ``Trial._trial_id``,
 ``Trial._cached_frozen_trial``, ``FrozenTrial._trial_id``, ``BaseDistribution._contains`` and ``._asdict``, the models
