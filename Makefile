@@ -62,13 +62,6 @@ flag = $(if $(value $(2)), --$(1)=$(call quoted,$(value $(2))))
 yes = $(if $(filter-out 0 no,$(value $(2))), --$(1))
 needs = $(if $(filter $(1),$(MAKECMDGOALS)),$(if $(value $(2)),,$(error $(2) is missing. Type: make $(1) $(2)=$(3))))
 
-$(call needs,search,STUDY,cnn_digits)
-$(call needs,refit,STUDY,cnn_digits)
-$(call needs,delete,STUDY,cnn_digits)
-$(call needs,export,STUDY,cnn_digits)
-$(call needs,check,OBJECTIVE,cnn_digits)
-$(call needs,contract,OPTUNA,5.0.0)
-
 # A variable that is none of these would not be missed: it was mistyped.
 variables = STUDY OBJECTIVE SIZE TRIALS EPOCHS TRAIN_SIZE CHILDREN TIMEOUT SOURCE FIRST SAMPLER PRUNER HOURS UNTIL TRIAL_TIMEOUT \
     MAX_PARAMS MAX_FLOPS DIRECTION CHANGED TRUST WAIT TRIAL TO TEST PORT STORAGE FILES DATA_DIR OPTUNA
@@ -79,6 +72,13 @@ ifneq ($(unknown),)
 meant := $(call nearest,$(firstword $(unknown)))
 $(error There is no variable $(unknown).$(if $(meant), Did you mean $(meant)?) There are: $(variables))
 endif
+
+$(call needs,search,STUDY,cnn_digits)
+$(call needs,refit,STUDY,cnn_digits)
+$(call needs,delete,STUDY,cnn_digits)
+$(call needs,export,STUDY,cnn_digits)
+$(call needs,check,OBJECTIVE,cnn_digits)
+$(call needs,contract,OPTUNA,5.0.0)
 
 # One letter apart: what is meant is said, as neither would be missed.
 ifneq ($(and $(filter search worker,$(MAKECMDGOALS)),$(value TRIAL)),)

@@ -33,7 +33,7 @@ def objective(trial: optuna.Trial) -> float:
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         torch.set_rng_state(state["random"])
-    accuracy = 0.0
+    accuracy = run.value or 0.0  # <-
     for epoch in range(run.step + 1, EPOCHS + 1):  # <-
         model.train()
         for batch in torch.randperm(len(X) - HELD_OUT).split(BATCH):

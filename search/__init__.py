@@ -5,6 +5,7 @@ rules, database; then the files beside them. ``search.run(trial)`` is for a plai
 ``search.contract`` for objectives.
 """
 
+from search.contract import BadCheckpointError
 from search.trial_run import Run, run
 
-__all__ = ["Run", "run"]
+__all__ = ["BadCheckpointError", "Run", "run"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from search.errors import SearchError
+from search.contract import BadCheckpointError, SearchError
 from search.trial_run import Run
 
 MODEL = "model.keras"
@@ -33,7 +34,8 @@ class RunCallback(keras.callbacks.Callback):  # type: ignore[misc]
     without it the order of the data is in no checkpoint.
 
     When training ends by itself the model has its best epoch's weights, and is kept as ``model.keras`` in
-    ``run.model``. SearchError where ``fit`` begins at another epoch than ``run.step``, or its logs have no ``monitor``.
+    ``run.model``. SearchError where ``fit`` begins at another epoch than ``run.step``, or its logs have no ``monitor``;
+    BadCheckpointError where the checkpoint is damaged or of another model: then the one before it is tried.
     """
 
     def __init__(self, run: Run, monitor: str) -> None:
@@ -97,17 +99,23 @@ class RunCallback(keras.callbacks.Callback):  # type: ignore[misc]
         part.replace(path)
 
     def _restore(self, path: Path) -> None:
-        with np.load(path, allow_pickle=False) as file:
-            state = json.loads(str(file["state"]))
-            parts = {
-                name: [file[f"{name}/{number}"] for number in range(count)] for name, count in state["parts"].items()
-            }
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                state = json.loads(str(file["state"]))
+                parts = {
+                    name: [file[f"{name}/{number}"] for number in range(count)]
+                    for name, count in state["parts"].items()
+                }
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise BadCheckpointError(
+                f"the checkpoint of step {self._run.step} cannot be read ({type(error).__name__}: {error})"
+            ) from error
         if not self.model.optimizer.built:
             self.model.optimizer.build(self.model.trainable_variables)
         for name, variables in (("model", self.model.variables), ("optimizer", self.model.optimizer.variables)):
             there, found = [tuple(one.shape) for one in variables], [one.shape for one in parts[name]]
             if there != found:
-                raise SearchError(
+                raise BadCheckpointError(
                     f"the checkpoint of step {self._run.step} is of another {name}: it has {len(found)} arrays, here "
                     f"are {len(there)} variables, or others. Build and compile it as in the trial's first run"
                 )

@@ -6,6 +6,7 @@ What a search costs is an objective's to say: its sizes, rungs, sampler and prun
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 STORAGE = "sqlite:///studies.db"
@@ -56,8 +57,8 @@ CHECK_EPOCHS, CHECK_IMAGES = 3, 500
 """What ``check`` trains, and of a plain function so many steps again."""
 IMAGES_PER_SECOND = 500.0
 """Of a size that does not say, on two CPU cores: for the first estimate of the time."""
-FIRST_SEARCH = "make search STUDY=cnn_digits"
-"""What somebody is told who has no study yet."""
+FIRST_SEARCH = f"make search STUDY={'cnn_digits' if find_spec('keras') else 'mine OBJECTIVE=mine.py'}"
+"""What somebody is told who has no study yet; without Keras, of a function of their own."""
 
 
 @dataclass(frozen=True, kw_only=True)

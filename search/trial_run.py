@@ -10,7 +10,7 @@ import math
 import operator
 import os
 import re
-import shutil
+import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
@@ -50,9 +50,13 @@ class Run(ABC):
         self.refit = refit
         """Whether this is the winner, trained again by ``make refit``: perhaps on all data."""
         self.checkpoint: Path | None = None
-        """What ``report`` was given last before the trial was interrupted, a file or a folder; None: begin."""
+        """What ``report`` was given last before the trial was interrupted, a file or a folder; None: begin. Who cannot
+        use it raises ``search.BadCheckpointError``: then the one before it is tried, or the trial begins again."""
         self.step = 0
         """The step that ``checkpoint`` was reported with; 0: begin. The next is ``run.step + 1``."""
+        self.value: float | None = None
+        """The value that was reported with it: where no step is left, what to return."""
+        self._reported = 0
         self.ended: StopReason | None = None
         """Why ``report`` said False, or ``stopping`` True."""
 
@@ -80,14 +84,19 @@ class Run(ABC):
         their own, which belong to the history and the report. Raises TrialPruned where the value is not finite,
         ValueError for a step below 1, FileNotFoundError where there is no such checkpoint.
         """
-        if _whole(step) < 1:
-            raise ValueError(f"step {step} is reported; steps count from 1")
+        last = max(self._reported, self.step)
+        if not 1 <= _whole(step) <= last + 1:
+            raise ValueError(
+                f"step {step} is reported behind step {last}: steps count from 1, one by one. A count of batches "
+                "belongs among your own figures: report(epoch, value, batches=…)"
+            )
         values = {**{name: float(one) for name, one in more.items()}, "value": float(value)}
         if not math.isfinite(values["value"]):
             raise _pruned(f"the value is {values['value']} after step {step}")
-        path = None if checkpoint is None else Path(checkpoint).resolve()
+        path = None if checkpoint is None else Path(os.fspath(checkpoint)).resolve()
         if path is not None and not path.exists():
             raise FileNotFoundError(f"the checkpoint of step {step} is not there: {path}")
+        self._reported = max(last, _whole(step))
         return self._report(_whole(step), values, path)
 
     @abstractmethod
@@ -114,9 +123,10 @@ class _UnderOptuna(Run):
         study: Any = getattr(trial, "study", None)  # a FixedTrial has none
         name = study.study_name if study is not None else "no-study"
         run_id = f"{re.sub(r'[^A-Za-z0-9._-]', '-', name)}-{trial.number}"
-        folder = (WORK / "optuna" / run_id).resolve()
-        shutil.rmtree(folder, ignore_errors=True)  # of an earlier study of that name
-        folder.mkdir(parents=True)
+        beside = (WORK / "optuna").resolve()
+        beside.mkdir(parents=True, exist_ok=True)
+        # Of this process alone: studies in memory may have one name in several.
+        folder = Path(tempfile.mkdtemp(prefix=f"{run_id}-", dir=beside))
         maximize = study is not None and study.direction.name == "MAXIMIZE"
         seed = seed_for(0, trial.number)
         super().__init__(folder=folder, number=trial.number, run_id=run_id, seed=seed, maximize=maximize)

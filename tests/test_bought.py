@@ -211,7 +211,10 @@ def test_what_to_type_next_goes_on_with_networks_of_the_same_width(size: str, mo
     study.first_in_words = "what one would train unsearched"
     report = {"trial": None, "test": None, "validation": None, "references": {}, "model": None}
     lines = outcome(
-        report, study, {"budget": 4, "left": 0, "ended": None, "goes_on_with": "TRIALS=8"}, Path("exports/night")
+        report,
+        study,
+        {"budget": 4, "left": 0, "unused": 0, "ended": None, "goes_on_with": "TRIALS=8"},
+        Path("exports/night"),
     )
     assert lines[-2:] == [
         f"next: make search STUDY=resnet_cifar100 SOURCE=night{more} (starts from this model)",

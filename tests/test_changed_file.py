@@ -55,7 +55,7 @@ def test_an_edited_function_is_refused_until_somebody_says_yes(capsys: Said, sto
     mine.write_text(OTHER)  # of the same length, and perhaps in the same second
     assert refused(capsys, "run", "mine", "--trials", "4") == (
         f"the study 'mine' goes by mine.py with the content {short(MINE)}, here it is {short(OTHER)}. Go back to what "
-        "it was, give a new STUDY, or say yes to the change: make search STUDY=mine CHANGED=1"
+        "it was, give a new STUDY, or say yes to the change: the same command with CHANGED=1"
     )
     assert len(rows(storage_url, the_study(storage_url))) == 2, "nothing was begun, and the budget is what it was"
 

@@ -34,8 +34,8 @@ def test_it_looks_at_everything_and_leaves_no_study(capsys: Said, tmp_path: Path
     _, out, err = checked(capsys, LIGHT)
     assert "a trial of 3 epochs ended with score 0." in out and "evaluates and exports: model.json" in out
     assert "gone on, the trial is bit for bit what it is undisturbed" in out, err
-    assert f"Next: make search STUDY=light OBJECTIVE={LIGHT}" in out
-    assert not list(tmp_path.glob("*.db"))
+    assert out.splitlines()[-1] == f"all well. Next: make search STUDY=light OBJECTIVE={LIGHT}"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_it_is_one_trial_also_of_a_size_with_patience(capsys: Said, tmp_path: Path) -> None:
@@ -72,6 +72,35 @@ def test_a_plain_function_that_does_not_is_not(
     status, out, err = checked(capsys, changed(tmp_path / "mine.py", {before: after}, PLAIN))
     assert status == 1 and said in err and err.count("\n") == 1
     assert "ended with value" in out, "undisturbed there is nothing wrong with it"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        # It goes on, and ends at once.
+        ('    print(f"begins', '    if run.step:\n        return -1.0\n    print(f"begins', "it reported no "),
+        # What it had come to is not what it returns where no step is left.
+        (
+            '    return state["total"]',
+            '    return state["total"] if run.step < 4 else 0.0',
+            "the trial returned 0.0000",
+        ),
+    ],
+)
+def test_what_it_returns_is_compared_too(capsys: Said, tmp_path: Path, before: str, after: str, said: str) -> None:
+    status, _, err = checked(capsys, changed(tmp_path / "mine.py", {before: after}, PLAIN))
+    assert status == 1 and said in err
+
+
+@pytest.mark.parametrize("every", [2, 3, 5])
+def test_a_checkpoint_now_and_then_is_enough(
+    capsys: Said, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every: int
+) -> None:
+    monkeypatch.setenv("RESUMABLE_STEPS", "12")
+    monkeypatch.setenv("RESUMABLE_PAUSE", "0.05")
+    given = f"checkpoint=checkpoint if step % {every} == 0 else None"
+    status, out, err = checked(capsys, changed(tmp_path / "mine.py", {"checkpoint=checkpoint": given}, PLAIN))
+    assert status == 0 and f"killed with SIGKILL behind epoch {every} and gone on" in out, err
 
 
 def test_an_objective_that_ignores_its_checkpoint_is_not(capsys: Said, tmp_path: Path) -> None:
@@ -111,17 +140,20 @@ ROW = {"loss": [3.0, 2.0, 1.0], "epoch_seconds": [1.0, 1.1, 1.2]}
     ("resumed", "again", "found"),
     [
         ([3.0, 2.0, 1.0], [3.0, 2.0, 1.0], None),
+        ([3.0, 2.0, float("nan")], [3.0, 2.0, 1.0], "nan"),
         ([9.0, 2.0, 1.0], [3.0, 2.0, 1.0], None),  # before it was killed
         ([3.0, 2.0, 1.1], [3.0, 2.0, 1.0], Difference("loss", 3, 1.1, 1.0, 0.0)),
         ([3.0, 2.5, 1.5], [3.0, 2.0, 1.0], Difference("loss", 2, 2.5, 2.0, 0.0)),
         ([3.0, 2.2, 1.2], [3.0, 2.1, 1.0], None),  # two that nobody disturbed differ as much
         ([3.0, 2.2, 1.5], [3.0, 2.1, 1.0], Difference("loss", 3, 1.5, 1.0, 2.1 - 2.0)),
-        ([3.0, 2.0], [3.0, 2.0], None),  # a plain function is compared as far as there is enough
+        ([3.0, 2.0], [3.0, 2.0, 1.0], Difference("loss", 3, None, 1.0, 0.0)),
     ],
 )
 def test_a_curve_is_the_same_or_within_what_two_others_differ(
-    resumed: list[float], again: list[float], found: Difference | None
+    resumed: list[float], again: list[float], found: Difference | str | None
 ) -> None:
-    all_found = differences({"loss": resumed, "epoch_seconds": [9.0] * 3}, ROW, {"loss": again}, behind=1)
-    assert worst_beyond_chance(all_found) == found
+    curves = {"loss": resumed, "epoch_seconds": [9.0] * 3}, ROW, {"loss": again}
+    all_found = differences(*curves, behind=1, until=3)
+    worst = worst_beyond_chance(all_found)
+    assert str(worst and worst.resumed) == found if isinstance(found, str) else worst == found
     assert all(one.name == "loss" and one.epoch > 1 for one in all_found)

@@ -11,7 +11,8 @@ import pytest
 from search.commands.main import main
 from search.database.engine import open_readonly
 from search.show import status
-from search.studies.study import find
+from search.studies.create import raise_budget
+from search.studies.study import Study, find
 from tests.commands import changed, ended, search, started, until
 from tests.faults import SETTINGS, new_study, storage_at
 from tests.test_worker import Script, work
@@ -40,6 +41,9 @@ def test_what_is_finished_is_said_again_at_once_and_loads_nothing(tmp_path: Path
         loads = search(tmp_path, "run", "light", *more, *place, CLOSED="1")
         return loads.status == 1 and "this file is not to be loaded" in loads.err
 
+    (tmp_path / "exports" / "light" / "model.json").rename(tmp_path / "model.json")
+    assert is_loaded(), "its model is not there"
+    (tmp_path / "model.json").rename(tmp_path / "exports" / "light" / "model.json")
     assert is_loaded("--trials", "4") and is_loaded("--hours", "1") and is_loaded("--changed")
     with (tmp_path / "mine.py").open("a") as file:
         file.write("# edited\n")
@@ -115,12 +119,17 @@ def test_a_worker_on_an_empty_database_says_so_or_waits(tmp_path: Path, storage_
     assert "not-to-be-seen" not in refused.err
     with started(tmp_path, "worker", "--wait", "--trust", SEARCH_STORAGE=storage_url) as process:
         assert process.stdout is not None and process.stdout.readline() == "waiting for something to do\n"
-        for _ in range(2):  # and again
-            study = new_study(storage_url)
-            until("it was run", lambda: storage_at(storage_url).leases.rows(study.key)[0]["state"] == "complete")  # noqa: B023
+        study, another = new_study(storage_url), new_study(storage_url)
+        until("both were run", lambda: is_done(storage_url, study) and is_done(storage_url, another))
+        raise_budget(storage_at(storage_url), study, 3)  # and again, of what it has done already
+        until("the rest was run", lambda: is_done(storage_url, study))
         process.send_signal(signal.SIGTERM)
         done = ended(process, timeout=60)
     assert (done.status, done.err) == (0, "")
+
+
+def is_done(url: str, study: Study) -> bool:
+    return all(row["state"] == "complete" for row in storage_at(url).leases.rows(study.key))
 
 
 # -- files that go, or cannot be written -------------------------------------------------------------------------------

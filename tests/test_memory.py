@@ -100,9 +100,7 @@ def test_a_kill_beside_others_is_tried_once_more_with_nothing_beside_it(
     file = objective(tmp_path, kernel, "hp.x == 0.5 and not once.exists()")
     said = work(storage_url, replace(study, objective=file), tmp_path, kernel)
     (died,) = [line for line in said if "waiting" in line]
-    assert died.endswith(
-        "killed by signal 9, perhaps for memory; nothing is to run beside it when it goes on from epoch 0"
-    )
+    assert died.endswith("killed by signal 9, perhaps for memory; nothing is to run beside it when it begins again")
     assert check(storage_url, study, 6) == []
     number = next(trial.number for trial in trials(storage_url, study) if trial.params["x"] == 0.5)
     ((_, begin, end),) = [run for run in runs(tmp_path) if run[0] == number]
@@ -145,7 +143,7 @@ def test_a_kill_before_the_trial_began_is_nothing_to_it(storage_url: str, tmp_pa
     kernel.events.write_text("oom 9\noom_kill 9\n")
     study = replace(study, objective=changed(tmp_path / "dies.py", before, dies + before))
     said = work(storage_url, study, tmp_path, kernel)
-    assert said[0].endswith("its process was killed by signal 9; it goes on from epoch 0")
+    assert said[0].endswith("its process was killed by signal 9; it begins again")
     assert check(storage_url, study, 1) == []
 
 

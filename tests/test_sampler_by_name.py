@@ -51,6 +51,7 @@ class Neither:
         ("TPESampler", "TPESampler", {}),
         (" CmaEsSampler(sigma0=.1, n_startup_trials=5) ", "CmaEsSampler", {"sigma0": 0.1, "n_startup_trials": 5}),
         ("my.package.Sampler(space={'x': [1, 2]})", "my.package.Sampler", {"space": {"x": [1, 2]}}),
+        ("S(space=(1, 2))", "S", {"space": [1, 2]}),
     ],
 )
 def test_a_class_and_its_keywords(text: str, name: str, keywords: dict[str, Any]) -> None:
@@ -59,7 +60,9 @@ def test_a_class_and_its_keywords(text: str, name: str, keywords: dict[str, Any]
     assert spec_from_text(spec_in_words(spec, "")) == spec
 
 
-@pytest.mark.parametrize("text", ["", "TPESampler(", "TPESampler(5)", "f()()", "S(x=open('a'))", "S(**{})", "1", "a b"])
+@pytest.mark.parametrize(
+    "text", ["", "TPESampler(", "TPESampler(5)", "f()()", "S(x=open('a'))", "S(**{})", "S(x={1})", "1", "a b"]
+)
 def test_what_is_none(text: str) -> None:
     with pytest.raises(SearchError, match="names no sampler and no pruner: give a class"):
         spec_from_text(text)
@@ -126,24 +129,51 @@ def test_a_worker_imports_no_class_that_only_the_database_names(tmp_path: Path, 
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    "line",
     [
-        ('sampler = "own.Always"\npruner = "own.Never"', ""),
-        ('from search.contract import Spec\nsampler = Spec("own.Always", {"value": 0.5})\npruner = "own.Never"', ""),
-        ("import optuna\nsampler = optuna.samplers.RandomSampler()", "mine.py has a sampler that is a RandomSampler"),
+        'sampler = "own.Always"\npruner = "own.Never"',
+        'from search.contract import Spec\nsampler = Spec("own.Always", {"value": 0.5})\npruner = "own.Never"',
     ],
 )
-def test_a_plain_functions_file_may_name_them(tmp_path: Path, sqlite_url: str, line: str, said: str) -> None:
+def test_a_plain_functions_file_may_name_them(tmp_path: Path, sqlite_url: str, line: str) -> None:
     (tmp_path / "own.py").write_text(OWN)
     text = "import search\ndef objective(trial):\n    run = search.run(trial)\n    x = trial.suggest_float('x', 0, 1)\n"
     steps = "    for step in (1, 2, 3):\n        if not run.report(step, x):\n            break\n    return x\n"
     (tmp_path / "mine.py").write_text(f"{text}{steps}\n{line}\n")
     ran = search(tmp_path, "run", "mine", "--objective", "mine.py", "--storage", sqlite_url, "--trials", "2")
-    assert ran.status == 1
-    if said:
-        assert said in ran.err and 'write it as text, such as sampler = "TPESampler(multivariate=True)"' in ran.err
-        return
-    assert "no trial of 'mine' was completed" in ran.err
+    assert ran.status == 1 and "no trial of 'mine' was completed" in ran.err
     trials = optuna.load_study(study_name="mine", storage=sqlite_url).trials
     assert [(one.state.name, one.params, one.last_step) for one in trials] == [("PRUNED", {"x": 0.5}, 2)] * 2
     assert stored(sqlite_url, "mine").definition["sampler"]["name"] == "own.Always"
+
+
+def test_a_scripts_own_object_is_left_to_it(tmp_path: Path, sqlite_url: str) -> None:
+    """As many a script has one, for its own ``study.optimize``."""
+    (tmp_path / "mine.py").write_text(f"import optuna\nsampler = optuna.samplers.RandomSampler()\n{PLAIN}")
+    ran = search(tmp_path, "run", "mine", "--objective", "mine.py", "--storage", sqlite_url, "--trials", "2")
+    assert (ran.status, ran.err) == (0, "") and stored(sqlite_url, "mine").sampler_in_words == "TPESampler"
+
+
+def test_where_it_cannot_be_imported_no_trial_is_begun(tmp_path: Path, sqlite_url: str) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    for folder in (one, other):
+        folder.mkdir()
+        (folder / "mine.py").write_text(PLAIN)
+    (one / "own.py").write_text(OWN)
+    go = ("run", "mine", "--objective", "mine.py", "--storage", sqlite_url, "--trials")
+    assert search(one, *go, "2", "--sampler", "own.Always").status == 0
+    for _ in range(4):
+        refused = search(other, *go, "3")
+        assert refused.status == 1 and "own.Always cannot be imported here" in refused.err
+    assert search(one, *go, "3").status == 0 and len(values(sqlite_url, "mine")) == 3
+    assert search(other, "delete", "mine", "--storage", sqlite_url).status == 0, "nothing is imported for it"
+
+
+@pytest.mark.parametrize("sampler", ["CmaEsSampler", "GPSampler(n_startup_trials=1)"])
+def test_what_a_sampler_needs_is_said_before_a_study_is_made(tmp_path: Path, sqlite_url: str, sampler: str) -> None:
+    """Optuna imports it with the first trial that is not random."""
+    (tmp_path / "mine.py").write_text(PLAIN)
+    refused = search(tmp_path, "run", "mine", "--objective", "mine.py", "--storage", sqlite_url, "--sampler", sampler)
+    package = "cmaes" if "Cma" in sampler else "torch"
+    assert refused.status == 1 and f"needs {package}, which is not installed here" in refused.err
+    assert optuna.get_all_study_summaries(sqlite_url) == []

@@ -79,7 +79,12 @@ def test_a_command_without_make_speaks_of_flags_and_its_commands_work(
 def test_no_password_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     from search.show.typed import as_called
 
-    for url in ("postgresql://u:secret@h/d", "postgresql://h/d?user=u&password=secret"):
+    for url in (
+        "postgresql://u:secret@h/d",
+        "postgresql://u:sec/secret@h/d",
+        "postgresql://h/d?user=u&password=secret",
+        "postgresql://h/d?PASSWORD=secret",
+    ):
         for by_make in (None, "make STORAGE"):
             monkeypatch.setenv("SEARCH_STORAGE", url)
             monkeypatch.delenv("SEARCH_BY_MAKE", raising=False)

@@ -80,8 +80,8 @@ def test_it_needs_neither_keras_nor_tensorflow(bare: Path, tmp_path: Path) -> No
     refused = ran(bare / "search", tmp_path, "run", "cnn_digits")
     assert (refused.returncode, refused.stderr) == (
         1,
-        "search: the objective 'cnn_digits' needs keras, which is not installed here. "
-        "Type: pip install 'search[keras]'\n",
+        "search: the objective 'cnn_digits' needs keras, which is not installed here. Install this project with its "
+        "extra, '.[keras]', or type: pip install keras tensorflow matplotlib pooch scikit-learn\n",
     )
 
 

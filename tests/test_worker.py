@@ -58,7 +58,7 @@ class Script:
         self.said: list[str] = []
         self._act, self._after = act, after_epoch
 
-    def say(self, text: str) -> None:
+    def say(self, text: str, *, as_is: bool = False) -> None:  # noqa: ARG002
         assert "\n" not in text
         self.said.append(text)
 

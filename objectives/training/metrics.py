@@ -107,6 +107,7 @@ def _by_scikit_learn(y_true: Labels, probabilities: Probabilities, predicted: La
     from sklearn import metrics as of  # noqa: PLC0415
 
     labels = range(probabilities.shape[1])
+    probabilities = probabilities / probabilities.sum(axis=1, keepdims=True)  # to float64's last digit
     return {
         "balanced_accuracy": float(of.recall_score(y_true, predicted, labels=np.unique(y_true), average="macro")),
         "top5_accuracy": float(of.top_k_accuracy_score(y_true, probabilities, k=5, labels=labels)),

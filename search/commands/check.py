@@ -29,11 +29,11 @@ def run(parsed: argparse.Namespace) -> int:
     """Exit status."""
     reference = objective_reference(parsed.objective)
     with tempfile.TemporaryDirectory(prefix="search-check-") as folder:
-        parsed.storage = f"sqlite:///{folder}/check.db"
-        parsed.files = str(Path(folder) / "files")
         # On one thread two trainings are the same, where anything is; then one sees whether a resumed one is, too.
-        options = dataclasses.replace(typed.read(parsed), children=1)
-        with opened(options, cores=1) as machine:
+        options = dataclasses.replace(
+            typed.read(parsed), storage=f"sqlite:///{folder}/check.db", files=f"{folder}/files", children=1
+        )
+        with opened(options, cores=1, workroot=Path(folder) / "work") as machine:
             check(machine, reference, options, Path(folder))
             size = f" SIZE={options.size}" if options.size else ""
             direction = f" DIRECTION={options.direction}" if options.direction else ""

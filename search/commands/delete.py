@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import shutil
 
+from optuna import load_study
 from optuna.artifacts import get_all_artifact_meta
 
 from search.commands import options as typed
@@ -17,7 +18,6 @@ from search.files.paths import below
 from search.rules.readable import counted
 from search.settings import EXPORTS, WORK
 from search.studies.forget import forget_deleted
-from search.studies.optuna_study import as_optuna
 from search.studies.study import REFIT, Study, existing, find
 from search.studies.study_files import reading_files_of
 from search.studies.trials import all_trials
@@ -30,7 +30,8 @@ def run(parsed: argparse.Namespace) -> int:
         storage, engine = machine.storage, machine.storage.engine
         study = existing(engine, parsed.study)
         refit = find(engine, study.name + REFIT)
-        gone = [study, *([refit] if refit and refit.refit and refit.refit["key"] == study.key else [])]
+        # The refit first: who is killed in between finds both by the same name.
+        gone = [*([refit] if refit and refit.refit and refit.refit["key"] == study.key else []), study]
         for one in gone:
             _refuse_held(storage, one)
         trials = sum(len(all_trials(engine, one)) for one in gone)
@@ -40,15 +41,17 @@ def run(parsed: argparse.Namespace) -> int:
         for key in forget_deleted(storage, options.files):
             shutil.rmtree(below(WORK.resolve(), key), ignore_errors=True)
         stays = f"; {EXPORTS / study.name}/ stays" if (EXPORTS / study.name).is_dir() else ""
-        machine.screen.say(f"deleted: {', '.join(one.name for one in gone)}, {counted(trials, 'trial')}{stays}")
+        machine.screen.say(
+            f"deleted: {', '.join(one.name for one in reversed(gone))}, {counted(trials, 'trial')}{stays}"
+        )
     return 0
 
 
 def _remove_artifacts(machine: Machine, study: Study, files_place: str | None) -> None:
     """What exports attached: once the study is gone, nothing names them."""
     store = reading_files_of(machine.storage, study, files_place).store
-    found = get_all_artifact_meta(as_optuna(study, machine.worker.cached, 0), storage=machine.worker.cached)
-    for artifact in found:
+    cached = machine.worker.cached
+    for artifact in get_all_artifact_meta(load_study(study_name=study.name, storage=cached), storage=cached):
         with contextlib.suppress(OSError):  # a share that is not there
             ArtifactStore(store).remove(artifact.artifact_id)
 

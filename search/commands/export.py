@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from optuna import load_study
+
 from search.commands import options as typed
 from search.commands.machine import Machine, opened
 from search.contract import Split
@@ -17,10 +19,11 @@ from search.export.export import export
 from search.export.looks_at_test import Opened
 from search.rules.readable import readable
 from search.settings import EXPORTS
-from search.studies.optuna_study import as_optuna
 from search.studies.study import existing
 from search.studies.study_files import files_of, reading_files_of
 from search.studies.winner import Winner, winner_of
+
+WITHOUT_MODEL = "without a model: the function leaves none in search.run(trial).model"
 
 
 def run(parsed: argparse.Namespace) -> int:
@@ -41,12 +44,8 @@ def run(parsed: argparse.Namespace) -> int:
             best = f"trial {report['trial']}, {report['metric']} {readable(report['value'])}, "
         machine.screen.say(f"{best}exported to {target}/")
         if report["model"] is None and not parsed.no_model:
-            why = (
-                "its function keeps none in search.run(trial).model"
-                if winner.study.is_plain
-                else "it is not among this study's files"
-            )
-            machine.screen.say(f"without a model: {why}")
+            missing = "without a model: it is not among this study's files"
+            machine.screen.say(WITHOUT_MODEL if winner.study.is_plain else missing)
     return 0
 
 
@@ -64,7 +63,7 @@ def export_winner(
     report = export(machine.storage, winner, files, target, asked, test=test, model=model)
     if report["model"] is not None:
         cached = machine.worker.cached
-        attach(as_optuna(study, cached, 0), cached, files.store, target, study.shown)
+        attach(load_study(study_name=study.name, storage=cached), cached, files.store, target, study.shown)
     return report
 
 

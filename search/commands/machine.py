@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import IO, cast
 
 import optuna
@@ -21,11 +22,13 @@ from search.database.fence import FencedStorage
 from search.database.storage import open_readonly_storage, open_storage
 from search.rules.content import stored_hash
 from search.rules.devices import children_by_default, share
+from search.rules.optuna_by_name import refuse_missing_package
 from search.settings import WORK
 from search.show.screen import Terminal
 from search.show.unfailing import Unfailing
 from search.studies.change_file import accept_file
 from search.studies.compare import refuse_changed_file, refuse_difference
+from search.studies.optuna_study import as_optuna
 from search.studies.study import Study
 from search.worker.loop import Worker
 
@@ -40,6 +43,8 @@ class Machine:
     asker: Asker
     """Asks the first seat's child, which then stays for the trials."""
     worker: Worker
+    workroot: Path
+    """Where this machine's trials write."""
     asked: set[str] = field(default_factory=set)
     """Keys of studies that this machine has joined, or found that it cannot."""
 
@@ -58,6 +63,8 @@ class Machine:
             data_dir=self.worker.data_dir(study),
         )
         refuse_difference(study, declared)
+        as_optuna(study, self.worker.cached, 0)  # a sampler of somebody's own may not be here: before a claim
+        refuse_missing_package(study.definition.get("sampler"))
         if changed:
             study = accept_file(self.storage, study, stored_hash(declared))
         refuse_changed_file(study, declared)
@@ -114,7 +121,12 @@ class _Renewing:
 
 @contextmanager
 def opened(
-    options: Options, *, readonly: bool = False, makes_file: bool = True, cores: int | None = None
+    options: Options,
+    *,
+    readonly: bool = False,
+    makes_file: bool = True,
+    cores: int | None = None,
+    workroot: Path = WORK,
 ) -> Iterator[Machine]:
     """The database, checked, and this machine on it, all its cores unless said; children and screen end with it.
 
@@ -127,7 +139,7 @@ def opened(
     gpus, cores = hardware.visible_gpus(), cores or hardware.cores()
     children = options.children or children_by_default(gpus, cores, hardware.memory())
     seats = [Seat(one, launch, options.settings.trials_per_child) for one in share(children, gpus, cores)]
-    workroot, data_dir = WORK.resolve(), options.data_dir.resolve()
+    workroot, data_dir = workroot.resolve(), options.data_dir.resolve()
     worker = Worker(
         storage,
         seats,
@@ -140,7 +152,7 @@ def opened(
         cores=cores,
     )
     try:
-        yield Machine(storage, screen, seats, Asker(seats[0], workroot, data_dir, screen), worker)
+        yield Machine(storage, screen, seats, Asker(seats[0], workroot, data_dir, screen), worker, workroot)
     finally:
         screen.end()
         worker.close()

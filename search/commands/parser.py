@@ -194,7 +194,7 @@ def _delete(add: Add) -> None:
 
 
 def _refit(add: Add) -> None:
-    refit = add("refit", "train the best trial's hyperparameters on every training image", "resnet_cifar10")
+    refit = add("refit", "train the best trial's hyperparameters again, on all data", "resnet_cifar10")
     refit.add_argument("study", metavar="STUDY")
     refit.add_argument("--timeout", type=_seconds, metavar="TIME", help="then hand over")
     _machine(refit)
@@ -229,7 +229,7 @@ def _searching(parser: argparse.ArgumentParser) -> None:
         "--train-size",
         type=count,
         metavar="N",
-        help="training images of a trial; the refit has them and the validation images",
+        help="training examples of a trial; the refit has them and those for validation",
     )
     parser.add_argument(
         "--direction", choices=("maximize", "minimize"), help=f"for a plain function; default {DIRECTION}"

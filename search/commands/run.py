@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from search.commands import options as typed
-from search.commands.export import export_winner
+from search.commands.export import WITHOUT_MODEL, export_winner
 from search.commands.machine import Machine, opened
 from search.commands.options import Options
 from search.commands.refit import refit_winner
@@ -102,7 +102,8 @@ def search(machine: Machine, name: str, options: Options, left: TimeLeft, *, ref
         refit_winner(worker, study, kept.epochs(speed_of_the_winner(machine.storage, study)))
     screen.end()
     if worker.interrupted:
-        screen.say(f"handed over. Go on, here or on another machine: make search STUDY={study.name}")
+        what = "handed over. Go on, here or on another machine" if machine.unfinished(study) else "stopped. Export it"
+        screen.say(f"{what}: make search STUDY={study.name}")
         return False
     _finish(machine, study, options, export=refit or worker.stopping)
     return in_time and not worker.stopping
@@ -142,7 +143,10 @@ def as_it_was(machine: Machine, study: Study, options: Options) -> dict[str, Any
     if winner is None or report is None or (winner.refitted is None and not study.is_plain):
         return None
     now = (winner.trial.number if winner.trial else None, budget, winner.refitted is not None)
-    return report if now == (report["trial"], report["size"]["budget"], report["exported"] == "refit") else None
+    then = (report.get("trial"), (report.get("size") or {}).get("budget"), report.get("exported") == "refit")
+    model = (report.get("model") or {}).get("file")
+    is_whole = (model is not None and (EXPORTS / study.name / model).exists()) or winner.record is None
+    return report if now == then and is_whole and (report.get("test") or study.is_plain) else None
 
 
 def go_on(machine: Machine, name: str, options: Options) -> Study | None:
@@ -197,6 +201,8 @@ def declare(machine: Machine, objective: str, options: Options) -> dict[str, Any
         raise SearchError(
             f"{reference} is to {declared['direction']}, not to {options.direction}. Leave DIRECTION out."
         )
+    if options.size and declared["kind"] == "function":
+        raise SearchError(f"{reference} is a plain function, which has no sizes. Leave SIZE out.")
     if options.trials == 0 and not declared["first"]:
         raise SearchError(
             f"TRIALS=0 trains what an objective would train unsearched, and {reference} names nothing in `first`. "
@@ -268,7 +274,10 @@ def _finish(machine: Machine, study: Study, options: Options, *, export: bool) -
         target = EXPORTS / study.name
         winner = dataclasses.replace(winner, study=study)
         test = winner.refitted is not None and not study.is_plain
-        _say_outcome(machine, study, export_winner(machine, winner, options.files, target, test=test))
+        report = export_winner(machine, winner, options.files, target, test=test)
+        _say_outcome(machine, study, report)
+        if study.is_plain and report["model"] is None:
+            say(WITHOUT_MODEL)
 
 
 def _say_outcome(machine: Machine, study: Study, report: Mapping[str, Any]) -> None:

@@ -31,5 +31,6 @@ def run(parsed: argparse.Namespace) -> int:
         found = status.studies(engine)
         shown = status_lines.studies(found)
     spoken = as_called(parsed).spoken
-    print(json.dumps(found, indent=2) if parsed.json else "\n".join(printable(spoken(line)) for line in shown))
+    lines = (printable(line if isinstance(line, status_lines.Foreign) else spoken(line)) for line in shown)
+    print(json.dumps(found, indent=2) if parsed.json else "\n".join(lines))
     return 0

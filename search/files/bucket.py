@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, TypeVar
 from search.errors import SearchError
 from search.files.packing import CHUNK_BYTES, chunks
 from search.files.stores import MARK, Between, nothing
+from search.rules.failures import first_line
 
 _TURN = 1.0
 """Seconds between two looks at a transfer."""
@@ -35,9 +36,14 @@ class BucketStore:
         self._prefix = f"{prefix}/" if prefix else ""
         if not self._bucket:
             raise SearchError(f"{place!r} names no bucket. Give one: {place.partition('://')[0]}://BUCKET/PREFIX")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Optuna's, that some of them are new
-            self._artifacts, self._failures = self.connected(self._bucket)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # Optuna's, that some of them are new
+                self._artifacts, self._failures = self.connected(self._bucket)
+        except SearchError:
+            raise
+        except Exception as error:  # credentials, profiles, regions: whatever its library finds wrong with them
+            raise self._unusable(error) from error
 
     def connected(self, bucket: str) -> tuple[Any, tuple[type[Exception], ...]]:
         """Optuna's artifact store of this bucket, and what its library raises. SearchError where that is missing."""
@@ -52,8 +58,7 @@ class BucketStore:
         try:
             self.write(MARK, io.BytesIO(b"search\n"), nothing)
         except OSError as error:
-            why = f"{error.strerror or error}".rstrip(".")
-            raise SearchError(f"files cannot be kept at {self.place}: {why}. Give another place: FILES=PLACE") from None
+            raise self._unusable(error) from None
 
     def is_there(self) -> bool:
         """Whether it bears the mark: an empty bucket of the same name elsewhere does not."""
@@ -61,7 +66,13 @@ class BucketStore:
             self.open_reader(MARK).close()
         except FileNotFoundError:
             return False
+        except OSError as error:
+            raise self._unusable(error) from None
         return True
+
+    def _unusable(self, error: Exception) -> SearchError:
+        why = (getattr(error, "strerror", None) or first_line(error) or type(error).__name__).rstrip(".")
+        return SearchError(f"files cannot be kept at {self.place}: {why}. Mend that, or give another: FILES=PLACE")
 
     def open_reader(self, name: str, between: Between = nothing) -> BinaryIO:
         def read() -> BinaryIO:
@@ -104,7 +115,7 @@ class BucketStore:
         except ArtifactNotFound as error:
             raise FileNotFoundError(errno.ENOENT, str(error)) from None
         except self._failures as error:
-            raise OSError(errno.EIO, str(error).strip().splitlines()[0]) from error
+            raise OSError(errno.EIO, first_line(error)) from error
 
 
 def needs(library: str, extra: str) -> SearchError:

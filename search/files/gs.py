@@ -26,10 +26,7 @@ class Store(BucketStore):
         from optuna.artifacts import GCSArtifactStore  # noqa: PLC0415
 
         self._gone = NotFound
-        try:
-            self._client = storage.Client()
-        except GoogleAuthError as error:
-            raise OSError(str(error)) from error
+        self._client = storage.Client()
         return GCSArtifactStore(bucket, self._client), (GoogleAPIError, GoogleAuthError)
 
     def remove(self, name: str) -> None:

@@ -147,7 +147,9 @@ class Files:
             if record.kind not in {CHECKPOINT, CHECKPOINT_BEFORE, "log"}:
                 unpack(content, target)
             elif record.name.endswith(FOLDER_SUFFIX):
-                shutil.rmtree(part, ignore_errors=True)  # of who was killed at this
+                for old in (part, target):  # of who was killed at this, or fetched it before
+                    shutil.rmtree(old, ignore_errors=True)
+                part.mkdir()  # one may be empty
                 unpack(content, part)
                 part.replace(target)
             else:

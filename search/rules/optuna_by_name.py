@@ -16,6 +16,7 @@ from optuna.samplers import BaseSampler
 from search.contract import Size
 from search.errors import SearchError
 from search.rules.asha import Asha
+from search.rules.failures import first_line
 from search.rules.pruning import rungs_before_the_end
 from search.rules.quadratic import QuadraticSampler
 from search.rules.spec import is_somebodys_own
@@ -30,6 +31,32 @@ def make_sampler(spec: Mapping[str, Any] | None, startup: int, seed: int) -> Bas
     if spec["name"] == "TPESampler":
         extra["n_startup_trials"] = startup
     return _instance(optuna.samplers, spec, extra, BaseSampler)  # type: ignore[no-any-return]
+
+
+def refuse_missing_package(spec: Mapping[str, Any] | None) -> None:
+    """SearchError where a sampler of Optuna's needs a package that is not here: some import it only once they have seen
+    enough trials, when it is too late."""
+    if spec is None or spec["name"] in {"quadratic", "TPESampler", "RandomSampler"} or is_somebodys_own(spec):
+        return
+    study = optuna.create_study(sampler=make_sampler(spec, startup=1, seed=0))
+    distribution = optuna.distributions.FloatDistribution(0.0, 1.0)
+    needed = int(spec["keywords"].get("n_startup_trials", 10))
+    for number in range(min(needed, _ENOUGH) + 2):
+        share = (number % 7) / 7
+        study.add_trial(optuna.create_trial(params={"x": share}, distributions={"x": distribution}, value=share))
+    try:
+        study.ask({"x": distribution})
+    except ImportError as error:
+        package = error.name or first_line(error)
+        raise SearchError(
+            f"{spec['name']} needs {package}, which is not installed here. Type: pip install {package}"
+        ) from None
+    except ValueError:  # a grid of other names
+        return
+
+
+_ENOUGH = 100
+"""Trials, to see what a sampler imports; nobody waits for more random ones than that."""
 
 
 def goes_through_one_sequence(spec: Mapping[str, Any] | None) -> bool:
@@ -56,7 +83,8 @@ def _instance(module: ModuleType, spec: Mapping[str, Any], extra: Mapping[str, A
     if is_somebodys_own(spec):
         kind = _imported(name)
         taken = inspect.signature(kind).parameters
-        extra = {key: value for key, value in extra.items() if key in taken}
+        takes_any = any(one.kind == inspect.Parameter.VAR_KEYWORD for one in taken.values())
+        extra = {key: value for key, value in extra.items() if takes_any or key in taken}
     else:
         kind = getattr(module, name, None)
         if kind is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,8 +18,9 @@ def spec_from_text(text: str) -> dict[str, Any]:
         if call.args or not all(one.arg for one in call.keywords):
             raise ValueError
         keywords = {str(one.arg): ast.literal_eval(one.value) for one in call.keywords}
-        return {"name": _dotted(call.func), "keywords": keywords}
-    except (SyntaxError, ValueError):
+        # As a study stores them, so that what is typed again is the same.
+        return {"name": _dotted(call.func), "keywords": json.loads(json.dumps(keywords, allow_nan=False))}
+    except (SyntaxError, TypeError, ValueError):
         raise SearchError(
             f"{text!r} names no sampler and no pruner: give a class, if need be with keywords that are plain values, "
             "such as TPESampler(multivariate=True) or mypackage.MySampler"
@@ -37,7 +39,7 @@ def spec_in_words(spec: Mapping[str, Any] | None, default: str) -> str:
     """As it would be typed; ``default`` where none is stored."""
     if spec is None:
         return default
-    keywords = ", ".join(f"{name}={value!r}" for name, value in spec["keywords"].items())
+    keywords = ", ".join(f"{name}={value!r}" for name, value in sorted(spec["keywords"].items()))
     return f"{spec['name']}({keywords})" if keywords else str(spec["name"])
 
 

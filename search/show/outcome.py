@@ -45,7 +45,7 @@ def outcome(report: Mapping[str, Any], study: Study, status: Mapping[str, Any], 
 def _next(study: Study, status: Mapping[str, Any]) -> list[str]:
     more = f" {status['goes_on_with']}" if status["goes_on_with"] else ""
     what = "goes on searching" if status["budget"] else "searches"
-    commands = [f"make search STUDY={study.name}{more} ({what})"]
+    commands = [] if status["unused"] else [f"make search STUDY={study.name}{more} ({what})"]
     then = study.shown.then
     if then and is_shipped(then):
         source = "" if study.name == study.objective else f" SOURCE={study.name}"

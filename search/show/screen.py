@@ -46,13 +46,13 @@ class Terminal:
         self._progress: dict[str, Progress] = {}
         self._best: dict[str, float | None] = {}
 
-    def say(self, text: str) -> None:
-        """One line, above the table where there is one."""
+    def say(self, text: str, *, as_is: bool = False) -> None:
+        """One line, above the table where there is one; as it would be typed, unless some of it is somebody else's."""
         if self._waiting:
             self._waiting = False
             self._console.file.write(_ERASED)
         (self._live.console if self._live else self._console).print(
-            printable(self._typed.spoken(text)), highlight=False, markup=False, soft_wrap=True
+            printable(text if as_is else self._typed.spoken(text)), highlight=False, markup=False, soft_wrap=True
         )
 
     def tick(self, worker: Worker) -> None:
@@ -142,7 +142,9 @@ class Terminal:
         if not self._legend_is_said and any(one.leases.get("pruned") for one in self._progress.values()):
             self._legend_is_said = True
             self.say(_PRUNED_MEANS)
-        return Group(table, *lines)
+        # Below them a line of its own for what a terminal shows of Ctrl-C: at the end of a full one it would push the
+        # head up, where nobody takes it away.
+        return Group(table, *lines, Text(""))
 
     def _summary(self, worker: Worker, joined: JoinedStudy) -> str:
         study = joined.study

@@ -66,7 +66,7 @@ def _study(engine: sa.Engine, wanted: Study) -> Status:
     return {
         "study": wanted.name,
         "objective": wanted.objective,
-        "size": wanted.size_name,
+        "size": "" if wanted.is_plain else wanted.size_name,
         "state": _study_state(counts, why, has_ended=bool(ended), grows=limits.endless) if leases else "unsearched",
         "stopped": why,
         "ended": ended and ended.why,

@@ -12,6 +12,10 @@ from search.show.words import limits_in_words
 from search.studies.limits import Limits
 
 
+class Foreign(str):
+    """A line that is not, or not alone, of our writing: nothing in it is for us to translate."""
+
+
 def studies(found: Sequence[Mapping[str, Any]]) -> list[str]:
     """A line a study."""
     if not found:
@@ -27,7 +31,8 @@ def studies(found: Sequence[Mapping[str, Any]]) -> list[str]:
 def study(found: Mapping[str, Any]) -> list[str]:
     """One study with its trials, and its refit under it."""
     lines = [
-        f"{found['study']}: {found['state']}, objective {found['objective']}, size {found['size']}",
+        f"{found['study']}: {found['state']}, objective {found['objective']}"
+        + (f", size {found['size']}" if found["size"] else ""),
         f"trials: {_counts(found)}",
         *_epochs(found["epochs"]),
         *_spent(found),
@@ -46,7 +51,7 @@ def study(found: Mapping[str, Any]) -> list[str]:
         lines.append(f"stopped: {found['stopped']}")
     rows: list[tuple[str, ...]] = [("trial", "state", "epoch", "value", "host", "resumed from", "lease", "reason")]
     rows += [_lease(lease) for lease in found["leases"]]
-    lines += ["", *_aligned(rows)] if len(rows) > 1 else []
+    lines += ["", *map(Foreign, _aligned(rows))] if len(rows) > 1 else []
     if found["refit"]:
         lines += ["", *study(found["refit"])]
     return lines
@@ -57,15 +62,16 @@ def trial(found: dict[str, Any]) -> list[str]:
     host = f", host {found['host']}" if found["host"] else ""
     lines = [f"{found['study']} trial {found['trial']}: {found['state']}, epoch {found['epoch']}{host}"]
     if found["reason"]:
-        lines.append(f"reason: {found['reason']}")
+        lines.append(Foreign(f"reason: {found['reason']}"))
     lines += _parameters(found["params"], found["units"])
     lines += [f"  epoch {step}: {readable(value)}" for step, value in found["reports"].items() if value is not None]
-    log: list[str] = found["log"] or ["no log on this machine, and none is stored"]
-    return [*lines, "", "end of the log:", *log]
+    nothing = "nothing" if found["log"] is not None else "no log on this machine, and none is stored"
+    log: list[str] = found["log"] or [nothing]
+    return [*lines, "", "end of the log:", *map(Foreign, log)]
 
 
 def _parameters(params: Mapping[str, Any], units: Mapping[str, str]) -> list[str]:
-    return [f"  {name} = {in_its_unit(value, units.get(name))}" for name, value in params.items()]
+    return [Foreign(f"  {name} = {in_its_unit(value, units.get(name))}") for name, value in params.items()]
 
 
 def _epochs(epochs: Mapping[str, int]) -> list[str]:

@@ -14,17 +14,19 @@ from search.settings import LOG_LINES
 from search.studies.study import Study
 
 
-def log_end(engine: sa.Engine, study: Study, lease: int, *, workroot: Path, files_place: str | None) -> list[str]:
-    """Its last lines; none where there is no log."""
+def log_end(
+    engine: sa.Engine, study: Study, lease: int, *, workroot: Path, files_place: str | None
+) -> list[str] | None:
+    """Its last lines; None where there is no log."""
     local = sorted(below(workroot, study.key).glob(f"{lease}-*/log.txt"), key=lambda path: path.stat().st_mtime)
     if local:
         return local[-1].read_text(errors="replace").splitlines()[-LOG_LINES:]
     store = reading_store(files_place or study.files_place, engine)
     record = Files(engine, store, Leases(engine)).find(study.key, lease, "log")
     if record is None:
-        return []
+        return None
     try:
         with store.open_reader(record.name) as log:
             return log.read().decode(errors="replace").splitlines()[-LOG_LINES:]
     except FileNotFoundError:
-        return []
+        return None

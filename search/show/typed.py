@@ -44,7 +44,7 @@ _VARIABLES = (
 )
 _VALUE = r"(?:'[^']*'|[^\s,;()]*[^\s,;().:])"
 _COMMAND = re.compile(rf"\bmake ({'|'.join(_COMMANDS)})\b((?: [A-Z_]+={_VALUE})*)")
-_VARIABLE = re.compile(rf"(?<![\w/.'\"-])({'|'.join(_VARIABLES)})\b(?![/.]\w)(?:=({_VALUE}))?")
+_VARIABLE = re.compile(rf"(?<![\w/.'\"-])({'|'.join(_VARIABLES)})\b(?![/.]\w| = )(?:=({_VALUE}))?")
 
 
 @dataclass(frozen=True)
@@ -103,4 +103,5 @@ def as_called(parsed: argparse.Namespace | None = None) -> Typed:
 
 
 def _has_secret(value: str) -> bool:
-    return re.search(r"://[^/@]*:[^/@]*@|password=", value) is not None
+    """Rather once too often."""
+    return re.search(r"://.*:.*@|password", value, re.IGNORECASE) is not None

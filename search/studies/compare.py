@@ -60,8 +60,8 @@ def refuse_changed_file(study: Study, fresh: Mapping[str, Any]) -> None:
     if stored is not None and own is not None and stored != own:
         raise SearchError(
             f"the study {study.name!r} goes by {study.objective} with the content {short(stored)}, here it is "
-            f"{short(own)}. Go back to what it was, give a new STUDY, or say yes to the change: "
-            f"make search STUDY={study.name} CHANGED=1"
+            f"{short(own)}. Go back to what it was, give a new STUDY, or say yes to the change: the same command with "
+            "CHANGED=1"
         )
 
 

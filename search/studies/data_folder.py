@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from search.files.paths import below
@@ -17,14 +18,16 @@ def data_folder(workroot: Path, study: Study, default: Path, *, is_typed: bool) 
         known = Path(_file(workroot, study).read_text().strip())
     except OSError:
         return default
-    return known if known.is_dir() and not is_typed else default
+    return known if known.is_absolute() and known.is_dir() and not is_typed else default
 
 
 def remember(workroot: Path, study: Study, folder: Path) -> None:
     """For later commands on this machine."""
     file = _file(workroot, study)
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(f"{folder}\n")
+    part = file.with_name(f"{file.name}.{os.getpid()}.part")
+    part.write_text(f"{folder}\n")
+    part.replace(file)
 
 
 def _file(workroot: Path, study: Study) -> Path:

@@ -20,6 +20,8 @@ def objective_reference(wanted: str) -> str:
         raise SearchError(f"there is no file {wanted}. Give a name in objectives/ or the path of a .py file.")
     if is_shipped(wanted):
         return wanted
+    if (beside := Path(f"{wanted}.py")).is_file():
+        raise SearchError(f"there is no objective {wanted!r}. Did you mean the file {beside}? OBJECTIVE={beside}")
     names = ", ".join(sorted(path.stem for path in OBJECTIVES.glob("*.py") if path.stem != "__init__"))
     raise SearchError(
         f"there is no objective {wanted!r} (there: {names}). Give one: OBJECTIVE=cnn_digits, or a .py file"

@@ -57,8 +57,10 @@ class JoinedStudy:
     """Whether a trial was, that failed here."""
     checkpoints_taken: int = 0
     """So many were handed over by trials here."""
-    kills_at_checkpoint: bool = False
-    """To see whether a trial goes on: its process is killed once, with its first checkpoint."""
+    kill_at: int | None = None
+    """To see whether a trial goes on: its process is killed once, with the first checkpoint of this epoch or later."""
+    killed_at: int | None = None
+    """In which epoch that was."""
 
     def what_ended(self) -> End | None:
         """As in ``ended.py``; the limits are read anew."""

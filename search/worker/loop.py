@@ -43,8 +43,8 @@ from search.worker.trial import TRIED_AGAIN, LeasedTrial
 class Screen(Protocol):
     """Where a worker shows what it does."""
 
-    def say(self, text: str) -> None:
-        """A line that stays."""
+    def say(self, text: str, *, as_is: bool = False) -> None:
+        """A line that stays. ``as_is``: some of it is not of our writing."""
 
     def tick(self, worker: Worker) -> None:
         """Called a few times a second."""
@@ -216,6 +216,11 @@ class Worker:
         while time.monotonic() < end and not self.stopping:
             if self._take_new(keys):
                 return True
+            if math.isinf(end):  # who waits looks at what it has done already, too: somebody may give it more
+                self.claims.look_soon()
+                self._fill(keys)
+                if self.trials:
+                    return True
             time.sleep(self.settings.poll)
             self._check_time()
         return False
@@ -253,10 +258,14 @@ class Worker:
             devices = replace(seat.devices, cores=self.cores) if alone else seat.devices
             try:
                 child = seat.child_for_trial(joined.study.objective, devices)
+                trial = LeasedTrial(joined, lease, child, devices, self._kernel_kills, alone=alone)
             except OSError as error:
                 self.storage.leases.give_back(lease, counted=False)
                 raise SearchError(f"no training process can be started here: {error}") from error
-            self.trials[seat] = LeasedTrial(joined, lease, child, devices, self._kernel_kills, alone=alone)
+            except SearchError:  # a sampler that is not here any more
+                self.storage.leases.give_back(lease, counted=False)
+                raise
+            self.trials[seat] = trial
             self.claims.begun(seat)
 
     # -- listening ----------------------------------------------------------------------------------------------------
@@ -347,7 +356,7 @@ class Worker:
         if trial.announced or self.outage.lasts:
             return
         trial.announced = True
-        self.screen.say(trial.sentence())
+        self.screen.say(trial.sentence(), as_is=True)
         joined = trial.joined
         if trial.reported or trial.outcome in {"complete", "pruned"}:
             joined.failures_in_a_row, joined.proven = 0, True

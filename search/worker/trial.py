@@ -298,8 +298,8 @@ class LeasedTrial:
             self.times.account()
         if message.checkpoint:
             self.checkpoints.take(message.step, Path(message.checkpoint))
-            if self.joined.kills_at_checkpoint:
-                self.joined.kills_at_checkpoint, self._killed_on_purpose = False, True
+            if self.joined.kill_at is not None and message.step >= self.joined.kill_at:
+                self.joined.kill_at, self.joined.killed_at, self._killed_on_purpose = None, message.step, True
                 os.kill(self.child.pid, signal.SIGKILL)
                 return
         self.joined.turned_down_in_a_row = 0
@@ -315,8 +315,9 @@ class LeasedTrial:
             self._stop("handed over")
 
     def _was_killed_before(self, message: said.Message) -> bool:
-        """What a fast child said before it heard of its death is as if it had not."""
-        return self._killed_on_purpose and not isinstance(message, Died)
+        """What a fast child said before it died is as if it had not; of its death the worker says so, in either way."""
+        is_death = isinstance(message, Died) or (isinstance(message, said.Stopped) and self.child.gone())
+        return self._killed_on_purpose and not is_death
 
     def _was_its_last(self, step: int) -> bool:
         """Nobody knows how many steps a plain function takes."""
@@ -423,7 +424,8 @@ class LeasedTrial:
         self._leave_to_others(counted=True, alone=for_memory)
         how = failures.how_it_died(message.status, message.silent, message.wrote)
         again = ", perhaps for memory; nothing is to run beside it when" if for_memory else ";"
-        self._end("waiting", f"its process {how}{again} it goes on from epoch {self.epoch}")
+        then = f"goes on from epoch {self.epoch}" if self.epoch else "begins again"
+        self._end("waiting", f"its process {how}{again} it {then}")
 
     def _broken(self, bug: str) -> None:
         """An attempt, for which others may have better luck."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,7 +136,10 @@ def clear(study: Path, number: int) -> None:
 def remove(path: Path) -> None:
     """A checkpoint, file or folder; one that is gone already is fine."""
     if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
+        # Under a name that is not complete: who is killed at this leaves no half of one.
+        part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
+        path.rename(part)
+        shutil.rmtree(part, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
 

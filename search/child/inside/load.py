@@ -63,7 +63,7 @@ def load(reference: str) -> Loaded:
     if isinstance(found, Objective):
         return Loaded(found, digest)
     if callable(found) and not inspect.isclass(found):
-        return Loaded(found, digest, *(_spec(module, name, reference) for name in ("sampler", "pruner")))
+        return Loaded(found, digest, *(_spec(module, name) for name in ("sampler", "pruner")))
     raise SearchError(
         f"{reference} holds no objective. End it with OBJECTIVE = Objective(...), or define objective(trial)."
     )
@@ -76,20 +76,14 @@ def _shipped(name: str) -> ModuleType:
         if error.name is None or error.name.partition(".")[0] in {"objectives", "search"}:
             raise
         raise SearchError(
-            f"the objective {name!r} needs {error.name}, which is not installed here. Type: pip install 'search[keras]'"
+            f"the objective {name!r} needs {error.name}, which is not installed here. Install this project with its "
+            "extra, '.[keras]', or type: pip install keras tensorflow matplotlib pooch scikit-learn"
         ) from None
 
 
-def _spec(module: ModuleType, name: str, reference: str) -> Spec | None:
+def _spec(module: ModuleType, name: str) -> Spec | None:
+    """As text or a Spec. An object of Optuna's is the script's own: workers do not load the file, so cannot have it."""
     found = getattr(module, name, None)
     if isinstance(found, str):
         return Spec(**spec_from_text(found))
-    if found is None or isinstance(found, Spec):
-        return found
-    raise SearchError(
-        f"{reference} has a {name} that is a {type(found).__name__}. Workers make it, who do not load this file: write "
-        f'it as text, such as {name} = "{_SHOWN[name]}"'
-    )
-
-
-_SHOWN = {"sampler": "TPESampler(multivariate=True)", "pruner": "HyperbandPruner(max_resource=30)"}
+    return found if isinstance(found, Spec) else None

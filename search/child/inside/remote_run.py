@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from search.child.inside.beat import Heart
 from search.child.inside.pipe_end import Line
 from search.child.protocol import Epoch, Go, Resumable
+from search.settings import PREFIX
 from search.trial_run import FOLDER_SUFFIX, Run
 
 
@@ -26,8 +29,9 @@ class RemoteRun(Run):
         )
         self.checkpoint = Path(go.resume) if go.resume else None
         self.step = go.resumed_from
+        self.value = _reported_with(self.step, go.user_attrs)
         self._line, self._claim, self._heart = line, go.run, Heart(line)
-        self._reported = Path(go.workdir) / "reported"
+        self._copies, self._counter = Path(go.workdir) / "reported", itertools.count()
         self.folder.mkdir(parents=True, exist_ok=True)
         line.send(Resumable())
 
@@ -44,10 +48,11 @@ class RemoteRun(Run):
 
     def _copied(self, step: int, checkpoint: Path) -> Path:
         """The service moves what it is given, and who trains writes the next one over it."""
-        self._reported.mkdir(exist_ok=True)
-        target = self._reported / f"{step:06d}{FOLDER_SUFFIX if checkpoint.is_dir() else checkpoint.suffix}"
+        self._copies.mkdir(exist_ok=True)
+        suffix = FOLDER_SUFFIX if checkpoint.is_dir() else checkpoint.suffix
+        # A name of its own each time: the worker may still be at the one before.
+        target = self._copies / f"{step:06d}-{next(self._counter)}{suffix if suffix != '.part' else ''}"
         if checkpoint.is_dir():
-            shutil.rmtree(target, ignore_errors=True)
             shutil.copytree(checkpoint, target)
         else:
             shutil.copyfile(checkpoint, target)
@@ -57,3 +62,8 @@ class RemoteRun(Run):
         self._heart.beat()
         self.ended = self.ended or self._line.stopped(self._claim)
         return self.ended is not None
+
+
+def _reported_with(step: int, attributes: Mapping[str, Any]) -> float | None:
+    row = (attributes.get(f"{PREFIX}epochs") or {}).get("value") or []
+    return row[step - 1] if 0 < step <= len(row) else None

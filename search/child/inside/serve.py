@@ -65,6 +65,11 @@ def _end_of(function: Function, trial: RemoteTrial) -> Done | Pruned | Stopped:
         value = function(trial)
     except optuna.TrialPruned as reason:
         return Stopped() if trial.was_stopped else Pruned(first_line(reason))
+    except Exception:
+        if not trial.was_stopped:
+            raise
+        traceback.print_exc()  # who leaves in the middle may stumble; what counts is the last step
+        return Stopped()
     return Stopped() if trial.was_stopped else Done(_number(value))
 
 
