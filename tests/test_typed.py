@@ -72,6 +72,9 @@ def test_a_command_without_make_speaks_of_flags_and_its_commands_work(
         "search: argument --trials: needs a whole number of at least 0, 'many' was given. "
         "See: python -m search run --help\n"
     )
+    refused = search(tmp_path, "run", "light", "--trails", "4")
+    unknown = "search: unknown: --trails 4. Did you mean --trials? See: python -m search run --help\n"
+    assert refused.err == unknown, "the command's own help"
     shown = search(tmp_path, "status", "nosuch", *place)
     assert f"Create it: python -m search run nosuch --objective … --storage '{place[1]}'" in shown.err
 

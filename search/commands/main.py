@@ -6,7 +6,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from search.commands.parser import parser
+from search.commands.parser import parse
 from search.errors import SearchError
 from search.show.printable import printable
 from search.show.typed import as_called
@@ -14,7 +14,7 @@ from search.show.typed import as_called
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """``search``, or ``python -m search``; returns the exit status."""
-    parsed = parser().parse_args(arguments)
+    parsed = parse(arguments)
     spoken = as_called(parsed).spoken
     if "" not in sys.path:  # somebody's own sampler may lie where the command is typed
         sys.path.insert(0, "")

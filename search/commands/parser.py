@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from search.errors import SearchError
@@ -104,11 +105,23 @@ class _Parser(argparse.ArgumentParser):
             variable = flag[1].replace("-", "_").upper()
             message = f"{variable} (--{flag[1]}) {message[flag.end() :]}"
         see = f"make, or {self.prog} --help" if by_make else f"{self.prog} --help"
-        self.exit(1, f"search: {without_secrets(message)}. See: {see}\n")
+        end = "" if message.endswith("?") else "."
+        self.exit(1, f"search: {without_secrets(message)}{end} See: {see}\n")
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """As the parser's; what a command does not know ends with the nearest flag that it does."""
+    parsed, unknown = parser().parse_known_args(arguments)
+    if unknown:
+        own: argparse.ArgumentParser = parsed.parser
+        flag = unknown[0].partition("=")[0]
+        near = difflib.get_close_matches(flag, re.findall(r"--[a-z-]+", own.format_help()), 1)
+        own.error(f"unknown: {' '.join(unknown)}{f'. Did you mean {near[0]}?' if near else ''}")
+    return parsed
 
 
 def parser() -> argparse.ArgumentParser:
-    """The whole command line; the command's name is in ``parsed.command``."""
+    """The whole command line; the command's name is in ``parsed.command``, its own parser in ``parsed.parser``."""
     program = as_called().program or "python -m search"
     whole = _Parser(prog=program, description="Hyperparameter search on Optuna that survives kill -9.")
     commands = whole.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
@@ -117,7 +130,7 @@ def parser() -> argparse.ArgumentParser:
         shown = "\n".join(["examples:", *(f"  {program} {name} {one}".rstrip() for one in examples)])
         raw = argparse.RawDescriptionHelpFormatter
         sub = commands.add_parser(name, help=text, description=text, epilog=shown, formatter_class=raw)
-        sub.set_defaults(command=name)
+        sub.set_defaults(command=name, parser=sub)
         sub.add_argument(
             "--storage", metavar="URL", help=f"sqlite:///FILE or postgresql://… (or SEARCH_STORAGE); default {STORAGE}"
         )

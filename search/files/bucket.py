@@ -120,6 +120,4 @@ class BucketStore:
 
 def needs(library: str, extra: str) -> SearchError:
     """For who has not installed what a store is made of."""
-    return SearchError(
-        f"FILES={extra}://… needs {library}, which is not installed. Type: pip install 'search[{extra}]'"
-    )
+    return SearchError(f"FILES={extra}://… needs {library}, which is not installed. Type: pip install {library}")
