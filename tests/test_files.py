@@ -24,6 +24,7 @@ from search.files.records import OF_THE_STUDY, Files
 from search.files.stores import IN_DATABASE, store_at
 from search.settings import KEPT_MODELS
 from search.studies.forget import forget_deleted
+from search.trial_run import FOLDER_SUFFIX
 from tests.faults import storage_at
 
 KEY = "5f3c7a52-6d0e-4d34-9f0e-3a6d2c1b9e77"
@@ -85,6 +86,22 @@ def test_what_is_kept_comes_back(files: Files, tmp_path: Path) -> None:
     assert (files.fetch(model, tmp_path / "there") / "inner" / "weights").read_bytes() == MODEL
     assert files._leases.rows(KEY)[0]["attempts"] == 0, "set in the record's own transaction"
     assert files.find(KEY, 1, "checkpoint") is None
+
+
+def test_a_checkpoint_that_is_a_folder_comes_back_whole_and_again(files: Files, tmp_path: Path) -> None:
+    """As a worker fetches it anew where the database was away just then; also an empty one."""
+    lease, target = claimed(files), tmp_path / "back" / f"000001{FOLDER_SUFFIX}"
+    for step, name in ((1, "filled"), (2, "empty")):
+        folder = tmp_path / f"{name}{FOLDER_SUFFIX}"
+        folder.mkdir()
+        if name == "filled":
+            (folder / "inner").mkdir()
+            (folder / "inner" / "weights").write_bytes(MODEL)
+        files.keep(lease, "checkpoint", folder, step=step, attempts=0)
+        newest = files.checkpoints(KEY, lease.number)[0]
+        for _ in range(2):
+            assert files.fetch(newest, target) == target
+            assert {path.name for path in target.rglob("*")} == ({"inner", "weights"} if name == "filled" else set())
 
 
 def test_equal_folders_have_equal_checksums(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""``search.keras.RunCallback``, beside what ``check`` shows: when it stops, what it keeps, from what it cannot go on."""
+"""``search.keras.RunCallback``, beside what ``check`` shows: when it stops, what it keeps, what it refuses."""
 
 from __future__ import annotations
 

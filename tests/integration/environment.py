@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import subprocess
 import sys
 import sysconfig
@@ -26,13 +27,18 @@ def make() -> int:
     subprocess.run([sys.executable, "-m", "venv", "--clear", str(FOLDER)], check=True)
     packages = Path(sysconfig.get_path("purelib", vars={"base": str(FOLDER)}))
     (packages / "project.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
-    install = [str(PYTHON), "-m", "pip", "install", "-q", "--disable-pip-version-check", "-r", str(PINNED)]
-    done = subprocess.run(install, stdout=sys.stderr, stderr=subprocess.PIPE, text=True, check=False)
-    if done.returncode:  # where no wheel of PyTorch for CPUs alone lies at hand: uv knows where there are some
-        uv = [sys.executable, "-m", "uv", "pip", "install", "-q", "--torch-backend", "cpu", "--python", str(PYTHON)]
+    # What the project has too is to be the same.
+    own = FOLDER / "constraints.txt"
+    own.write_text("".join(f"{one.name}=={one.version}\n" for one in importlib.metadata.distributions()))
+    # uv knows where there are wheels of PyTorch for CPUs alone; where it cannot get there, pip takes what it finds.
+    uv = [sys.executable, "-m", "uv", "pip", "install", "-q", "--torch-backend", "cpu", "--python", str(PYTHON)]
+    pip = [str(PYTHON), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+    for install in (uv, pip):
         done = subprocess.run(
-            [*uv, "-r", str(PINNED)], stdout=sys.stderr, stderr=subprocess.PIPE, text=True, check=False
+            [*install, "-r", str(PINNED), "-c", str(own)], stderr=subprocess.PIPE, text=True, check=False
         )
+        if done.returncode == 0:
+            break
     if done.returncode == 0:
         mark.write_text(wanted)
     else:
