@@ -15,6 +15,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / ".search" / "integration"
 PYTHON = FOLDER / "bin" / "python"
+_THE_SAME = ("numpy", "protobuf", "scikit-learn", "scipy")
+"""What the project has too, in the version that it has."""
 PINNED = Path(__file__).with_name("requirements.txt")
 
 
@@ -27,9 +29,8 @@ def make() -> int:
     subprocess.run([sys.executable, "-m", "venv", "--clear", str(FOLDER)], check=True)
     packages = Path(sysconfig.get_path("purelib", vars={"base": str(FOLDER)}))
     (packages / "project.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
-    # What the project has too is to be the same.
     own = FOLDER / "constraints.txt"
-    own.write_text("".join(f"{one.name}=={one.version}\n" for one in importlib.metadata.distributions()))
+    own.write_text("".join(f"{name}=={importlib.metadata.version(name)}\n" for name in _THE_SAME))
     # uv knows where there are wheels of PyTorch for CPUs alone; where it cannot get there, pip takes what it finds.
     uv = [sys.executable, "-m", "uv", "pip", "install", "-q", "--torch-backend", "cpu", "--python", str(PYTHON)]
     pip = [str(PYTHON), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
