@@ -56,7 +56,7 @@ class Run(ABC):
         """The step that ``checkpoint`` was reported with; 0: begin. The next is ``run.step + 1``."""
         self.value: float | None = None
         """The value that was reported with it: where no step is left, what to return."""
-        self._reported = 0
+        self._model, self._reported = folder / "model", 0
         self.ended: StopReason | None = None
         """Why ``report`` said False, or ``stopping`` True."""
 
@@ -72,9 +72,8 @@ class Run(ABC):
 
         Empty at first, also where a trial goes on.
         """
-        folder = self.folder / "model"
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
+        self._model.mkdir(parents=True, exist_ok=True)
+        return self._model
 
     def report(self, step: int, value: float, checkpoint: str | os.PathLike[str] | None = None, **more: float) -> bool:
         """Step ``step``, from 1, is finished, and the study's value by then is ``value``. False: return now.
@@ -84,8 +83,8 @@ class Run(ABC):
         their own, which belong to the history and the report. Raises TrialPruned where the value is not finite,
         ValueError for a step below 1, FileNotFoundError where there is no such checkpoint.
         """
-        last = max(self._reported, self.step)
-        if not 1 <= _whole(step) <= last + 1:
+        step, last = whole(step, "step"), max(self._reported, self.step)
+        if not 1 <= step <= last + 1:
             raise ValueError(
                 f"step {step} is reported behind step {last}: steps count from 1, one by one. A count of batches "
                 "belongs among your own figures: report(epoch, value, batches=…)"
@@ -96,8 +95,8 @@ class Run(ABC):
         path = None if checkpoint is None else Path(os.fspath(checkpoint)).resolve()
         if path is not None and not path.exists():
             raise FileNotFoundError(f"the checkpoint of step {step} is not there: {path}")
-        self._reported = max(last, _whole(step))
-        return self._report(_whole(step), values, path)
+        self._reported = max(last, step)
+        return self._report(step, values, path)
 
     @abstractmethod
     def _report(self, step: int, values: Mapping[str, float], checkpoint: Path | None) -> bool: ...
@@ -160,9 +159,9 @@ def _pruned(why: str) -> Exception:
     return TrialPruned(why)
 
 
-def _whole(step: int) -> int:
-    """NumPy's integers are some too."""
+def whole(number: int, what: str) -> int:
+    """NumPy's integers are some too. TypeError for what is none, which says ``what`` it was to be."""
     try:
-        return operator.index(step)
+        return operator.index(number)
     except TypeError:
-        raise TypeError(f"step {step!r} is reported; it is no whole number") from None
+        raise TypeError(f"{what} {number!r} is reported; it is no whole number") from None

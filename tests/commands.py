@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from search.database.engine import open_readonly
+from search.show import status
 from tests import light
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -75,6 +77,15 @@ def until(what: str, condition: Callable[[], object], seconds: float = 60) -> No
     while not condition():
         assert time.monotonic() < deadline, f"after {seconds} s still not: {what}"
         time.sleep(0.02)
+
+
+def first_epoch(url: str, study: str) -> int:
+    """How far the study's first trial is, by its status; 0 also before there is one."""
+    try:
+        leases = status.study(open_readonly(url), study)["leases"]
+    except Exception:  # noqa: BLE001 - the file is not there, or its tables are being made
+        return 0
+    return int(leases[0]["epoch"]) if leases else 0
 
 
 def children_of(pid: int) -> list[int]:

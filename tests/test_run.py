@@ -20,7 +20,7 @@ from search.studies.create import create
 from search.studies.limits import change_limits
 from search.studies.study import Study
 from tests import resumable
-from tests.commands import changed, search, started, until
+from tests.commands import changed, first_epoch, search, started, until
 from tests.faults import declare, storage_at
 from tests.test_worker import THREE, Script, rows, trials, work
 
@@ -194,24 +194,13 @@ def test_sigterm_hands_it_over_and_the_same_command_goes_on(tmp_path: Path, sqli
     asked = ("run", "mine", "--objective", FILE, "--direction", "maximize", "--trials", "1")
     slow = {"RESUMABLE_STEPS": "200", "RESUMABLE_PAUSE": "0.1", "SEARCH_STORAGE": sqlite_url}
 
-    def epoch() -> int:
-        found = status.study(open_readonly(sqlite_url), "mine")["leases"] if (tmp_path / "studies.db").exists() else []
-        return int(found[0]["epoch"]) if found else 0
-
     with started(tmp_path, *asked, **slow) as process:
-        until("three steps", lambda: (tmp_path / "studies.db").exists() and _has_begun(sqlite_url) and epoch() >= 3)
+        until("three steps", lambda: first_epoch(sqlite_url, "mine") >= 3)
         process.send_signal(signal.SIGTERM)
         out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, "") and "mine trial 0: handed over: after epoch" in out
-    before = epoch()
+    before = first_epoch(sqlite_url, "mine")
     ran = search(tmp_path, *asked, SEARCH_STORAGE=sqlite_url, RESUMABLE_STEPS="200")
     assert (ran.status, ran.err) == (0, "")
     (lease,) = status.study(open_readonly(sqlite_url), "mine")["leases"]
     assert (lease["resumed_from"], lease["epoch"], lease["state"]) == ([before], 200, "complete")
-
-
-def _has_begun(url: str) -> bool:
-    try:
-        return bool(status.studies(open_readonly(url)))
-    except Exception:  # noqa: BLE001 - its tables are being made
-        return False

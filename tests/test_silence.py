@@ -45,7 +45,7 @@ class Started:
 
         def body() -> None:
             script = Script()
-            script.say = lambda text, **_: self._said.open("a").write(text + "\n")  # type: ignore[method-assign, assignment]
+            script.say = lambda text: self._said.open("a").write(text + "\n")  # type: ignore[method-assign, assignment]
             storage_at(url, SHORT)
             worker = worker_on(url, study, folder, script)
             take_signals(worker)

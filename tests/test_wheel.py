@@ -18,7 +18,7 @@ from packaging.requirements import Requirement
 from search.database.engine import open_readonly
 from search.show import status
 from tests import iris_sgd, resumable
-from tests.commands import ROOT, until
+from tests.commands import ROOT, first_epoch, until
 
 
 def needed(requirements: list[str], extra: str = "") -> Iterator[importlib.metadata.Distribution]:
@@ -105,23 +105,12 @@ def test_a_killed_trial_goes_on_there(bare: Path, tmp_path: Path) -> None:
     command = [str(bare / "search"), "run", "mine.py", "--trials", "1", "--lease", "1s"]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 
-    def epoch() -> int:
-        found = status.study(open_readonly(url), "mine")["leases"] if "mine" in names(url) else []
-        return int(found[0]["epoch"]) if found else 0
-
     environment = {"PATH": "/usr/bin:/bin", **slow}
     with subprocess.Popen(command, cwd=tmp_path, env=environment, **quiet) as process:  # type: ignore[call-overload]
-        until("five steps", lambda: (tmp_path / "studies.db").exists() and epoch() >= 5)
+        until("five steps", lambda: first_epoch(url, "mine") >= 5)
         process.send_signal(signal.SIGKILL)
-    killed_at = epoch()
+    killed_at = first_epoch(url, "mine")
     done = ran(bare / "search", tmp_path, "run", "mine", "--lease", "1s", RESUMABLE_STEPS="40")
     assert (done.returncode, done.stderr) == (0, "")
     (lease,) = status.study(open_readonly(url), "mine")["leases"]
     assert lease["state"] == "complete" and lease["resumed_from"][0] in {killed_at - 1, killed_at}
-
-
-def names(url: str) -> list[str]:
-    try:
-        return [one["study"] for one in status.studies(open_readonly(url))]
-    except Exception:  # noqa: BLE001 - its tables are being made
-        return []

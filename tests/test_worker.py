@@ -58,7 +58,7 @@ class Script:
         self.said: list[str] = []
         self._act, self._after = act, after_epoch
 
-    def say(self, text: str, *, as_is: bool = False) -> None:  # noqa: ARG002
+    def say(self, text: str) -> None:
         assert "\n" not in text
         self.said.append(text)
 
@@ -360,7 +360,7 @@ def test_postgresql_goes_away_and_comes_back(tmp_path: Path, monkeypatch: pytest
 
         def body() -> None:
             script = Script()
-            script.say = lambda text, **_: said.open("a").write(text + "\n")  # type: ignore[method-assign, assignment]
+            script.say = lambda text: said.open("a").write(text + "\n")  # type: ignore[method-assign, assignment]
             server.let_go()
             worker = worker_on(url, study, tmp_path, script)
             take_signals(worker)

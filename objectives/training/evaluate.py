@@ -20,10 +20,13 @@ from objectives.data import Dataset, cut, load
 from objectives.models.deploy import without_flip_averaging
 from objectives.training import model_folder, pictures
 from objectives.training.metrics import COMPARED, LATENCY, WITHOUT_FLIP_AVERAGING, metrics
+from objectives.training.metrics_by_class import MEANS, SCORES
 from objectives.training.model_folder import predict
 from search.contract import SearchError, Split
 
 BATCH = 500
+_WIDTH = 160
+"""Columns of a summary: no row of ours is wider."""
 
 Indices = npt.NDArray[np.int64]
 
@@ -93,20 +96,13 @@ def _model(path: Path, model: keras.Model) -> dict[str, Any]:
 
 def _write_report(path: Path, found: Mapping[str, Any]) -> None:
     """As scikit-learn's classification report: a class a line, then accuracy and means."""
-    scores = ("precision", "recall", "f1")
-    rows = [(row["name"], *(row[score] for score in scores), row["support"]) for row in found["per_class"]]
-    means = [(f"{mean} avg", *(found[f"{mean}_{score}"] for score in scores), found["n"]) for mean in _MEANS]
+    rows = [(row["name"], *(row[score] for score in SCORES), row["support"]) for row in found["per_class"]]
+    means = [(f"{mean} avg", *(found[f"{mean}_{score}"] for score in SCORES), found["n"]) for mean in MEANS]
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(("class", "precision", "recall", "f1-score", "support"))
         for name, *values, support in [*rows, ("accuracy", None, None, found["accuracy"], found["n"]), *means]:
             writer.writerow((name, *("" if value is None else f"{value:.4f}" for value in values), support))
-
-
-_MEANS = ("macro", "weighted")
-
-
-_WIDTH = 160
 
 
 def _write_summary(path: Path, model: keras.Model) -> None:

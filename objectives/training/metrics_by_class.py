@@ -14,7 +14,7 @@ Labels = npt.NDArray[np.int64]
 Probabilities = npt.NDArray[np.floating[Any]]
 
 TOP = 20
-_SCORES = ("precision", "recall", "f1")
+SCORES, MEANS = ("precision", "recall", "f1"), ("macro", "weighted")
 
 COLUMNS = {"name": "class"} | {name: name for name in ("precision", "recall", "f1", "support", "predicted")}
 
@@ -91,16 +91,16 @@ def scores(
     rows = [
         {
             "name": class_names[label],
-            **{name: float(column[i]) for name, column in zip(_SCORES, columns, strict=False)},
+            **{name: float(column[i]) for name, column in zip(SCORES, columns, strict=False)},
             "support": int(columns[3][i]),
             "predicted": int(guesses[label]),
         }
         for i, label in enumerate(labels)
     ]
     means: dict[str, float] = {}
-    for mean in ("macro", "weighted"):
+    for mean in MEANS:
         found = precision_recall_fscore_support(y_true, predicted, labels=labels, average=mean, zero_division=0.0)
-        means |= {f"{mean}_{name}": float(value) for name, value in zip(_SCORES, found, strict=False)}
+        means |= {f"{mean}_{name}": float(value) for name, value in zip(SCORES, found, strict=False)}
     return {"classes": rows, **means}
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from search.commands.machine import Machine
 from search.errors import SearchError
-from search.rules.readable import readable
+from search.rules.readable import Foreign, readable
 from search.rules.same_curve import Curve, differences, is_within, length, spread_of, worst_beyond_chance
 from search.settings import CHECK_EPOCHS
 from search.show.trial_log import log_end
@@ -40,13 +42,14 @@ def check_resume(machine: Machine, whole: Study) -> None:
     if steps < 2:
         machine.screen.say("it has one step only, so that there is nothing to go on with after a kill")
         return
-    killed = _train(machine, whole, "check-killed", kill_at=1)
+    params = parameters(machine.storage.engine, trial)
+    killed = _train(machine, whole, params, "check-killed", kill_at=1)
     begun = _went_on(machine, killed)
-    again = _train(machine, whole, "check-again", until=begun + CHECK_EPOCHS)
+    again = _train(machine, whole, params, "check-again", until=begun + CHECK_EPOCHS)
     until = min(steps, begun + CHECK_EPOCHS)
     if until > begun:
         _compare(machine, killed, undisturbed, again, begun, until)
-    last = _train(machine, whole, "check-last", kill_at=steps)
+    last = _train(machine, whole, params, "check-last", kill_at=steps)
     if last.resumed_from:  # else it gives no checkpoint with its last step
         _went_on(machine, last)
         spread = spread_of(whole.definition["metric"], undisturbed, again.curve)
@@ -98,7 +101,13 @@ def _compare(  # noqa: PLR0917 - the three curves, and between which epochs
 
 
 def _train(
-    machine: Machine, whole: Study, name: str, *, kill_at: int | None = None, until: int | None = None
+    machine: Machine,
+    whole: Study,
+    params: Mapping[str, Any],
+    name: str,
+    *,
+    kill_at: int | None = None,
+    until: int | None = None,
 ) -> _Trained:
     """The same trial, seed and parameters, in a study of its own.
 
@@ -106,8 +115,7 @@ def _train(
     epoch ``until``, or where it was killed some epochs behind that, as a plain function may take many.
     """
     engine, worker = machine.storage.engine, machine.worker
-    (trial,) = all_trials(engine, whole)
-    fixed = {"first": [parameters(engine, trial)], "first_named": [], "first_titles": [""], "first_winners": {}}
+    fixed = {"first": [params], "first_named": [], "first_titles": [""], "first_winners": {}}
     study = create(
         machine.storage,
         name,
@@ -140,7 +148,7 @@ def ended_as(machine: Machine, trial: TrialRow) -> str:
 def with_log(machine: Machine, study: Study, why: str) -> SearchError:
     """The folder with the log is about to go, so its end is shown."""
     for line in log_end(machine.storage.engine, study, 0, workroot=machine.workroot, files_place=None) or ():
-        machine.screen.say(f"  {line}", as_is=True)
+        machine.screen.say(Foreign(f"  {line}"))
     return SearchError(why)
 
 
@@ -150,7 +158,7 @@ class _UntilEnough:
     def __init__(self, screen: Screen, joined: JoinedStudy, until: int | None) -> None:
         self._screen, self._joined, self._until = screen, joined, until
 
-    def say(self, text: str, *, as_is: bool = False) -> None:
+    def say(self, text: str) -> None:
         """What happens here is on purpose."""
 
     def tick(self, worker: Worker) -> None:

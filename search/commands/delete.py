@@ -58,11 +58,8 @@ def _remove_artifacts(machine: Machine, study: Study, files_place: str | None) -
 
 def _refuse_held(storage: FencedStorage, study: Study) -> None:
     """SearchError where somebody trains."""
-    held = [row for row in storage.leases.rows(study.key) if row["state"] == "open" and row["expires"] > row["now"]]
-    if held:
-        hosts = ", ".join(sorted({row["host"] or "" for row in held}))
-        last = max(row["expires"] - row["now"] for row in held)
+    if held := storage.leases.held(study.key):
         raise SearchError(
-            f"{study.name!r} is trained on {hosts}. End that with Ctrl-C there, or if nobody is there any more wait "
-            f"{last:.0f} s, then type it again."
+            f"{study.name!r} is trained on {held.hosts}. End that with Ctrl-C there, or if nobody is there any more "
+            f"wait {held.seconds:.0f} s, then type it again."
         )

@@ -22,13 +22,12 @@ from search.database.fence import FencedStorage
 from search.database.storage import open_readonly_storage, open_storage
 from search.rules.content import stored_hash
 from search.rules.devices import children_by_default, share
-from search.rules.optuna_by_name import refuse_missing_package
+from search.rules.optuna_by_name import refuse_what_cannot_be_made
 from search.settings import WORK
 from search.show.screen import Terminal
 from search.show.unfailing import Unfailing
 from search.studies.change_file import accept_file
 from search.studies.compare import refuse_changed_file, refuse_difference
-from search.studies.optuna_study import as_optuna
 from search.studies.study import Study
 from search.worker.loop import Worker
 
@@ -63,8 +62,7 @@ class Machine:
             data_dir=self.worker.data_dir(study),
         )
         refuse_difference(study, declared)
-        as_optuna(study, self.worker.cached, 0)  # a sampler of somebody's own may not be here: before a claim
-        refuse_missing_package(study.definition.get("sampler"))
+        refuse_what_cannot_be_made(study.definition.get("sampler"), study.definition.get("pruner"), study.size)
         if changed:
             study = accept_file(self.storage, study, stored_hash(declared))
         refuse_changed_file(study, declared)

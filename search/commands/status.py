@@ -31,6 +31,5 @@ def run(parsed: argparse.Namespace) -> int:
         found = status.studies(engine)
         shown = status_lines.studies(found)
     spoken = as_called(parsed).spoken
-    lines = (printable(line if isinstance(line, status_lines.Foreign) else spoken(line)) for line in shown)
-    print(json.dumps(found, indent=2) if parsed.json else "\n".join(lines))
+    print(json.dumps(found, indent=2) if parsed.json else "\n".join(printable(spoken(line)) for line in shown))
     return 0

@@ -107,6 +107,17 @@ class Openings:
 
 
 @dataclass(frozen=True)
+class Held:
+    """Leases that have a holder."""
+
+    count: int
+    hosts: str
+    """For people."""
+    seconds: float
+    """Until the last of them has expired, where nobody is there any more."""
+
+
+@dataclass(frozen=True)
 class Spent:
     """What a study's leases took: seconds, those of them in training steps, and memory at its peaks, in bytes.
 
@@ -370,6 +381,14 @@ class Leases:
         with self._engine.connect() as connection:
             rows = connection.execute(query).all()
         return {row.study_key: Openings(row.unfinished, int(row.free), int(row.left)) for row in rows}
+
+    def held(self, study_key: str) -> Held | None:
+        """Those of a study that somebody is at work on, or was until a moment ago; None: there are none."""
+        open_rows = (row for row in self.rows(study_key) if row["state"] == "open" and row["expires"] > row["now"])
+        if not (rows := list(open_rows)):
+            return None
+        hosts = ", ".join(sorted({row["host"] or "" for row in rows}))
+        return Held(len(rows), hosts, max(row["expires"] - row["now"] for row in rows))
 
     def rows(self, study_key: str) -> list[dict[str, Any]]:
         """All leases of a study by number, with ``now`` by the database's clock."""

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, BinaryIO, TypeVar
 
+import sqlalchemy as sa
+
 from search.errors import SearchError
 from search.files.packing import CHUNK_BYTES, chunks
 from search.files.stores import MARK, Between, nothing
@@ -29,7 +31,7 @@ class BucketStore:
 
     folder = None
 
-    def __init__(self, place: str) -> None:
+    def __init__(self, place: str, _engine: sa.Engine) -> None:
         self.place = place.rstrip("/")
         _, _, rest = self.place.partition("://")
         self._bucket, _, prefix = rest.partition("/")

@@ -5,16 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import sqlalchemy as sa
-
 from search.files.bucket import BucketStore, needs
 
 
 class Store(BucketStore):
     """Credentials come from where boto3 looks for them: the environment, a profile, the machine's role."""
-
-    def __init__(self, place: str, _engine: sa.Engine) -> None:
-        super().__init__(place)
 
     def connected(self, bucket: str) -> tuple[Any, tuple[type[Exception], ...]]:
         try:

@@ -33,7 +33,17 @@ def make_sampler(spec: Mapping[str, Any] | None, startup: int, seed: int) -> Bas
     return _instance(optuna.samplers, spec, extra, BaseSampler)  # type: ignore[no-any-return]
 
 
-def refuse_missing_package(spec: Mapping[str, Any] | None) -> None:
+def refuse_what_cannot_be_made(sampler: Mapping[str, Any] | None, pruner: Mapping[str, Any] | None, size: Size) -> None:
+    """SearchError for a name or a keyword that is wrong, or a package that is not here: before anything is claimed."""
+    try:
+        make_sampler(sampler, startup=1, seed=0)
+        _refuse_missing_package(sampler)
+        make_pruner(pruner, size)
+    except (TypeError, ValueError) as error:
+        raise SearchError(f"the sampler or the pruner cannot be made: {error}. Correct its keywords.") from None
+
+
+def _refuse_missing_package(spec: Mapping[str, Any] | None) -> None:
     """SearchError where a sampler of Optuna's needs a package that is not here: some import it only once they have seen
     enough trials, when it is too late."""
     if spec is None or spec["name"] in {"quadratic", "TPESampler", "RandomSampler"} or is_somebodys_own(spec):

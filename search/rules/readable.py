@@ -7,6 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 
+class Foreign(str):
+    """A line that is not, or not alone, of our writing: nothing in it is for us to translate."""
+
+
 def readable(value: float) -> str:
     """``0.9857``, ``-inf``; ``3.142e-07`` and ``1e+300`` where four decimals say nothing, or hundreds of digits do."""
     is_usual = value == 0 or 1e-2 <= abs(value) < 1e7

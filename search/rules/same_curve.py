@@ -41,7 +41,7 @@ def differences(resumed: Curve, undisturbed: Curve, again: Curve, *, behind: int
     for name in undisturbed:
         if name.endswith(_OF_THE_CLOCK):
             continue
-        spread = _spread(undisturbed[name], again.get(name, ()))
+        spread = spread_of(name, undisturbed, again)
         for epoch in range(behind + 1, until + 1):
             one, two = _at(resumed.get(name, ()), epoch), _at(undisturbed[name], epoch)
             if two is not None and not _same(one, two):
@@ -62,11 +62,8 @@ def is_within(one: float | None, other: float, spread: float) -> bool:
 
 def spread_of(name: str, one: Curve, other: Curve) -> float:
     """How far a figure of two trainings lies apart, at most."""
-    return _spread(one.get(name, ()), other.get(name, ()))
-
-
-def _spread(one: Sequence[float | None], other: Sequence[float | None]) -> float:
-    pairs = ((two, three) for two, three in zip(one, other, strict=False) if two is not None and three is not None)
+    rows = zip(one.get(name, ()), other.get(name, ()), strict=False)
+    pairs = ((two, three) for two, three in rows if two is not None and three is not None)
     return max((abs(two - three) for two, three in pairs if math.isfinite(two) and math.isfinite(three)), default=0.0)
 
 

@@ -46,13 +46,13 @@ class Terminal:
         self._progress: dict[str, Progress] = {}
         self._best: dict[str, float | None] = {}
 
-    def say(self, text: str, *, as_is: bool = False) -> None:
-        """One line, above the table where there is one; as it would be typed, unless some of it is somebody else's."""
+    def say(self, text: str) -> None:
+        """One line, above the table where there is one; as it would be typed."""
         if self._waiting:
             self._waiting = False
             self._console.file.write(_ERASED)
         (self._live.console if self._live else self._console).print(
-            printable(text if as_is else self._typed.spoken(text)), highlight=False, markup=False, soft_wrap=True
+            printable(self._typed.spoken(text)), highlight=False, markup=False, soft_wrap=True
         )
 
     def tick(self, worker: Worker) -> None:
@@ -84,14 +84,10 @@ class Terminal:
 
     def _say_held(self, worker: Worker) -> None:
         for key, joined in worker.joined.items():
-            rows = [row for row in worker.storage.leases.rows(key) if row["state"] == "open"]
-            held = [row for row in rows if row["expires"] > row["now"]]
-            if held:
-                hosts = ", ".join(sorted({row["host"] or "" for row in held}))
-                last = max(row["expires"] - row["now"] for row in held)
+            if held := worker.storage.leases.held(key):
                 self.say(
-                    f"{joined.study.name}: nothing to do but what other workers hold ({len(held)} of the budget, on "
-                    f"{hosts}). What a dead one held goes on here within {last:.0f} s"
+                    f"{joined.study.name}: nothing to do but what other workers hold ({held.count} of the budget, on "
+                    f"{held.hosts}). What a dead one held goes on here within {held.seconds:.0f} s"
                 )
 
     def _say_measured(self, worker: Worker) -> None:

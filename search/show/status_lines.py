@@ -6,14 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from search.export.numbers import memory_at_most
-from search.rules.readable import counted, in_its_unit, readable
+from search.rules.readable import Foreign, counted, in_its_unit, readable
 from search.settings import FIRST_SEARCH
 from search.show.words import limits_in_words
 from search.studies.limits import Limits
-
-
-class Foreign(str):
-    """A line that is not, or not alone, of our writing: nothing in it is for us to translate."""
 
 
 def studies(found: Sequence[Mapping[str, Any]]) -> list[str]:

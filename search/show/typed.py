@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from search.rules.readable import Foreign
+
 BY_MAKE = "SEARCH_BY_MAKE"
 """The environment variable that the Makefile sets: the names of those where things lie that were typed."""
 
@@ -57,7 +59,9 @@ class Typed:
     """What was typed of where things lie, by the variable's name."""
 
     def spoken(self, text: str) -> str:
-        """The text with every command and variable as this person would type it."""
+        """The text with every command and variable as this person would type it, unless it is somebody else's."""
+        if isinstance(text, Foreign):
+            return text
         parts, end = [], 0
         for match in _COMMAND.finditer(text):
             parts += [self._variables(text[end : match.start()]), self._command(match[1], match[2])]

@@ -14,11 +14,13 @@ _NAME = "data_dir"
 
 def data_folder(workroot: Path, study: Study, default: Path, *, is_typed: bool) -> Path:
     """``default`` where it was typed for this command, or nothing that is still there is remembered."""
+    if is_typed:
+        return default
     try:
         known = Path(_file(workroot, study).read_text().strip())
     except OSError:
         return default
-    return known if known.is_absolute() and known.is_dir() and not is_typed else default
+    return known if known.is_absolute() and known.is_dir() else default
 
 
 def remember(workroot: Path, study: Study, folder: Path) -> None:

@@ -28,6 +28,7 @@ from search.database.leases import Lease
 from search.errors import SearchError
 from search.rules.devices import is_better_alone
 from search.rules.failures import gives_up
+from search.rules.readable import Foreign
 from search.rules.waiting import is_late
 from search.settings import DEFAULTS, Settings
 from search.studies.data_folder import data_folder
@@ -43,8 +44,8 @@ from search.worker.trial import TRIED_AGAIN, LeasedTrial
 class Screen(Protocol):
     """Where a worker shows what it does."""
 
-    def say(self, text: str, *, as_is: bool = False) -> None:
-        """A line that stays. ``as_is``: some of it is not of our writing."""
+    def say(self, text: str) -> None:
+        """A line that stays."""
 
     def tick(self, worker: Worker) -> None:
         """Called a few times a second."""
@@ -356,7 +357,7 @@ class Worker:
         if trial.announced or self.outage.lasts:
             return
         trial.announced = True
-        self.screen.say(trial.sentence(), as_is=True)
+        self.screen.say(Foreign(trial.sentence()))
         joined = trial.joined
         if trial.reported or trial.outcome in {"complete", "pruned"}:
             joined.failures_in_a_row, joined.proven = 0, True

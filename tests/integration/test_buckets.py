@@ -17,7 +17,7 @@ import pytest
 
 from search.database.engine import open_readonly
 from search.show import status
-from tests.commands import LIGHT, ROOT, until
+from tests.commands import LIGHT, ROOT, first_epoch, until
 from tests.integration.environment import FOLDER, PYTHON
 
 pytestmark = pytest.mark.integration
@@ -139,16 +139,9 @@ def test_a_killed_trial_goes_on_elsewhere_from_its_bucket(bucket: tuple[str, dic
     slow = {"LIGHT_PAUSE": "0.15", "SEARCH_STORAGE": url, "SEARCH_CHILDREN": "1", **environment}
     asked = ["run", "light", "--objective", LIGHT, "--epochs", "30", "--trials", "1", "--lease", "2s", "--files", place]
 
-    def epoch() -> int:
-        try:
-            found = status.study(open_readonly(url), "light")["leases"]
-        except Exception:  # noqa: BLE001 - its tables are being made
-            return 0
-        return int(found[0]["epoch"]) if found else 0
-
     command = [str(PYTHON), "-m", "search", *asked]
     with subprocess.Popen(command, cwd=one, env={**os.environ, "PYTHONPATH": str(ROOT), **slow}) as process:
-        until("six epochs", lambda: epoch() >= 6)
+        until("six epochs", lambda: first_epoch(url, "light") >= 6)
         process.send_signal(signal.SIGKILL)
     fast = {name: value for name, value in slow.items() if name != "LIGHT_PAUSE"}
     began = time.monotonic()

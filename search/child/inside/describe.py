@@ -15,7 +15,7 @@ from search.child.hardware import has_bfloat16, visible_gpus
 from search.child.inside.load import Function
 from search.child.protocol import Describe
 from search.contract import Objective, Precision, SearchError, Size, Spec, size_from_json
-from search.rules.optuna_by_name import make_pruner, make_sampler, refuse_missing_package
+from search.rules.optuna_by_name import refuse_what_cannot_be_made
 from search.settings import PLAIN_TRIALS, SAMPLER
 
 _POINTS = 100
@@ -126,12 +126,7 @@ def _can_be_made(sampler: Mapping[str, Any] | None, pruner: Mapping[str, Any] | 
     """A wrong name or keyword shows now and not after the first claim."""
     if size.precision not in get_args(Precision):
         raise SearchError(f"a size has the precision {size.precision!r}. Give one of: {', '.join(get_args(Precision))}")
-    try:
-        make_sampler(sampler, startup=1, seed=0)
-        refuse_missing_package(sampler)
-        make_pruner(pruner, size)
-    except (TypeError, ValueError) as error:
-        raise SearchError(f"the sampler or the pruner cannot be made: {error}. Correct its keywords.") from None
+    refuse_what_cannot_be_made(sampler, pruner, size)
 
 
 def _space(objective: Objective) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from search.child.inside.pipe_end import Line
 from search.child.protocol import Epoch, Go, Network
 from search.contract import Devices, Unusable, size_from_json
 from search.rules.pruning import too_large
+from search.trial_run import whole
 
 
 class TooLargeError(Unusable):
@@ -37,12 +37,12 @@ class RemoteContext:
         self._limits = go.limits
 
     def built(self, parameters: int, flops: float | None = None) -> None:
-        self._line.send(Network(_whole(parameters), None if flops is None else float(flops)))
+        self._line.send(Network(whole(parameters, "number of parameters"), None if flops is None else float(flops)))
         if why := too_large({"parameters": parameters, "flops": flops}, self._limits):
             raise TooLargeError(why)
 
     def report(self, step: int, values: Mapping[str, float], checkpoint: Path | None = None) -> bool:
-        epoch = Epoch(_whole(step), {}, str(checkpoint) if checkpoint else None)
+        epoch = Epoch(whole(step, "epoch"), {}, str(checkpoint) if checkpoint else None)
         numbers = {name: float(value) for name, value in values.items()}
         if missing := self._needed - set(numbers):
             raise ValueError(f"report() of step {step} lacks {', '.join(missing)}; it has {', '.join(numbers)}")
@@ -55,11 +55,3 @@ class RemoteContext:
         self._heart.beat()  # a first epoch may take longer than any limit on silence
         self.told_to_stop = self.told_to_stop or self._line.stopped(self._run) is not None
         return self.told_to_stop
-
-
-def _whole(step: int) -> int:
-    """NumPy's integers are some too."""
-    try:
-        return operator.index(step)
-    except TypeError:
-        raise TypeError(f"epoch {step!r} is reported; it is no whole number") from None

@@ -27,6 +27,7 @@ class RemoteRun(Run):
             maximize=go.direction == "maximize",
             refit=go.refit,
         )
+        self._model = Path(go.workdir) / "model"
         self.checkpoint = Path(go.resume) if go.resume else None
         self.step = go.resumed_from
         self.value = _reported_with(self.step, go.user_attrs)
@@ -34,12 +35,6 @@ class RemoteRun(Run):
         self._copies, self._counter = Path(go.workdir) / "reported", itertools.count()
         self.folder.mkdir(parents=True, exist_ok=True)
         line.send(Resumable())
-
-    @property
-    def model(self) -> Path:
-        folder = self.folder.parent / "model"
-        folder.mkdir(exist_ok=True)
-        return folder
 
     def _report(self, step: int, values: Mapping[str, float], checkpoint: Path | None) -> bool:
         copied = None if checkpoint is None else str(self._copied(step, checkpoint))
